@@ -21,6 +21,7 @@ type Mailbox struct {
 	Due        time.Time // next pass
 	Trouble    *Fault    // why State is Waiting or Attention (Err is nil)
 	Tries      int       // passes in a row that ended in trouble
+	Bell       int64     // counts the requests to look now; kept by the store, which tells by it that one came during a pass
 }
 
 // MailboxState is where a mailbox stands.
