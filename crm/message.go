@@ -144,3 +144,35 @@ type Page struct {
 
 // A Cursor is where a source left off in a folder: opaque, of any length, "" = the start.
 type Cursor string
+
+// InScope tells which of a mailbox' folders are collected: folders of mail, but not
+// junk, deleted mail, drafts, the outbox, nor what lies beneath them. It goes by roles
+// and kinds, never by names.
+func InScope(folders []Folder) []bool {
+	byID := make(map[string]int, len(folders))
+	for i := range folders {
+		byID[folders[i].ID] = i
+	}
+	scope := make([]bool, len(folders))
+	for i := range folders {
+		scope[i] = folders[i].Kind == Email && !aside(folders, byID, i)
+	}
+	return scope
+}
+
+// aside tells whether the folder or one above it is set aside. The steps are counted, as
+// a damaged mailbox may hold a ring of folders.
+func aside(folders []Folder, byID map[string]int, i int) bool {
+	for range folders {
+		switch folders[i].Role {
+		case Drafts, Outbox, DeletedItems, JunkEmail:
+			return true
+		}
+		parent, ok := byID[folders[i].Parent]
+		if !ok {
+			return false
+		}
+		i = parent
+	}
+	return false
+}

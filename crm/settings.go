@@ -1,0 +1,125 @@
+package crm
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"postern/mail"
+)
+
+// A FieldError says what is wrong with one field of a form, in words for the person who
+// filled it in.
+type FieldError struct {
+	Field   string // the field's name: server, version, login, password, domains, user_agent, root_cas
+	Code    string // stable: required, unknown, malformed, …
+	Message string
+}
+
+// DefaultUserAgent is sent until the customer chooses another.
+const DefaultUserAgent = "Postern/1"
+
+// Check returns the settings as they are to be saved, or what is wrong with each field.
+// An empty password keeps the one in kept, unless server or login changed: then the
+// secret would go to somebody it was not given for, and it is asked for again.
+// Fields may stay empty while collecting is disabled; what is filled in must be valid.
+func (s Settings) Check(c Connector, kept Settings) (Settings, []FieldError) {
+	var errs []FieldError
+	wrong := func(field, code, format string, args ...any) {
+		errs = append(errs, FieldError{field, code, fmt.Sprintf(format, args...)})
+	}
+	s.Server, s.Login = strings.TrimSpace(s.Server), strings.TrimSpace(s.Login)
+	s.UserAgent = strings.TrimSpace(s.UserAgent)
+
+	if s.Server == "" {
+		if s.Enabled {
+			wrong("server", "required", "Enter the name of the Exchange server, for example mail.example.com.")
+		}
+	} else if why := badServer(s.Server); why != "" {
+		wrong("server", "malformed", "%s", why)
+	}
+	known := slices.ContainsFunc(c.Versions, func(v Version) bool { return v.Name == s.Version })
+	switch {
+	case s.Version == "" && s.Enabled:
+		wrong("version", "required", "Choose the version of the Exchange server.")
+	case s.Version != "" && !known:
+		wrong("version", "unknown", "There is no version %q to choose; take one from the list.", s.Version)
+	}
+	switch {
+	case s.Login == "" && s.Enabled:
+		wrong("login", "required", "Enter the account that reads the mailboxes, for example ACME\\svc-postern.")
+	case hasControl(s.Login):
+		wrong("login", "malformed", "The login holds a control character; type it again.")
+	}
+	if s.Password.Empty() && s.Server == kept.Server && s.Login == kept.Login {
+		s.Password = kept.Password
+	}
+	if s.Password.Empty() && s.Enabled {
+		if kept.Password.Empty() {
+			wrong("password", "required", "Enter the password of the account.")
+		} else {
+			wrong("password", "required-again", "Server or login changed: enter the password again, so that the old one is not sent elsewhere.")
+		}
+	}
+	domains, bad := checkDomains(s.Domains)
+	for _, err := range bad {
+		wrong("domains", "malformed", "%s", err)
+	}
+	if len(domains) == 0 && len(bad) == 0 && s.Enabled {
+		wrong("domains", "required", "At least one domain is required: only mailboxes of these domains are ever touched.")
+	}
+	s.Domains = domains
+	if s.UserAgent == "" {
+		s.UserAgent = DefaultUserAgent
+	} else if hasControl(s.UserAgent) || len(s.UserAgent) > 256 {
+		wrong("user_agent", "malformed", "The User-Agent must be one line of at most 256 characters.")
+	}
+	return s, errs
+}
+
+// badServer says why a server field is neither a host name nor a usable URL.
+func badServer(server string) string {
+	if strings.ContainsAny(server, " \t\r\n") || hasControl(server) {
+		return fmt.Sprintf("%q is not a server name: it holds a blank or a control character.", server)
+	}
+	raw := server
+	if !strings.Contains(server, "://") {
+		raw = "https://" + server
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Hostname() == "":
+		return fmt.Sprintf("%q is neither a server name nor a URL such as https://mail.example.com/EWS/Exchange.asmx.", server)
+	case u.User != nil:
+		return "Leave login and password out of the server field; they have fields of their own."
+	case u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())):
+		return "Only https is used, so that the password is not sent in the clear; write https:// or the server name alone."
+	}
+	return ""
+}
+
+func loopback(host string) bool {
+	return host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.")
+}
+
+// checkDomains normalises the list, drops blanks and repetitions, and says which entries
+// are no domains.
+func checkDomains(list []string) (domains []string, bad []error) {
+	for _, entry := range list {
+		if strings.TrimSpace(entry) == "" {
+			continue
+		}
+		domain, err := mail.NormalizeDomain(entry)
+		if err != nil {
+			bad = append(bad, err)
+		} else if !slices.Contains(domains, domain) {
+			domains = append(domains, domain)
+		}
+	}
+	return domains, bad
+}
+
+func hasControl(s string) bool {
+	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+}

@@ -1,0 +1,331 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"postern/crm"
+	"postern/match"
+	"postern/store"
+)
+
+// A pass brings one mailbox up to date.
+type pass struct {
+	*Engine
+	src   crm.Source
+	box   *crm.Mailbox
+	rules store.Rules
+}
+
+// pass is rung with a mailbox id.
+func (e *Engine) pass(ctx context.Context, key string) {
+	id, _ := strconv.ParseInt(key, 10, 64)
+	view, err := e.Org.Mailbox(ctx, crm.MailboxID(id))
+	if err != nil {
+		e.Log.Error("read mailbox", "mailbox", id, "err", err)
+		return
+	}
+	box := &view.Mailbox
+	if box.State == crm.Off || box.Due.After(e.Now()) {
+		return // what was rung for has been done meanwhile
+	}
+	line, err := e.current(ctx)
+	if err == nil {
+		err = e.collect(ctx, line, box)
+	}
+	if ctx.Err() != nil {
+		return // the process is ending; the row still says due
+	}
+	if err := e.settle(ctx, line, box, err); err != nil {
+		e.Log.Error("save state of mailbox", "mailbox", id, "err", err)
+	}
+}
+
+// collect makes one pass over a mailbox.
+func (e *Engine) collect(ctx context.Context, line *line, box *crm.Mailbox) error {
+	if err := e.policy.Allows(box); err != nil {
+		return err
+	}
+	rules, err := e.Org.Rules(ctx)
+	if err != nil {
+		return err
+	}
+	p := &pass{Engine: e, src: line.src, box: box, rules: rules}
+	var folders []store.Folder
+	err = line.prove(func() (err error) {
+		if held := line.stopped(e.Now()); held != nil {
+			return held
+		}
+		if folders, err = p.folders(ctx); err == nil {
+			line.works()
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return p.run(ctx, folders)
+}
+
+// folders asks for the folders and keeps those in scope up to date in the store, inbox
+// and sent items first.
+func (p *pass) folders(ctx context.Context) ([]store.Folder, error) {
+	list, err := p.src.Folders(ctx, p.box)
+	if err != nil {
+		return nil, fmt.Errorf("list folders: %w", err)
+	}
+	scope := crm.InScope(list)
+	rows := make([]store.Folder, len(list))
+	for i, f := range list {
+		rows[i] = store.Folder{Folder: f, InScope: scope[i]}
+	}
+	if rows, err = p.Org.SaveFolders(ctx, p.box.ID, rows); err != nil {
+		return nil, err
+	}
+	rows = slices.DeleteFunc(rows, func(f store.Folder) bool { return !f.InScope })
+	slices.SortStableFunc(rows, func(a, b store.Folder) int { return cmp.Compare(rank(a.Role), rank(b.Role)) })
+	return rows, nil
+}
+
+func rank(r crm.Role) int {
+	switch r {
+	case crm.Inbox:
+		return 0
+	case crm.SentItems:
+		return 1
+	}
+	return 2
+}
+
+// run brings the folders up to date, then what is due for another try, then attachments.
+// Trouble with one folder does not hold up the others; it is told at the end.
+func (p *pass) run(ctx context.Context, folders []store.Folder) error {
+	p.progress.begin(p.box.ID, folders, p.Now())
+	defer p.progress.end(p.box.ID)
+	if p.box.State != crm.Live && p.box.Checked.IsZero() && p.box.State != crm.Importing {
+		p.box.State, p.box.Since = crm.Importing, p.Now()
+		if err := p.Org.SaveMailbox(ctx, p.box); err != nil {
+			return err
+		}
+	}
+	var trouble error
+	for i := range folders {
+		f := &folders[i]
+		if f.Listed && f.Mark != "" && f.Mark == f.SavedMark {
+			continue // nothing came, changed or went
+		}
+		err := p.captureFolder(ctx, f)
+		if err == nil {
+			err = p.attachments(ctx)
+		}
+		if err != nil {
+			if fault := crm.AsFault(err); fault.Scope != crm.FolderScope || ctx.Err() != nil {
+				return fmt.Errorf("folder %d: %w", f.ID, err)
+			}
+			trouble = cmp.Or(trouble, err)
+		}
+	}
+	if err := p.recheck(ctx); err != nil {
+		return err
+	}
+	return cmp.Or(p.attachments(ctx), trouble)
+}
+
+// captureFolder brings one folder up to date. When the server has lost our place, the
+// folder is listed anew: known items are only ticked off, and what does not come again
+// is gone.
+func (p *pass) captureFolder(ctx context.Context, f *store.Folder) error {
+	err := p.pages(ctx, f)
+	if err == nil || crm.AsFault(err).Verdict != crm.Resync {
+		return err
+	}
+	p.Log.Warn("list folder anew", "mailbox", p.box.ID, "folder", f.ID, "code", crm.AsFault(err).Code)
+	if err := p.Org.ResetFolder(ctx, f.ID); err != nil {
+		return err
+	}
+	f.Cursor, f.Listed, f.Epoch = "", false, f.Epoch+1
+	return p.pages(ctx, f)
+}
+
+// pages captures page by page. A page's decisions and the cursor behind it are saved
+// together, so a crash repeats a page and never skips one. Page n+1 is asked for while
+// page n is loaded and saved.
+func (p *pass) pages(ctx context.Context, f *store.Folder) error {
+	ctx, cancel := context.WithCancel(ctx)
+	next := p.ask(ctx, f, f.Cursor)
+	defer func() { cancel(); next() }()
+	for {
+		asked := p.Now()
+		page, err := next()
+		if err != nil {
+			return err
+		}
+		p.progress.wait(p.box.ID, forServer, p.Now().Sub(asked))
+		if page.More {
+			next = p.ask(ctx, f, page.Next)
+		}
+		if err := p.savePage(ctx, f, page); err != nil {
+			return err
+		}
+		if !page.More {
+			return nil
+		}
+	}
+}
+
+// ask asks for a page in the background and returns where to get it; getting it again
+// returns the same.
+func (p *pass) ask(ctx context.Context, f *store.Folder, since crm.Cursor) func() (*crm.Page, error) {
+	var page *crm.Page
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		page, err = p.src.Changes(ctx, p.box, f.Folder, since)
+	}()
+	return func() (*crm.Page, error) { <-done; return page, err }
+}
+
+// chunkBytes bounds what is loaded before it is saved. A page that holds more is saved
+// in several steps, the cursor with the last.
+const chunkBytes = 12 << 20
+
+func (p *pass) savePage(ctx context.Context, f *store.Folder, page *crm.Page) error {
+	rest := page.Headers
+	for {
+		n := chunk(rest)
+		part := store.Page{Mailbox: p.box, Folder: f.ID, Epoch: f.Epoch}
+		if last := n == len(rest); last {
+			part.Gone, part.Read = page.Gone, page.Read
+			part.SetCursor, part.Next = true, page.Next
+			part.Last, part.Mark = !page.More, f.Mark
+		}
+		if err := p.file(ctx, rest[:n], part, func(string) (crm.FolderID, int) { return f.ID, 0 }); err != nil {
+			return err
+		}
+		p.progress.add(p.box.ID, n, p.Now())
+		if rest = rest[n:]; len(rest) == 0 {
+			return nil
+		}
+	}
+}
+
+// chunk returns how many of the headers to load in one step: at least one, if any.
+func chunk(headers []crm.Header) int {
+	var bytes int64
+	for i := range headers {
+		bytes += headers[i].Size
+		if i > 0 && bytes > chunkBytes {
+			return i
+		}
+	}
+	return len(headers)
+}
+
+// file decides about headers, loads what is to be filed and saves both as one page.
+// origin tells of an item in which folder it lies and how often it was tried before.
+func (p *pass) file(ctx context.Context, headers []crm.Header, page store.Page, origin func(item string) (crm.FolderID, int)) error {
+	loaded := make(map[string]*crm.Item) // kept when the decisions must be made anew
+	for {
+		people, rev, err := p.Org.People(ctx, headers)
+		if err != nil {
+			return err
+		}
+		page.Rev = rev
+		if page.Entries, err = p.entries(ctx, headers, people, loaded, origin); err != nil {
+			return err
+		}
+		began := p.Now()
+		saved, err := p.Org.SavePage(ctx, page)
+		p.progress.wait(p.box.ID, forStore, p.Now().Sub(began))
+		if errors.Is(err, store.ErrStale) {
+			continue // somebody was added or changed meanwhile
+		}
+		if err == nil && len(saved.Filed) > 0 {
+			p.Log.Info("filed", "mailbox", p.box.ID, "activities", len(saved.Filed))
+		}
+		return err
+	}
+}
+
+// entries decides about each header and loads the bodies that are needed.
+func (p *pass) entries(ctx context.Context, headers []crm.Header, people crm.People, loaded map[string]*crm.Item, origin func(string) (crm.FolderID, int)) ([]store.Entry, error) {
+	entries := make([]store.Entry, len(headers))
+	decisions := match.Decide(headers, people, match.Rules{Domains: p.rules.Domains, ExcludedAddresses: p.rules.ExcludedAddresses,
+		ExcludedDomains: p.rules.ExcludedDomains, Since: p.rules.Since, FilePrivate: p.rules.FilePrivate})
+	var ids []string
+	for i := range headers {
+		entries[i] = store.Entry{Header: &headers[i], Decision: decisions[i]}
+		if headers[i].Fault == nil && decisions[i].Outcome == crm.Filed {
+			ids = append(ids, headers[i].ID)
+		}
+	}
+	known, err := p.Org.Known(ctx, p.box.ID, ids)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.load(ctx, entries, known, loaded); err != nil {
+		return nil, err
+	}
+	for i := range entries {
+		e := &entries[i]
+		var tries int
+		e.Folder, tries = origin(e.Header.ID)
+		_, have := known[e.Header.ID]
+		switch item := loaded[e.Header.ID]; {
+		case e.Header.Fault != nil:
+			e.Decision = p.failed(e.Header.ID, e.Header.Fault, tries)
+		case e.Decision.Outcome != crm.Filed || have:
+		case item == nil: // vanished since it was listed; its removal will be listed, too
+			e.Decision = p.failed(e.Header.ID, vanished, tries)
+		case item.Fault != nil:
+			e.Decision = p.failed(e.Header.ID, item.Fault, tries)
+		default:
+			e.Item = item
+		}
+	}
+	return entries, nil
+}
+
+var vanished = &crm.Fault{Verdict: crm.Gone, Scope: crm.ItemScope, Code: "vanished", Message: "The item was listed but could not be loaded."}
+
+// load fetches the bodies of what is to be filed and was neither filed nor loaded yet.
+func (p *pass) load(ctx context.Context, entries []store.Entry, known map[string]string, loaded map[string]*crm.Item) error {
+	var want []crm.Header
+	for i := range entries {
+		h := entries[i].Header
+		_, have := known[h.ID]
+		if entries[i].Decision.Outcome == crm.Filed && h.Fault == nil && !have && loaded[h.ID] == nil {
+			want = append(want, *h)
+		}
+	}
+	if len(want) == 0 {
+		return nil
+	}
+	began := p.Now()
+	defer func() { p.progress.wait(p.box.ID, forServer, p.Now().Sub(began)) }()
+	err := p.src.Load(ctx, p.box, want, func(item *crm.Item) error {
+		loaded[item.ID] = item
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("load %d items: %w", len(want), err)
+	}
+	return nil
+}
+
+// failed is the decision about an item that could not be had: it is tried again at
+// growing times, for ever.
+func (p *pass) failed(item string, f *crm.Fault, tries int) crm.Decision {
+	wait := max(f.After, ladder(tries, time.Minute, 10*time.Minute, time.Hour, 24*time.Hour, 7*24*time.Hour))
+	return crm.Decision{Item: item, Outcome: crm.Failed, Reason: crm.Reason(f.Code), Rule: f.Message,
+		Tries: tries + 1, RetryAt: p.Now().Add(wait)}
+}
+
+// ladder returns the n-th step, the last one from there on.
+func ladder(n int, steps ...time.Duration) time.Duration { return steps[min(n, len(steps)-1)] }

@@ -1,0 +1,214 @@
+// Package engine moves: from the mailboxes to activities, and from a new contact to the
+// older messages.
+//
+// The rows of the store are the truth: where each folder stands, what was decided, when a
+// mailbox is due. The engine looks at them once a second and rings the bell for what is
+// due; it may be killed at any moment and goes on where the last committed page ended.
+// One mailbox is read by one pass at a time; several mailboxes are read at once.
+//
+// The road of a message is in capture.go, what is tried again in recheck.go, attachments
+// in attachments.go, the completeness proof in reconcile.go.
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"reflect"
+	"strconv"
+	"sync"
+	"time"
+
+	"postern/crm"
+	"postern/gate"
+	"postern/jobs"
+	"postern/store"
+)
+
+// Config is what an engine needs. Zero values of Workers, Poll and Now have defaults.
+type Config struct {
+	Org       *store.Org
+	Connector crm.Connector
+	Workers   int           // mailboxes read at once; default 4
+	Poll      time.Duration // pause between two passes over a mailbox; default 30 s
+	Now       func() time.Time
+	Log       *slog.Logger
+}
+
+// Engine collects the mail of one organization.
+type Engine struct {
+	Config
+	bell     *jobs.Bell
+	policy   gate.Policy
+	progress progressBoard
+
+	mu     sync.Mutex
+	line   *line        // the connection as opened from settings; nil until they are read
+	wanted crm.Settings // the settings that line was opened with
+}
+
+// A line is one opened connection. Its first contact with the server is made by one
+// mailbox alone, so that a wrong password is tried once and not by every worker.
+type line struct {
+	src   crm.Source
+	first sync.Mutex
+
+	mu     sync.Mutex
+	proven bool
+	held   *crm.Fault // what stops the whole connection
+	until  time.Time  // and how long
+}
+
+// New returns an engine at rest.
+func New(c Config) *Engine {
+	if c.Workers == 0 {
+		c.Workers = 4
+	}
+	if c.Poll == 0 {
+		c.Poll = 30 * time.Second
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	e := &Engine{Config: c, bell: jobs.New(c.Workers)}
+	e.bell.Handle("pass", e.pass)
+	return e
+}
+
+// Run collects until ctx ends, then waits for the passes under way.
+func (e *Engine) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { e.bell.Run(ctx) })
+	defer wg.Wait()
+	for tick := time.NewTicker(time.Second); ; {
+		if err := e.ringDue(ctx); err != nil && ctx.Err() == nil {
+			e.Log.Error("look for what is due", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// CatchUp collects until every mailbox was read to its end and nothing is due at once.
+// What failed and waits for a later try does not hold it up.
+func (e *Engine) CatchUp(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { e.bell.Run(ctx) })
+	if err := e.Org.LookNow(ctx); err != nil {
+		return err
+	}
+	for {
+		due, err := e.ring(ctx)
+		if err != nil || due == 0 {
+			return err
+		}
+		if err := e.bell.Idle(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// LookNow makes mailboxes due at once (none named: all) and rings for them.
+func (e *Engine) LookNow(ctx context.Context, ids ...crm.MailboxID) error {
+	if err := e.Org.LookNow(ctx, ids...); err != nil {
+		return err
+	}
+	return e.ringDue(ctx)
+}
+
+func (e *Engine) ringDue(ctx context.Context) error {
+	_, err := e.ring(ctx)
+	return err
+}
+
+// ring reads the settings and rings for the mailboxes that are due.
+func (e *Engine) ring(ctx context.Context) (due int, err error) {
+	if err := e.open(ctx); err != nil {
+		return 0, err
+	}
+	boxes, err := e.Org.DueMailboxes(ctx, e.Now(), 1000)
+	for _, box := range boxes {
+		e.bell.Ring("pass", strconv.FormatInt(int64(box.ID), 10))
+	}
+	return len(boxes), err
+}
+
+// open opens the connection anew when the settings have changed. Passes under way go on
+// with the old one, behind the policy, which changes at once.
+func (e *Engine) open(ctx context.Context) error {
+	settings, _, err := e.Org.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.line != nil && reflect.DeepEqual(settings, e.wanted) {
+		return nil
+	}
+	e.policy.Set(settings.Enabled, settings.Domains)
+	src, err := e.Connector.Source(settings)
+	if err != nil && settings.Enabled {
+		return err
+	}
+	e.wanted, e.line = settings, &line{}
+	if src != nil {
+		e.line.src = e.policy.Guard(src)
+	}
+	_, err = e.Org.Provision(ctx)
+	return err
+}
+
+func (e *Engine) current(ctx context.Context) (*line, error) {
+	if err := e.open(ctx); err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.line, nil
+}
+
+// stopped returns what holds the whole connection up, if anything does.
+func (l *line) stopped(now time.Time) *crm.Fault {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.held == nil || !now.Before(l.until) {
+		return nil
+	}
+	held := *l.held
+	held.After = l.until.Sub(now)
+	return &held
+}
+
+func (l *line) hold(f *crm.Fault, until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held, l.until, l.proven = f, until, false
+}
+
+// prove runs the first call on the line alone; once one has succeeded, all may call.
+func (l *line) prove(call func() error) error {
+	l.mu.Lock()
+	proven := l.proven
+	l.mu.Unlock()
+	if proven {
+		return call()
+	}
+	l.first.Lock()
+	defer l.first.Unlock()
+	return call()
+}
+
+func (l *line) works() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.proven, l.held = true, nil
+}

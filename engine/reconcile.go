@@ -1,0 +1,135 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"postern/crm"
+	"postern/store"
+)
+
+// A Report is the completeness proof of one folder: what lies on the server against what
+// the ledger says, gathered by another road than the one that mail is collected by.
+type Report struct {
+	Mailbox  crm.MailboxID
+	Address  string
+	Folder   string // path as shown to the user
+	Items    int    // on the server
+	Filed    int
+	NotFiled map[crm.Reason]int
+	Failed   int
+	Differs  []Difference
+	Fault    *crm.Fault // the server could not be asked; then nothing is proved
+}
+
+// A Difference is one item for which the books do not agree.
+type Difference struct {
+	Item    string // the server's item id
+	Problem string
+}
+
+// Proved tells whether everything on the server has its decision and everything filed is
+// really there.
+func (r *Report) Proved() bool {
+	sum := r.Filed + r.Failed
+	for _, n := range r.NotFiled {
+		sum += n
+	}
+	return r.Fault == nil && len(r.Differs) == 0 && sum == r.Items
+}
+
+// Reconcile proves each folder in scope of each mailbox and hands the reports to tell.
+func (e *Engine) Reconcile(ctx context.Context, tell func(Report) error) error {
+	boxes, _, err := e.Org.Mailboxes(ctx, store.ListQuery{Limit: 1 << 20})
+	if err != nil {
+		return err
+	}
+	line, err := e.current(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range boxes {
+		box := &boxes[i].Mailbox
+		if box.State == crm.Off {
+			continue
+		}
+		if err := e.reconcileBox(ctx, line.src, box, tell); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			if err := tell(Report{Mailbox: box.ID, Address: string(box.Address), Fault: crm.AsFault(err)}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (e *Engine) reconcileBox(ctx context.Context, src crm.Source, box *crm.Mailbox, tell func(Report) error) error {
+	if err := e.policy.Allows(box); err != nil {
+		return err
+	}
+	list, err := src.Folders(ctx, box)
+	if err != nil {
+		return fmt.Errorf("list folders: %w", err)
+	}
+	rows, err := e.Org.Folders(ctx, box.ID)
+	if err != nil {
+		return err
+	}
+	known := make(map[string]store.Folder, len(rows))
+	for _, row := range rows {
+		known[row.Folder.ID] = row
+	}
+	for i, in := range crm.InScope(list) {
+		if !in {
+			continue
+		}
+		report, err := e.reconcileFolder(ctx, src, box, list[i], known[list[i].ID])
+		if err != nil {
+			return fmt.Errorf("folder %q: %w", list[i].Name, err)
+		}
+		if err := tell(report); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) reconcileFolder(ctx context.Context, src crm.Source, box *crm.Mailbox, f crm.Folder, row store.Folder) (Report, error) {
+	r := Report{Mailbox: box.ID, Address: string(box.Address), Folder: f.Name, NotFiled: make(map[crm.Reason]int)}
+	open := make(map[string]bool) // on the server, not met in the ledger yet
+	err := src.Items(ctx, box, f, func(ids []string) error {
+		for _, id := range ids {
+			open[id] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return r, err
+	}
+	r.Items = len(open)
+	err = e.Org.Ledger(ctx, box.ID, row.ID, func(d store.LedgerRow) error {
+		if !open[d.Item] {
+			r.Differs = append(r.Differs, Difference{d.Item, "in the ledger as " + string(d.Outcome) + ", but not in this folder on the server"})
+			return nil
+		}
+		delete(open, d.Item)
+		if d.Problem != "" {
+			r.Differs = append(r.Differs, Difference{d.Item, d.Problem})
+		}
+		switch d.Outcome {
+		case crm.Filed:
+			r.Filed++
+		case crm.NotFiled:
+			r.NotFiled[d.Reason]++
+		default:
+			r.Failed++
+		}
+		return nil
+	})
+	for id := range open {
+		r.Differs = append(r.Differs, Difference{id, "on the server, but no decision in the ledger"})
+	}
+	return r, err
+}

@@ -1,0 +1,101 @@
+// Package gate decides what of Exchange may be touched. Nothing reaches a mailbox but
+// through a guarded source: the guard asks the policy before each call, so that a
+// mailbox taken off the list is left alone from the very next request on.
+package gate
+
+import (
+	"context"
+	"io"
+	"slices"
+	"sync"
+
+	"postern/crm"
+)
+
+// A Policy says which mailboxes may be read. The zero value allows none. It is safe for
+// concurrent use and may be changed while sources are at work.
+type Policy struct {
+	mu      sync.RWMutex
+	enabled bool
+	domains []string
+}
+
+// Set replaces the policy: collecting on or off, and the domains whose mailboxes may be
+// read (A-labels, lower case). A sub-domain is another domain.
+func (p *Policy) Set(enabled bool, domains []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.enabled, p.domains = enabled, slices.Clone(domains)
+}
+
+// Allows returns nil when the mailbox may be read, else why not.
+func (p *Policy) Allows(box *crm.Mailbox) error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if !p.enabled {
+		return &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "collecting-disabled",
+			Message: "Collecting is switched off.", Advice: "Enable it in the Email settings."}
+	}
+	if !slices.Contains(p.domains, box.Address.Domain()) {
+		return &crm.Fault{Verdict: crm.Refused, Scope: crm.MailboxScope, Code: "domain-not-allowed",
+			Message: "The domain of this mailbox is not in the Domain List.", Advice: "Add the domain in the Email settings if its mailboxes are to be read."}
+	}
+	return nil
+}
+
+// Guard returns the source behind the policy.
+func (p *Policy) Guard(src crm.Source) crm.Source { return guard{p, src} }
+
+type guard struct {
+	policy *Policy
+	src    crm.Source
+}
+
+func (g guard) Folders(ctx context.Context, box *crm.Mailbox) ([]crm.Folder, error) {
+	if err := g.policy.Allows(box); err != nil {
+		return nil, err
+	}
+	return g.src.Folders(ctx, box)
+}
+
+func (g guard) Changes(ctx context.Context, box *crm.Mailbox, f crm.Folder, since crm.Cursor) (*crm.Page, error) {
+	if err := g.policy.Allows(box); err != nil {
+		return nil, err
+	}
+	return g.src.Changes(ctx, box, f, since)
+}
+
+func (g guard) Headers(ctx context.Context, box *crm.Mailbox, ids []string) ([]crm.Header, error) {
+	if err := g.policy.Allows(box); err != nil {
+		return nil, err
+	}
+	return g.src.Headers(ctx, box, ids)
+}
+
+func (g guard) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Header, take func(*crm.Item) error) error {
+	if err := g.policy.Allows(box); err != nil {
+		return err
+	}
+	return g.src.Load(ctx, box, headers, take)
+}
+
+func (g guard) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Attachment, take func(int, io.Reader, *crm.Fault) error) error {
+	if err := g.policy.Allows(box); err != nil {
+		return err
+	}
+	return g.src.Attachments(ctx, box, list, take)
+}
+
+func (g guard) Original(ctx context.Context, box *crm.Mailbox, id string) (io.ReadCloser, error) {
+	if err := g.policy.Allows(box); err != nil {
+		return nil, err
+	}
+	return g.src.Original(ctx, box, id)
+}
+
+func (g guard) Items(ctx context.Context, box *crm.Mailbox, f crm.Folder, take func([]string) error) error {
+	if err := g.policy.Allows(box); err != nil {
+		return err
+	}
+	return g.src.Items(ctx, box, f, take)
+}
