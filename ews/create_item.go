@@ -1,0 +1,20 @@
+package ews
+
+// CreateItem makes items, and sends them when Disposition says so.
+//
+// https://learn.microsoft.com/en-us/exchange/client-developer/web-service-reference/createitem-operation
+type CreateItem struct {
+	Disposition string // MessageDisposition: SaveOnly, SendOnly, SendAndSaveCopy
+	Invitations string // SendMeetingInvitations
+	Folder      *FolderID
+	Items       []Item
+}
+
+func (*CreateItem) Operation() string { return "CreateItem" }
+
+func (v *CreateItem) fields(x *codec) {
+	x.attr("MessageDisposition", &v.Disposition)
+	x.attr("SendMeetingInvitations", &v.Invitations)
+	x.target("m:SavedItemFolderId", &v.Folder)
+	items(x, "m:Items", &v.Items)
+}
