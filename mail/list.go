@@ -1,0 +1,262 @@
+package mail
+
+import (
+	"strings"
+	"unicode"
+)
+
+// Named is one entry of an address header.
+type Named struct {
+	Name    string  // display name, decoded; says nothing about who it is
+	Address Address // "" when no address could be read with certainty
+	Raw     string  // the entry as it stood in the header, unfolded
+}
+
+// ParseList reads the value of an address header. Groups are opened, so
+// "undisclosed-recipients:;" has no entries. Whatever is broken around them, entries
+// that are sure are returned; an entry without a readable address comes with Address "".
+// Only what stands as the address counts: a name that looks like one is still a name.
+func ParseList(header string) []Named {
+	l := lister{s: unfold(toUTF8([]byte(header), ""))}
+	l.run()
+	if len(l.found) == 0 {
+		return nil
+	}
+	list := make([]Named, len(l.found))
+	for i, f := range l.found {
+		list[i] = f.Named
+	}
+	return list
+}
+
+// A lister walks once over a list of addresses.
+type lister struct {
+	s      string
+	i      int
+	groups int
+	found  []entry
+	entry  struct { // the one under way
+		start    int
+		words    strings.Builder // outside of <>, quotes resolved: the name
+		bare     strings.Builder // the same, quotes kept: the address if there are no <>
+		comment  string
+		angle    string
+		hasAngle bool
+		at       bool // a bare @ was seen
+	}
+	noQuote, noParen bool // none closes any more: the next opening one stands for itself
+}
+
+type entry struct {
+	Named
+	err error // why there is no address, or why it is not beyond doubt
+}
+
+func (l *lister) run() {
+	for l.i < len(l.s) {
+		c := l.s[l.i]
+		switch {
+		case c == '"' && l.quoted(), c == '(' && l.commented(), c == '=' && l.encoded():
+			// taken whole
+		case c == '<':
+			l.angled()
+		case c == ',' || c == ';':
+			l.end()
+			l.i++
+			l.begin()
+		case c == ':' && !l.entry.at && !l.entry.hasAngle:
+			l.groups++ // what stood before is the group's name
+			l.i++
+			l.begin()
+		default:
+			l.entry.at = l.entry.at || c == '@'
+			l.entry.words.WriteByte(c)
+			l.entry.bare.WriteByte(c)
+			l.i++
+		}
+	}
+	l.end()
+}
+
+func (l *lister) begin() {
+	e := &l.entry
+	e.start = l.i
+	e.words.Reset()
+	e.bare.Reset()
+	e.comment, e.angle, e.hasAngle, e.at = "", "", false, false
+}
+
+// quoted takes a quoted string; false when it never ends.
+func (l *lister) quoted() bool {
+	if l.noQuote {
+		return false
+	}
+	end := closingQuote(l.s, l.i)
+	if end < 0 {
+		l.noQuote = true
+		return false
+	}
+	l.entry.words.WriteString(unquote(l.s[l.i+1 : end]))
+	l.entry.bare.WriteString(l.s[l.i : end+1])
+	l.i = end + 1
+	return true
+}
+
+// commented takes a comment; false when it never ends.
+func (l *lister) commented() bool {
+	if l.noParen {
+		return false
+	}
+	end := closingParen(l.s, l.i)
+	if end < 0 {
+		l.noParen = true
+		return false
+	}
+	l.entry.comment = unquote(l.s[l.i+1 : end])
+	l.entry.words.WriteByte(' ')
+	l.entry.bare.WriteString(l.s[l.i : end+1])
+	l.i = end + 1
+	return true
+}
+
+// encoded takes an encoded word, which may hold commas and colons although it should
+// not; false when none begins here. One with <> in it is a whole entry that was encoded
+// by mistake, and is read as it stands.
+func (l *lister) encoded() bool {
+	_, _, rest, ok := cutEncodedWord(l.s[l.i:])
+	if !ok {
+		return false
+	}
+	word := l.s[l.i : len(l.s)-len(rest)]
+	if strings.ContainsAny(word, "<>@\" ") {
+		return false
+	}
+	l.entry.words.WriteString(word)
+	l.entry.bare.WriteString(word)
+	l.i += len(word)
+	return true
+}
+
+// angled takes what stands between < and >. Where the > is missing, the next separator ends it.
+func (l *lister) angled() {
+	if l.entry.hasAngle { // the comma between two entries is missing
+		l.end()
+		l.begin()
+	}
+	start := l.i + 1
+	route := strings.HasPrefix(l.s[start:], "@") // its commas separate relays
+	j := start
+scan:
+	for ; j < len(l.s); j++ {
+		switch c := l.s[j]; {
+		case c == '>' || c == '<' || (c == ',' || c == ';') && !route:
+			break scan
+		case c == ':':
+			route = false
+		case c == '"' && !l.noQuote:
+			end := closingQuote(l.s, j)
+			if end < 0 {
+				l.noQuote = true
+				continue
+			}
+			j = end
+		}
+	}
+	l.entry.angle, l.entry.hasAngle = l.s[start:j], true
+	if j < len(l.s) && l.s[j] == '>' {
+		j++
+	}
+	l.i = j
+}
+
+// end adds the entry under way.
+func (l *lister) end() {
+	e := &l.entry
+	raw := strings.TrimSpace(l.s[e.start:l.i])
+	name := displayName(e.words.String())
+	switch {
+	case e.hasAngle:
+		if name == "" {
+			name = displayName(e.comment)
+		}
+		a, err := parseSpec(stripApostrophes(e.angle))
+		if a != "" || name != "" || strings.TrimSpace(e.angle) != "" {
+			l.add(name, a, raw, err)
+		}
+	case e.at:
+		l.endBare(raw)
+	case name != "" && !isUndisclosed(name):
+		_, err := parseSpec(e.bare.String())
+		l.add(name, "", raw, err)
+	}
+}
+
+// endBare adds an entry without <>: an address, or words with addresses among them.
+func (l *lister) endBare(raw string) {
+	e := &l.entry
+	bare := e.bare.String()
+	a, err := parseSpec(stripApostrophes(bare))
+	if err == nil {
+		l.add(displayName(e.comment), a, raw, nil)
+		return
+	}
+	if strings.ContainsAny(bare, "\"()") { // an @ could stand in a quotation
+		l.add(displayName(e.words.String()), "", raw, err)
+		return
+	}
+	var words []string
+	var sure []Address
+	for word := range strings.FieldsSeq(bare) {
+		if a, err := parseSpec(strings.Trim(word, "<>[]'.")); err == nil {
+			sure = append(sure, a)
+		} else {
+			words = append(words, word)
+		}
+	}
+	name := displayName(strings.Join(words, " "))
+	if len(sure) == 0 {
+		l.add(name, "", raw, err)
+	}
+	for _, a := range sure {
+		if len(sure) > 1 {
+			name = ""
+		}
+		l.add(name, a, raw, errLoose)
+	}
+}
+
+func (l *lister) add(name string, a Address, raw string, err error) {
+	l.found = append(l.found, entry{Named{name, a, raw}, err})
+}
+
+// displayName makes a phrase fit to be shown: words decoded, on one line, without
+// characters that steer the screen.
+func displayName(s string) string {
+	s = oneLine(decodeWords(s))
+	return strings.TrimSpace(stripApostrophes(s))
+}
+
+// stripApostrophes removes the quotes that Outlook puts around addresses and names.
+func stripApostrophes(s string) string {
+	s = strings.TrimSpace(s)
+	if len(s) > 2 && s[0] == '\'' && s[len(s)-1] == '\'' {
+		return s[1 : len(s)-1]
+	}
+	return s
+}
+
+// isUndisclosed recognises the placeholder of a list that is not told, where it is not
+// written as an empty group.
+func isUndisclosed(name string) bool {
+	letters := strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, name)
+	switch letters {
+	case "undisclosedrecipients", "undisclosedrecipient", "unlistedrecipients", "recipientlistnotshown", "recipientlistsuppressed":
+		return true
+	}
+	return false
+}
