@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"postern/crm"
+	"postern/engine"
+	"postern/ews"
+	"postern/store"
+)
+
+// collectCommand is for machines that call Postern from time to time instead of leaving
+// it running.
+type collectCommand struct {
+	dataFlags
+	Workers int  `help:"Mailboxes read at once." default:"4"`
+	JSON    bool `help:"Print one JSON object."`
+}
+
+// collected is what one run has collected, and how each mailbox stands.
+type collected struct {
+	Mailboxes int                `json:"mailboxes"`
+	Filed     int                `json:"filed"` // items, in all
+	NotFiled  map[crm.Reason]int `json:"not_filed"`
+	Failed    int                `json:"failed"`
+	Requests  map[string]int     `json:"requests"`
+	Bytes     int64              `json:"bytes"`
+	Seconds   float64            `json:"seconds"`
+	Trouble   map[string]string  `json:"trouble"` // by mailbox
+}
+
+func (k *collectCommand) Run(c *common) error {
+	st, org, err := k.open(c, true)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	var requests meter
+	began := time.Now()
+	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(requests.observe), Workers: k.Workers, Log: c.log})
+	if err := e.CatchUp(c.ctx); err != nil {
+		return err
+	}
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
+	result, err := tally(c, org, &requests)
+	if err != nil {
+		return err
+	}
+	result.Seconds = time.Since(began).Seconds()
+	if k.JSON {
+		err = json.NewEncoder(c.out).Encode(result)
+	} else {
+		_, err = fmt.Fprintf(c.out, "%d mailboxes: %d filed, not filed%s, %d failed\n", result.Mailboxes, result.Filed, reasons(result.NotFiled), result.Failed)
+		for box, why := range result.Trouble {
+			fmt.Fprintf(c.errOut, "postern: %s: %s\n", box, why)
+		}
+	}
+	if err == nil && len(result.Trouble) > 0 {
+		err = exitError(1)
+	}
+	return err
+}
+
+// tally counts what stands in the ledger.
+func tally(c *common, org *store.Org, requests *meter) (*collected, error) {
+	counts, err := org.Counts(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	boxes, _, err := org.Mailboxes(c.ctx, store.ListQuery{Limit: 1 << 20})
+	if err != nil {
+		return nil, err
+	}
+	result := &collected{Filed: counts.Filed, NotFiled: make(map[crm.Reason]int), Failed: counts.Failed, Trouble: make(map[string]string)}
+	result.Requests, _, result.Bytes = requests.read()
+	for _, reason := range crm.Reasons {
+		if n := counts.By[reason]; n > 0 {
+			result.NotFiled[reason] = n
+		}
+	}
+	for _, box := range boxes {
+		if box.State == crm.Off {
+			continue
+		}
+		result.Mailboxes++
+		if box.Trouble != nil {
+			result.Trouble[string(box.Address)] = box.Trouble.Error() + " " + box.Trouble.Advice
+		}
+	}
+	return result, nil
+}

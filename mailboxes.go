@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"postern/crm"
+	"postern/mail"
+	"postern/store"
+)
+
+type mailboxesCommand struct {
+	List mailboxesList `cmd:"" default:"withargs" help:"Show the state of each mailbox."`
+	Look mailboxesLook `cmd:"" help:"Have mailboxes looked at now."`
+}
+
+type mailboxesList struct {
+	dataFlags
+	JSON bool `help:"Print JSON."`
+}
+
+func (l *mailboxesList) Run(c *common) error {
+	st, org, err := l.open(c, false)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	boxes, _, err := org.Mailboxes(c.ctx, store.ListQuery{Limit: 1 << 20})
+	if err != nil {
+		return err
+	}
+	if l.JSON {
+		return json.NewEncoder(c.out).Encode(boxes)
+	}
+	w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "MAILBOX\tSTATE\tSINCE\tITEMS\tFILED\tNOT FILED\tFAILED\tLAST PASS\tTROUBLE")
+	for _, b := range boxes {
+		trouble := ""
+		if b.Trouble != nil {
+			trouble = b.Trouble.Error() + " " + b.Trouble.Advice
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\n", b.Address, b.State, clock(b.Since), b.Items,
+			b.Counts.Filed, b.Counts.NotFiled, b.Counts.Failed, clock(b.Checked), trouble)
+	}
+	return w.Flush()
+}
+
+// clock shows a time in the zone of the machine.
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}
+
+type mailboxesLook struct {
+	dataFlags
+	Mailbox []string `arg:"" optional:"" help:"Addresses of mailboxes; none = all."`
+}
+
+func (l *mailboxesLook) Run(c *common) error {
+	st, org, err := l.open(c, false)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	var ids []crm.MailboxID
+	for _, text := range l.Mailbox {
+		box, err := mailbox(c, org, text)
+		if err != nil {
+			return err
+		}
+		ids = append(ids, box.ID)
+	}
+	if err := org.LookNow(c.ctx, ids...); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.out, "marked; the running Postern looks within a second")
+	return nil
+}
+
+// mailbox finds a mailbox by its address.
+func mailbox(c *common, org *store.Org, text string) (*store.MailboxView, error) {
+	address, err := mail.ParseAddress(text)
+	if err != nil {
+		return nil, err
+	}
+	box, err := org.MailboxByAddress(c.ctx, address)
+	if err != nil {
+		return nil, &crm.Fault{Verdict: crm.Refused, Code: "no-such-mailbox", Err: err,
+			Message: fmt.Sprintf("There is no mailbox %s.", address), Advice: "postern mailboxes lists those that there are."}
+	}
+	return box, nil
+}

@@ -1,0 +1,103 @@
+// Postern is the guarded gate between Microsoft Exchange and a CRM: it reads the
+// mailboxes of a company's people, files each message exchanged with a contact once, and
+// shows it. This file lists the commands; each lives in a file of its name.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"postern/crm"
+	"postern/store"
+)
+
+type cli struct {
+	Demo      demoCommand      `cmd:"" help:"Show Postern on a simulated Exchange with a cast of people, or on your own letters."`
+	Serve     serveCommand     `cmd:"" help:"Collect mail and serve the pages."`
+	Collect   collectCommand   `cmd:"" help:"Collect mail until caught up, then end."`
+	Settings  settingsCommand  `cmd:"" help:"Show or change the Email settings."`
+	Contacts  contactsCommand  `cmd:"" help:"Import contacts."`
+	Users     usersCommand     `cmd:"" help:"Import users and set passwords."`
+	Mailboxes mailboxesCommand `cmd:"" help:"Show the state of each mailbox, or have some looked at now."`
+	Explain   explainCommand   `cmd:"" help:"Say what became of a message and why."`
+	Reconcile reconcileCommand `cmd:"" help:"Prove that every item on the server has its decision; exit 1 if anything differs."`
+	Sim       simCommand       `cmd:"" help:"Run the simulated Exchange alone."`
+	Bench     benchCommand     `cmd:"" help:"Measure."`
+}
+
+// common is what every command is handed.
+type common struct {
+	ctx    context.Context
+	out    io.Writer
+	errOut io.Writer
+	log    *slog.Logger
+}
+
+// dataFlags name the data folder.
+type dataFlags struct {
+	Data string `help:"Data folder." default:"data" env:"POSTERN_DATA" type:"path"`
+}
+
+// open opens the data folder of an installation that is there already.
+func (d *dataFlags) open(c *common, exclusive bool) (*store.Store, *store.Org, error) {
+	st, err := store.Open(c.ctx, store.Options{Dir: d.Data, Exclusive: exclusive})
+	if err != nil {
+		return nil, nil, err
+	}
+	return st, st.Org(1), nil
+}
+
+// exitError ends the program with a status of its own after everything has been said.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, out, errOut io.Writer) int {
+	var c cli
+	parser, err := kong.New(&c, kong.Name("postern"), kong.Description("The guarded gate between Exchange and a CRM."),
+		kong.Writers(out, errOut), kong.UsageOnError(), kong.Exit(os.Exit))
+	if err != nil {
+		fmt.Fprintln(errOut, err)
+		return 2
+	}
+	call, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(errOut, "postern: %v\nSee postern --help.\n", err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	err = call.Run(&common{ctx: ctx, out: out, errOut: errOut, log: log})
+	if err == nil {
+		return 0
+	}
+	if code, ok := errors.AsType[exitError](err); ok {
+		return int(code)
+	}
+	explain(errOut, err)
+	return 1
+}
+
+// explain says what happened, why and what to do.
+func explain(w io.Writer, err error) {
+	f, ok := errors.AsType[*crm.Fault](err)
+	if !ok {
+		fmt.Fprintf(w, "postern: %v\n", err)
+		return
+	}
+	fmt.Fprintf(w, "postern: %s [%s]\n", f.Message, f.Code)
+	if f.Advice != "" {
+		fmt.Fprintf(w, "  %s\n", f.Advice)
+	}
+}

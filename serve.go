@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"postern/crm"
+	"postern/engine"
+	"postern/ews"
+	"postern/store"
+	"postern/web"
+)
+
+type serveCommand struct {
+	dataFlags
+	Listen  string        `help:"Address of the pages." default:"127.0.0.1:8317"`
+	Poll    time.Duration `help:"Pause between two looks at a mailbox." default:"30s"`
+	Workers int           `help:"Mailboxes read at once." default:"4"`
+	URLFile string        `help:"File to write where the pages are, as JSON, once they are there." type:"path"`
+}
+
+func (s *serveCommand) Run(c *common) error {
+	st, org, err := s.open(c, true)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	log := slog.New(slog.NewTextHandler(c.errOut, nil))
+	connector := ews.Connector(nil)
+	p := &program{org: org, connector: connector, log: log,
+		engine: engine.New(engine.Config{Org: org, Connector: connector, Poll: s.Poll, Workers: s.Workers, Log: log})}
+	l, err := listen(s.Listen)
+	if err != nil {
+		return err
+	}
+	hello, err := p.welcome(c.ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "Postern is at http://%s\n%s", l.Addr(), hello)
+	if err := writeURLFile(s.URLFile, map[string]string{"url": "http://" + l.Addr().String()}); err != nil {
+		return err
+	}
+	return p.serve(c.ctx, l)
+}
+
+// A program is what runs while pages are served: put together here, and nowhere else.
+type program struct {
+	org       *store.Org
+	connector crm.Connector
+	engine    *engine.Engine
+	log       *slog.Logger
+	hint      string
+}
+
+// serve collects and serves until ctx ends.
+func (p *program) serve(ctx context.Context, l net.Listener) error {
+	pages, err := web.New(web.Config{Org: p.org, Connector: p.connector, Log: p.log, Now: time.Now,
+		LookNow: p.engine.LookNow, Test: p.engine.Test, Progress: p.engine.Progress,
+		LoadAttachment: p.engine.LoadAttachment, Original: p.engine.Original, Hint: p.hint})
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: pages, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn)}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := p.engine.Run(ctx); err != nil {
+			p.log.Error("collecting ended", "err", err)
+		}
+	})
+	wg.Go(func() {
+		<-ctx.Done()
+		grace, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer done()
+		if server.Shutdown(grace) != nil {
+			server.Close()
+		}
+	})
+	err = server.Serve(l)
+	cancel()
+	wg.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// firstAdmin is who may sign in to an installation that has no users yet.
+const firstAdmin = "admin@postern.localhost"
+
+// welcome makes an administrator when nobody could sign in yet, and says how to.
+func (p *program) welcome(ctx context.Context) (string, error) {
+	users, _, err := p.org.Users(ctx, store.ListQuery{Limit: 1 << 20})
+	if err != nil {
+		return "", err
+	}
+	for _, u := range users {
+		if u.HasPassword && u.Admin && u.Active {
+			return "", nil
+		}
+	}
+	if _, err := p.org.SaveUsers(ctx, []crm.User{{Name: "Administrator", Addresses: addresses(firstAdmin), Admin: true, Active: true}}); err != nil {
+		return "", err
+	}
+	password := rand.Text()
+	if err := setPassword(ctx, p.org, firstAdmin, password); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("Nobody could sign in yet. Sign in as %s with the password %s (shown this once), then import your users.\n", firstAdmin, password), nil
+}
+
+// listen opens the address of the pages.
+func listen(address string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err == nil {
+		return l, nil
+	}
+	f := &crm.Fault{Verdict: crm.Refused, Code: "listen", Err: err, Message: fmt.Sprintf("The pages cannot be served at %s: %v.", address, err),
+		Advice: "Give another address by --listen, such as 127.0.0.1:0 for any free port."}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		f.Code, f.Message = "address-in-use", fmt.Sprintf("Another program listens at %s.", address)
+	}
+	return nil, f
+}
+
+// writeURLFile tells programs that started this one where it is. The file appears whole
+// or not at all.
+func writeURLFile(path string, content map[string]string) error {
+	if path == "" {
+		return nil
+	}
+	text, err := json.Marshal(content)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+".new", append(text, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"postern/cast"
+	"postern/mail"
+	"postern/sim"
+)
+
+// simCommand runs the simulated Exchange in a process of its own.
+type simCommand struct {
+	Listen  string        `help:"Address to listen on; loopback unless you mean it." default:"127.0.0.1:8318"`
+	Letters string        `help:"Letters to fill it with: an .eml file, a folder, a Maildir or an mbox (.gz, .zst); none = the cast of the demonstration." type:"path"`
+	Company string        `help:"Domain whose addresses have mailboxes; none = the one met most often."`
+	Version string        `help:"Version of Exchange to be." default:"${sim_version}"`
+	Account []string      `help:"Service account as LOGIN:PASSWORD, or LOGIN:PASSWORD:MAILBOX,MAILBOX to narrow what it may impersonate." default:"svc-postern:postern"`
+	Trouble []string      `help:"Misbehave: KIND[:OPERATION][:every=N][:times=N][:skip=N][:backoff=DURATION][:mailbox=ADDRESS], for example busy-fault:GetItem:every=7."`
+	Trickle time.Duration `help:"A new letter so often (of the cast only); 0 = never."`
+	People  string        `help:"Folder to write users.csv and contacts.csv to, for the imports." type:"path"`
+	URLFile string        `help:"File to write where it is, as JSON, once it is there." type:"path"`
+}
+
+func (s *simCommand) Run(c *common) error {
+	x, err := sim.New(sim.Options{Version: sim.Version(s.Version)})
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	for _, text := range s.Account {
+		account, err := parseAccount(text)
+		if err != nil {
+			return err
+		}
+		x.AddAccount(account)
+	}
+	people, err := fill(x, s.Letters, s.Company, time.Now())
+	if err != nil {
+		return err
+	}
+	for _, text := range s.Trouble {
+		trouble, err := sim.ParseTrouble(text)
+		if err != nil {
+			return err
+		}
+		x.MakeTrouble(trouble)
+	}
+	if s.People != "" {
+		if err := people.write(s.People); err != nil {
+			return err
+		}
+	}
+	l, err := listen(s.Listen)
+	if err != nil {
+		return err
+	}
+	url := ewsURL(l)
+	fmt.Fprintf(c.out, "simulated Exchange at %s: %d letters, %d mailboxes of %s\n", url, people.letters, len(people.users), people.company)
+	if err := writeURLFile(s.URLFile, map[string]string{"url": url, "company": people.company}); err != nil {
+		return err
+	}
+	if s.Trickle > 0 && s.Letters == "" {
+		go trickle(c.ctx, x, s.Trickle)
+	}
+	return serveSim(c.ctx, l, x)
+}
+
+// serveSim answers until ctx ends.
+func serveSim(ctx context.Context, l net.Listener, x *sim.Exchange) error {
+	server := &http.Server{Handler: x, ReadHeaderTimeout: 10 * time.Second}
+	defer context.AfterFunc(ctx, func() { server.Close() })()
+	if err := server.Serve(l); ctx.Err() == nil {
+		return err
+	}
+	return nil
+}
+
+func ewsURL(l net.Listener) string { return "http://" + l.Addr().String() + "/EWS/Exchange.asmx" }
+
+func parseAccount(text string) (sim.Account, error) {
+	parts := strings.SplitN(text, ":", 3)
+	if len(parts) < 2 || parts[0] == "" || parts[1] == "" {
+		return sim.Account{}, fmt.Errorf("account %q: write LOGIN:PASSWORD or LOGIN:PASSWORD:MAILBOX,MAILBOX", parts[0])
+	}
+	account := sim.Account{Login: parts[0], Password: parts[1]}
+	if len(parts) == 3 {
+		for text := range strings.SplitSeq(parts[2], ",") {
+			address, err := mail.ParseAddress(text)
+			if err != nil {
+				return sim.Account{}, fmt.Errorf("account %q: %w", parts[0], err)
+			}
+			account.Scope = append(account.Scope, address)
+		}
+	}
+	return account, nil
+}
+
+// population is who lives in a filled simulation.
+type population struct {
+	company         string
+	users, contacts []person
+	letters, items  int
+}
+
+type person struct {
+	name, company, title string
+	addresses            []mail.Address
+	admin                bool
+}
+
+// fill lays letters into the simulated organization: the cast's, or those of a path.
+func fill(x *sim.Exchange, letters, company string, now time.Time) (*population, error) {
+	if letters == "" {
+		return fillCast(x, now)
+	}
+	loaded, err := x.Load(letters, company)
+	if err != nil {
+		return nil, err
+	}
+	p := &population{company: loaded.Company, letters: loaded.Messages, items: loaded.Items}
+	for _, u := range loaded.Users {
+		p.users = append(p.users, person{name: u.Name, addresses: addresses(u.Address)})
+	}
+	if loaded.Archive != "" && !hasAddress(p.users, loaded.Archive) {
+		p.users = append(p.users, person{name: "Archive", addresses: addresses(loaded.Archive)})
+	}
+	for _, k := range loaded.Contacts {
+		p.contacts = append(p.contacts, person{name: k.Name, addresses: addresses(k.Address)})
+	}
+	return p, nil
+}
+
+func hasAddress(list []person, a mail.Address) bool {
+	for _, p := range list {
+		if p.addresses[0] == a {
+			return true
+		}
+	}
+	return false
+}
+
+func fillCast(x *sim.Exchange, now time.Time) (*population, error) {
+	p := &population{company: cast.Domain}
+	for _, u := range cast.Users() {
+		x.AddMailbox(sim.Person{Name: u.Name, Address: u.Addresses[0]}, u.Addresses[1:]...)
+		p.users = append(p.users, person{name: u.Name, addresses: u.Addresses, admin: u.Admin})
+	}
+	for _, k := range cast.Contacts() {
+		p.contacts = append(p.contacts, person{name: k.Name, company: k.Company, title: k.Title, addresses: k.Addresses})
+	}
+	for _, l := range cast.Letters(now) {
+		if err := lay(x, l); err != nil {
+			return nil, err
+		}
+		p.letters++
+	}
+	for _, box := range x.Mailboxes() {
+		p.items += box.Count()
+	}
+	return p, nil
+}
+
+// lay lays one letter of the cast where its people would find it.
+func lay(x *sim.Exchange, l cast.Letter) error {
+	if l.Draft {
+		_, err := x.Draft(l.Raw)
+		return err
+	}
+	items, err := x.Deliver(l.Raw)
+	for _, item := range items {
+		if l.Read {
+			item.MarkRead(true)
+		}
+	}
+	return err
+}
+
+// trickle delivers the cast's new letters.
+func trickle(ctx context.Context, x *sim.Exchange, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if lay(x, cast.Trickle(now, n)) != nil {
+				return // the temporary folder is full or gone; the rest of the demonstration goes on
+			}
+		}
+	}
+}
+
+// write writes the people as files for the imports.
+func (p *population) write(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	users := [][]string{{"name", "emails", "admin"}}
+	for _, u := range p.users {
+		users = append(users, []string{u.name, join(u.addresses), map[bool]string{true: "yes", false: "no"}[u.admin]})
+	}
+	contacts := [][]string{{"name", "company", "title", "emails"}}
+	for _, k := range p.contacts {
+		contacts = append(contacts, []string{k.name, k.company, k.title, join(k.addresses)})
+	}
+	for name, rows := range map[string][][]string{"users.csv": users, "contacts.csv": contacts} {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			return err
+		}
+		err = csv.NewWriter(f).WriteAll(rows)
+		if closed := f.Close(); err == nil {
+			err = closed
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func join(list []mail.Address) string {
+	texts := make([]string, len(list))
+	for i, a := range list {
+		texts[i] = string(a)
+	}
+	return strings.Join(texts, ";")
+}
