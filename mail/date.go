@@ -180,12 +180,13 @@ func (d *dateParts) takeNumber(w string) bool {
 	return true
 }
 
-// fullYear completes years of two and three digits (RFC 5322, 4.3).
+// fullYear completes years of two and three digits (RFC 5322, 4.3). Programs that were
+// not ready for the year 2000 wrote 102 or 0102 for 2002.
 func fullYear(n int, digits string) int {
 	switch {
 	case len(digits) <= 2 && n < 50:
 		return 2000 + n
-	case len(digits) <= 3:
+	case len(digits) <= 3, n >= 100 && n < 200:
 		return 1900 + n
 	}
 	return n

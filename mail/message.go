@@ -1,8 +1,10 @@
 package mail
 
 import (
+	"cmp"
 	"html"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -54,14 +56,35 @@ func Parse(r io.Reader) (*Message, error) {
 		s.note("no header")
 	}
 	a := assembler{odd: s.note}
-	html, text := a.add(root, false)
-	m := &Message{Header: root.Header, HTML: html, Text: text, Attachments: a.attachments}
+	m := &Message{Header: root.Header}
+	m.HTML, m.Text = a.add(root, letter)
 	if m.Text == "" && m.HTML != "" {
 		m.Text = Text(m.HTML)
 	}
-	m.Kind = a.kind
-	m.Odd = s.odd
+	m.Attachments = a.attachments
+	markInline(m.Attachments, m.HTML)
+	m.Kind, m.Odd = a.kind, s.odd
 	return m, err
+}
+
+// markInline marks the attachments that the HTML shows, also where their own header does not
+// say so.
+func markInline(attachments []Attachment, html string) {
+	shown := map[string]bool{}
+	for {
+		_, rest, ok := strings.Cut(html, "cid:")
+		if !ok {
+			break
+		}
+		end := strings.IndexAny(rest[:min(len(rest), maxMessageID)], "\"'>) \t\r\n")
+		shown[normalID(rest[:max(end, 0)])] = true
+		html = rest
+	}
+	for i := range attachments {
+		if at := &attachments[i]; at.ContentID != "" && shown[at.ContentID] {
+			at.Inline = true
+		}
+	}
 }
 
 // An assembler puts the text of a message together from its parts and collects the rest.
@@ -71,9 +94,17 @@ type assembler struct {
 	odd         func(format string, args ...any)
 }
 
+// A place is where a part stands, as far as it tells what the part is for.
+type place int
+
+const (
+	letter   place = iota // it is the text, even if it has a file name
+	listed                // one of several: a file name makes it an attachment
+	referred              // the text refers to it
+)
+
 // add takes a part and returns its text in the two forms, as far as they were sent.
-// related is set for the parts that the text refers to.
-func (a *assembler) add(p *part, related bool) (html, text string) {
+func (a *assembler) add(p *part, at place) (html, text string) {
 	a.judge(p)
 	if len(p.children) > 0 {
 		switch p.kind {
@@ -86,32 +117,50 @@ func (a *assembler) add(p *part, related bool) (html, text string) {
 		}
 		return a.mixed(p.children)
 	}
-	disposition, params := parseParams(p.Get("Content-Disposition"))
-	name := params["filename"]
-	if name == "" {
-		name = p.params["name"]
-	}
-	readable := p.kind == "text/plain" || p.kind == "text/html"
-	if readable && disposition != "attachment" && name == "" && !related {
-		s := toUTF8(a.decode(p), p.params["charset"])
-		if p.kind == "text/html" {
-			return s, ""
-		}
-		if p.params["format"] == "flowed" {
-			s = unflow(s, p.params["delsp"] == "yes")
-		}
-		return "", strings.ReplaceAll(s, "\r\n", "\n")
-	}
-	if strings.HasPrefix(p.kind, "multipart/") && len(p.body) == 0 {
+	if len(p.body) == 0 && (strings.HasPrefix(p.kind, "multipart/") || p.kind == "text/plain") {
 		return "", ""
 	}
-	a.attach(p, name, related || disposition == "inline")
-	return "", ""
+	disposition, params := parseParams(p.Get("Content-Disposition"))
+	name := cmp.Or(params["filename"], p.params["name"])
+	isText := p.kind == "text/plain" || p.kind == "text/html"
+	if !isText || disposition == "attachment" || at == referred || at == listed && name != "" {
+		a.attach(p, name, at == referred || disposition == "inline")
+		return "", ""
+	}
+	return a.text(p)
+}
+
+func (a *assembler) text(p *part) (html, text string) {
+	b := a.decode(p)
+	charset := p.params["charset"]
+	if p.kind == "text/html" {
+		return toUTF8(b, cmp.Or(charset, metaCharset(b))), ""
+	}
+	text = toUTF8(b, charset)
+	if strings.IndexByte(text, '\r') >= 0 {
+		text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n", "\n"), "\r", "\n")
+	}
+	if strings.EqualFold(p.params["format"], "flowed") {
+		text = unflow(text, strings.EqualFold(p.params["delsp"], "yes"))
+	}
+	return "", text
+}
+
+// metaCharset finds the charset that HTML declares for itself, "" if it does not.
+func metaCharset(b []byte) string {
+	head := strings.ToLower(string(b[:min(len(b), 1024)]))
+	_, after, _ := strings.Cut(head, "charset=")
+	after = strings.TrimLeft(after, "\"' ")
+	name := after[:max(0, strings.IndexAny(after, "\"' />;"))]
+	if strings.HasPrefix(name, "utf-16") {
+		return "" // then this could not have been read
+	}
+	return name
 }
 
 func (a *assembler) attach(p *part, name string, inline bool) {
 	at := Attachment{Name: name, Type: p.kind, ContentID: normalID(p.Get("Content-ID")), Content: a.decode(p)}
-	at.Inline = inline && (at.ContentID != "" || p.Has("Content-Location")) || inline && strings.HasPrefix(p.kind, "image/")
+	at.Inline = inline && (at.ContentID != "" || p.Has("Content-Location") || strings.HasPrefix(p.kind, "image/"))
 	if at.Name == "" && p.kind == "message/rfc822" {
 		s := splitter{data: at.Content}
 		s.start()
@@ -133,16 +182,8 @@ func (a *assembler) decode(p *part) []byte {
 // alternative takes the last form of each kind, which by the rule is the best one.
 func (a *assembler) alternative(parts []*part) (html, text string) {
 	for _, p := range parts {
-		h, t := a.add(p, false)
-		if h != "" {
-			html = h
-			if t == "" {
-				continue
-			}
-		}
-		if t != "" && (text == "" || h == "") {
-			text = t
-		}
+		h, t := a.add(p, letter)
+		html, text = cmp.Or(h, html), cmp.Or(t, text)
 	}
 	return html, text
 }
@@ -159,10 +200,10 @@ func (a *assembler) related(p *part) (html, text string) {
 			}
 		}
 	}
-	html, text = a.add(root, false)
+	html, text = a.add(root, letter)
 	for _, c := range p.children {
 		if c != root {
-			h, t := a.add(c, true)
+			h, t := a.add(c, referred)
 			html, text = html+h, text+t
 		}
 	}
@@ -171,10 +212,10 @@ func (a *assembler) related(p *part) (html, text string) {
 
 // report takes the explanation for people as text; the parts for machines are attached.
 func (a *assembler) report(parts []*part) (html, text string) {
-	html, text = a.add(parts[0], false)
+	html, text = a.add(parts[0], letter)
 	for _, p := range parts[1:] {
 		if len(p.children) > 0 {
-			a.add(p, true)
+			a.add(p, referred)
 		} else {
 			a.attach(p, p.params["name"], false)
 		}
@@ -189,7 +230,7 @@ func (a *assembler) mixed(parts []*part) (html, text string) {
 	var forms []form
 	anyHTML, anyText := false, false
 	for _, p := range parts {
-		h, t := a.add(p, false)
+		h, t := a.add(p, listed)
 		if strings.TrimSpace(h) != "" || strings.TrimSpace(t) != "" {
 			forms = append(forms, form{h, t})
 			anyHTML, anyText = anyHTML || h != "", anyText || t != ""
@@ -239,11 +280,13 @@ func (a *assembler) judge(p *part) {
 			kind = Meeting
 		}
 	}
-	weight := map[Kind]int{Ordinary: 0, Signed: 1, Meeting: 2, Receipt: 3, Report: 3, OpaqueSigned: 4, Encrypted: 5}
-	if weight[kind] > weight[a.kind] {
+	if slices.Index(kinds, kind) > slices.Index(kinds, a.kind) {
 		a.kind = kind
 	}
 }
+
+// kinds in the order of their weight.
+var kinds = []Kind{Ordinary, Signed, Meeting, Receipt, Report, OpaqueSigned, Encrypted}
 
 // unflow joins the lines that a sender broke for narrow screens only (RFC 3676).
 func unflow(s string, delsp bool) string {

@@ -194,7 +194,7 @@ func (s *splitter) part(preset string) (*part, delimiter) {
 	s.parts++
 	p := &part{Header: s.header()}
 	p.kind, p.params = parseParams(p.Get("Content-Type"))
-	if p.kind == "" {
+	if !strings.Contains(p.kind, "/") {
 		p.kind = preset
 	}
 	if !strings.HasPrefix(p.kind, "multipart/") {
@@ -243,12 +243,16 @@ func (s *splitter) multipart(p *part) delimiter {
 // children reads the parts between the lines of a boundary; found is false when there
 // is no such line.
 func (s *splitter) children(p *part, boundary string) (d delimiter, found bool) {
-	level := len(s.open)
+	level, begin := len(s.open), s.pos
 	s.open = append(s.open, []byte(boundary))
-	_, d = s.next() // what stands before the first part is for programs without MIME
+	end, d := s.next() // what stands before the first part is for programs without MIME
 	if d.level != level {
 		s.open = s.open[:level]
 		return d, false
+	}
+	if d.last {
+		s.note("a multipart without parts")
+		p.kind, p.body = "text/plain", s.data[begin:end]
 	}
 	preset := "text/plain"
 	if p.kind == "multipart/digest" {
@@ -312,10 +316,13 @@ func (s *splitter) delimiter(line []byte) delimiter {
 	line = bytes.TrimRight(line[2:], " \t\r")
 	for i := len(s.open) - 1; i >= 0; i-- {
 		rest, ok := bytes.CutPrefix(line, s.open[i])
-		if ok && len(rest) == 0 {
-			return delimiter{i, false}
+		if !ok {
+			continue
 		}
-		if ok && string(rest) == "--" {
+		// What follows behind a blank does not count (RFC 2046, 5.1.1).
+		if after, last := bytes.CutPrefix(rest, []byte("--")); len(rest) == 0 || rest[0] == ' ' || rest[0] == '\t' {
+			return delimiter{i, false}
+		} else if last && (len(after) == 0 || after[0] == ' ' || after[0] == '\t') {
 			return delimiter{i, true}
 		}
 	}
