@@ -1,5 +1,9 @@
 package ews
 
+import (
+	"context"
+)
+
 // ConvertID changes the form of ids. It computes only and does not ask whether the item
 // is there.
 //
@@ -51,4 +55,9 @@ func (x *codec) alternate(v **AlternateID) {
 		return
 	}
 	opt(x, "m:AlternateId", v)
+}
+
+// ConvertID returns one result for each id, in order.
+func (s *Session) ConvertID(ctx context.Context, op *ConvertID) ([]ConvertIDResult, error) {
+	return collect[ConvertIDResult](ctx, s, exchange{op: op, want: len(op.IDs)})
 }

@@ -1,5 +1,9 @@
 package ews
 
+import (
+	"context"
+)
+
 // DeleteItem deletes items or moves them to Deleted Items. A plain *Result answers it.
 //
 // https://learn.microsoft.com/en-us/exchange/client-developer/web-service-reference/deleteitem-operation
@@ -19,4 +23,9 @@ func (v *DeleteItem) fields(x *codec) {
 	x.attr("AffectedTaskOccurrences", &v.Occurrences)
 	x.attrBool("SuppressReadReceipts", &v.SuppressReceipts)
 	itemIDs(x, "m:ItemIds", &v.IDs)
+}
+
+// DeleteItem returns one result for each id, in order.
+func (s *Session) DeleteItem(ctx context.Context, op *DeleteItem) ([]Result, error) {
+	return collect[Result](ctx, s, exchange{op: op, want: len(op.IDs), writes: true})
 }

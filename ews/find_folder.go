@@ -1,5 +1,9 @@
 package ews
 
+import (
+	"context"
+)
+
 // FindFolder lists folders below others.
 //
 // https://learn.microsoft.com/en-us/exchange/client-developer/web-service-reference/findfolder-operation
@@ -34,4 +38,9 @@ func (v *FindFolderResult) fields(x *codec) {
 		v.Paging.fields(x)
 		folders(x, "t:Folders", &v.Folders)
 	})
+}
+
+// FindFolder returns one result for each parent, in order.
+func (s *Session) FindFolder(ctx context.Context, op *FindFolder) ([]FindFolderResult, error) {
+	return collect[FindFolderResult](ctx, s, exchange{op: op, want: len(op.Parents)})
 }

@@ -1,5 +1,9 @@
 package ews
 
+import (
+	"context"
+)
+
 // FindItem searches folders. Texts are cut at 255 characters and senders are names only:
 // use it for ids.
 //
@@ -39,4 +43,9 @@ func (v *FindItemResult) fields(x *codec) {
 		v.Paging.fields(x)
 		items(x, "t:Items", &v.Items)
 	})
+}
+
+// FindItem returns one result for each folder, in order.
+func (s *Session) FindItem(ctx context.Context, op *FindItem) ([]FindItemResult, error) {
+	return collect[FindItemResult](ctx, s, exchange{op: op, want: len(op.Parents)})
 }

@@ -1,5 +1,10 @@
 package ews
 
+import (
+	"context"
+	"io"
+)
+
 // GetAttachment reads attachments by id.
 //
 // https://learn.microsoft.com/en-us/exchange/client-developer/web-service-reference/getattachment-operation
@@ -42,4 +47,11 @@ func (v *AttachmentsResult) fields(x *codec) {
 		v.Attachments = []Attachment{} // the schema wants the element in errors, too
 	}
 	attachments(x, "m:Attachments", &v.Attachments)
+}
+
+// GetAttachment hands one result for each id, in order, to take while the answer is
+// coming in. sink, when not nil, gives the writer for the content of attachment i, which
+// is complete when take gets the result without an error.
+func (s *Session) GetAttachment(ctx context.Context, op *GetAttachment, sink func(i int) io.Writer, take func(i int, r *AttachmentsResult) error) error {
+	return call[AttachmentsResult](ctx, s, exchange{op: op, want: len(op.IDs), sink: sink}, take)
 }

@@ -1,5 +1,9 @@
 package ews
 
+import (
+	"context"
+)
+
 // GetFolder reads folders by id. Distinguished folders that do not exist answer
 // ErrorFolderNotFound one by one.
 //
@@ -25,4 +29,9 @@ type FoldersResult struct {
 func (v *FoldersResult) fields(x *codec) {
 	v.Result.fields(x)
 	folders(x, "m:Folders", &v.Folders)
+}
+
+// GetFolder returns one result for each id, in order.
+func (s *Session) GetFolder(ctx context.Context, op *GetFolder) ([]FoldersResult, error) {
+	return collect[FoldersResult](ctx, s, exchange{op: op, want: len(op.IDs)})
 }

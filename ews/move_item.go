@@ -1,5 +1,9 @@
 package ews
 
+import (
+	"context"
+)
+
 // MoveItem moves items to a folder, where they get new ids.
 //
 // https://learn.microsoft.com/en-us/exchange/client-developer/web-service-reference/moveitem-operation
@@ -23,3 +27,13 @@ func (v *MoveItem) fields(x *codec) {
 type CopyItem struct{ MoveItem }
 
 func (*CopyItem) Operation() string { return "CopyItem" }
+
+// MoveItem returns one result for each id, in order.
+func (s *Session) MoveItem(ctx context.Context, op *MoveItem) ([]ItemsResult, error) {
+	return collect[ItemsResult](ctx, s, exchange{op: op, want: len(op.IDs), writes: true})
+}
+
+// CopyItem returns one result for each id, in order.
+func (s *Session) CopyItem(ctx context.Context, op *CopyItem) ([]ItemsResult, error) {
+	return collect[ItemsResult](ctx, s, exchange{op: op, want: len(op.IDs), writes: true})
+}

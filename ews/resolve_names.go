@@ -1,5 +1,9 @@
 package ews
 
+import (
+	"context"
+)
+
 // ResolveNames looks an address, a name or a legacy distinguished name up in the
 // directory and the user's contacts.
 //
@@ -47,4 +51,9 @@ func (v *ResolveNamesResult) fields(x *codec) {
 		v.Paging.fields(x)
 		each(x, &v.Resolutions, elements[Resolution]("t:Resolution"))
 	})
+}
+
+// ResolveNames returns what the name may mean; no match is an *Error.
+func (s *Session) ResolveNames(ctx context.Context, op *ResolveNames) (*ResolveNamesResult, error) {
+	return single[ResolveNamesResult](ctx, s, exchange{op: op, want: 1})
 }

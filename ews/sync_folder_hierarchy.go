@@ -1,5 +1,9 @@
 package ews
 
+import (
+	"context"
+)
+
 // SyncFolderHierarchy tells how the folders below a root have changed since a state.
 // The root must be the same in every call. Changes of item counts alone are not told.
 //
@@ -51,4 +55,9 @@ func folderChange(x *codec, v *FolderChange) {
 		}
 		folder(x, &v.Folder)
 	})
+}
+
+// SyncFolderHierarchy returns a page of changes; a refused one is an *Error.
+func (s *Session) SyncFolderHierarchy(ctx context.Context, op *SyncFolderHierarchy) (*SyncFolderHierarchyResult, error) {
+	return single[SyncFolderHierarchyResult](ctx, s, exchange{op: op, want: 1})
 }

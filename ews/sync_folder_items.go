@@ -1,5 +1,9 @@
 package ews
 
+import (
+	"context"
+)
+
 // SyncFolderItems tells how a folder's items have changed since a state; without a
 // state it lists them all. 1 to 512 changes a call.
 //
@@ -90,4 +94,9 @@ func itemChange(x *codec, v *SyncChange) {
 			item(x, &v.Item)
 		}
 	})
+}
+
+// SyncFolderItems returns a page of changes; a refused one is an *Error.
+func (s *Session) SyncFolderItems(ctx context.Context, op *SyncFolderItems) (*SyncFolderItemsResult, error) {
+	return single[SyncFolderItemsResult](ctx, s, exchange{op: op, want: 1})
 }

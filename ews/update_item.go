@@ -1,5 +1,9 @@
 package ews
 
+import (
+	"context"
+)
+
 // UpdateItem changes properties of items, one property a step.
 //
 // https://learn.microsoft.com/en-us/exchange/client-developer/web-service-reference/updateitem-operation
@@ -69,4 +73,9 @@ func (v *FieldUpdate) fields(x *codec) {
 	if v.Element != DeleteField {
 		item(x, &v.Item)
 	}
+}
+
+// UpdateItem returns one result for each change, in order.
+func (s *Session) UpdateItem(ctx context.Context, op *UpdateItem) ([]ItemsResult, error) {
+	return collect[ItemsResult](ctx, s, exchange{op: op, want: len(op.Changes), writes: true})
 }

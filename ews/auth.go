@@ -1,0 +1,262 @@
+package ews
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/bodgit/ntlmssp"
+)
+
+// A Scheme is a way to log on.
+type Scheme string
+
+const (
+	AnyScheme Scheme = ""          // what the server offers: NTLM rather than Basic
+	Basic     Scheme = "Basic"     // over TLS, or to this machine, only
+	NTLM      Scheme = "NTLM"      // per connection, bound to the server's certificate
+	negotiate Scheme = "Negotiate" // the wider scheme, in which IIS takes plain NTLM, too
+)
+
+// Errors of logging on.
+var (
+	// ErrPasswordRefused says that the server does not take this login and password. The
+	// client does not try them again, so that the account is not locked.
+	ErrPasswordRefused = errors.New("the server refuses login or password")
+	// ErrLogonFailed says that a login that worked before was refused once, which happens
+	// under load.
+	ErrLogonFailed = errors.New("the server refused a login that it took before")
+	// ErrNoScheme says that the server offers no way to log on that is known and allowed.
+	ErrNoScheme = errors.New("the server offers no way to log on that can be used")
+)
+
+// logonPatience is how many calls in a row may be refused with credentials that worked
+// before, until they count as refused.
+const logonPatience = 3
+
+// authorize exchanges one request on the lane with whatever the scheme asks for. There
+// are at most two 401 on the way that are not final: one that tells the schemes, one
+// with NTLM's challenge.
+func (c *Client) authorize(l *lane, t *transaction) (*http.Response, error) {
+	scheme := c.scheme()
+	if scheme == AnyScheme {
+		resp, err := c.leg(l, t, t.body, "")
+		if err != nil || resp.StatusCode != http.StatusUnauthorized {
+			return resp, err
+		}
+		if scheme = c.choose(resp); scheme == AnyScheme {
+			return resp, ErrNoScheme
+		}
+		if err := discard(resp); err != nil {
+			return nil, err
+		}
+		c.setScheme(scheme)
+	}
+	var resp *http.Response
+	var err error
+	if scheme == Basic {
+		token := base64.StdEncoding.EncodeToString([]byte(c.cfg.Login + ":" + t.password))
+		resp, err = c.leg(l, t, t.body, "Basic "+token)
+	} else {
+		resp, err = c.ntlm(l, t, scheme)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		return resp, c.refused(t.password)
+	}
+	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusInternalServerError {
+		c.accepted() // Exchange itself has answered, not something in front of it
+	}
+	return resp, nil
+}
+
+// choose picks a scheme from what the server offers.
+func (c *Client) choose(resp *http.Response) Scheme {
+	offers := map[Scheme]bool{}
+	for _, h := range resp.Header.Values("WWW-Authenticate") {
+		name, _, _ := strings.Cut(strings.TrimSpace(h), " ")
+		for _, s := range [...]Scheme{Basic, NTLM, negotiate} {
+			if strings.EqualFold(name, string(s)) {
+				offers[s] = true
+			}
+		}
+	}
+	switch pinned := c.cfg.Scheme; {
+	case offers[NTLM] && pinned != Basic:
+		return NTLM
+	case offers[negotiate] && pinned != Basic:
+		return negotiate
+	case offers[Basic] && pinned != NTLM && c.private():
+		return Basic
+	}
+	return AnyScheme
+}
+
+// private tells whether a password may be sent as it is.
+func (c *Client) private() bool { return c.url.Scheme == "https" || loopback(c.url.Hostname()) }
+
+// ntlm sends the request on a connection that NTLM has authenticated, or authenticates it.
+func (c *Client) ntlm(l *lane, t *transaction, scheme Scheme) (*http.Response, error) {
+	if l.signed {
+		resp, err := c.leg(l, t, t.body, "")
+		if err != nil || resp.StatusCode != http.StatusUnauthorized {
+			return resp, err
+		}
+		// the server has forgotten the connection: authenticate it again, once
+		if err := discard(resp); err != nil {
+			return nil, err
+		}
+		l.signed = false
+	}
+	client, err := newNTLM(c.cfg.Login, t.password)
+	if err != nil {
+		return nil, err
+	}
+	hello, err := client.Authenticate(nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	prefix := string(scheme) + " "
+	resp, err := c.leg(l, t, nil, prefix+base64.StdEncoding.EncodeToString(hello))
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+	challenge := offered(resp, prefix)
+	if len(challenge) == 0 {
+		return resp, nil // refused without a challenge
+	}
+	if err := discard(resp); err != nil {
+		return nil, err
+	}
+	proof, err := answerChallenge(client, challenge, l.leaf)
+	if err != nil {
+		return nil, err
+	}
+	resp, err = c.leg(l, t, t.body, prefix+base64.StdEncoding.EncodeToString(proof))
+	if err == nil && resp.StatusCode != http.StatusUnauthorized {
+		l.signed = true
+	}
+	return resp, err
+}
+
+// newNTLM takes the login as DOMAIN\user or user@domain.
+func newNTLM(login, password string) (*ntlmssp.Client, error) {
+	domain, user, ok := strings.Cut(login, `\`)
+	if !ok {
+		domain, user = "", login
+	}
+	return ntlmssp.NewClient(ntlmssp.SetUserInfo(user, password), ntlmssp.SetDomain(domain))
+}
+
+// answerChallenge computes NTLM's last message. With TLS it carries a hash of the
+// server's certificate (Extended Protection) and a code over all three messages, so a
+// middleman can neither pass it on nor take that out. A challenge is a stranger's bytes:
+// should the library stumble over them, that is this connection's error.
+func answerChallenge(client *ntlmssp.Client, challenge []byte, leaf *x509.Certificate) (proof []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("ntlm challenge: %v", p)
+		}
+	}()
+	return client.Authenticate(challenge, channelBinding(leaf))
+}
+
+// channelBinding is tls-server-end-point: the certificate's hash by the function of its
+// signature, by SHA-256 where that is an outdated one or unknown.
+//
+// https://www.rfc-editor.org/rfc/rfc5929#section-4
+func channelBinding(leaf *x509.Certificate) *ntlmssp.ChannelBindings {
+	if leaf == nil {
+		return nil
+	}
+	hash := crypto.SHA256
+	switch leaf.SignatureAlgorithm {
+	case x509.SHA384WithRSA, x509.ECDSAWithSHA384, x509.SHA384WithRSAPSS:
+		hash = crypto.SHA384
+	case x509.SHA512WithRSA, x509.ECDSAWithSHA512, x509.SHA512WithRSAPSS:
+		hash = crypto.SHA512
+	}
+	h := hash.New()
+	h.Write(leaf.Raw)
+	return &ntlmssp.ChannelBindings{ApplicationData: h.Sum([]byte(ntlmssp.TLSServerEndPoint + ":"))}
+}
+
+// offered returns the token that the server sent with a scheme.
+func offered(resp *http.Response, prefix string) []byte {
+	for _, h := range resp.Header.Values("WWW-Authenticate") {
+		if len(h) > len(prefix) && strings.EqualFold(h[:len(prefix)], prefix) {
+			if b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(h[len(prefix):])); err == nil {
+				return b
+			}
+		}
+	}
+	return nil
+}
+
+// discard reads what is left of an answer, so that the connection can be used again.
+func discard(resp *http.Response) error {
+	n, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxDiscard+1))
+	if err == nil && n > maxDiscard {
+		err = errBounds
+	}
+	if err == nil && resp.Close {
+		err = errHungUp
+	}
+	return err
+}
+
+const maxDiscard = 64 << 10
+
+// errHungUp says that the server closes the connection between the legs of a log-on. No
+// request was carried out on it.
+var errHungUp = errors.New("the server closed the connection while logging on")
+
+func (c *Client) scheme() Scheme {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.chosen
+}
+
+func (c *Client) setScheme(s Scheme) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.chosen = s
+}
+
+// accepted notes that the credentials work.
+func (c *Client) accepted() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.proven, c.denials, c.bad = true, 0, nil
+}
+
+// refused notes a final 401 and says what it means.
+func (c *Client) refused(password string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.denials++
+	if c.proven && c.denials < logonPatience {
+		return ErrLogonFailed
+	}
+	c.proven, c.bad = false, &password
+	return ErrPasswordRefused
+}
+
+// mayTry returns the password to use, or ErrPasswordRefused when it is the one that was
+// refused.
+func (c *Client) mayTry() (string, error) {
+	password := c.cfg.Password()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.bad != nil && *c.bad == password {
+		return "", ErrPasswordRefused
+	}
+	return password, nil
+}

@@ -1,0 +1,359 @@
+package ews
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/klauspost/compress/gzip"
+)
+
+// Config of a client.
+type Config struct {
+	// URL of the endpoint, usually https://host/EWS/Exchange.asmx. See Endpoint.
+	URL string
+	// Login is DOMAIN\user or user@domain.
+	Login string
+	// Password is asked for before each request, so it may change while the client lives.
+	Password func() string
+	// Scheme pins the way to log on; AnyScheme takes what the server offers.
+	Scheme Scheme
+	// Version is the newest schema to speak; "" is Exchange2013_SP1, which every server
+	// from 2013 on takes. The client steps down by itself, for each mailbox.
+	Version string
+	// UserAgent is sent with every request; administrators allow and search by it.
+	UserAgent string
+	// Gzip asks for compressed answers: worth it over a wide area, not on a LAN.
+	Gzip bool
+	// RootCAs to trust; nil means the system's.
+	RootCAs *x509.CertPool
+	// Timeout of a call. Exchange may work on a batch for a minute and more, so no less
+	// than 100 s is sensible; 0 means 3 minutes. Large answers get more while they flow.
+	Timeout time.Duration
+	// MaxAnswer bounds an answer, decompressed; 0 means 1 GiB. Answers stream, so that is
+	// not memory.
+	MaxAnswer int64
+	// MaxConns bounds the connections; 0 means 10, as many as an Exchange 2010 allows.
+	MaxConns int
+	// Observe is told of every HTTP request, refused and repeated ones included. It is
+	// called from several goroutines.
+	Observe func(Call)
+	// Dial opens connections, for instance from a certain address; nil means net.Dialer.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// A Call is one HTTP request, for the access log and for statistics.
+type Call struct {
+	Operation string
+	Mailbox   string // impersonated; "" when the login acts for itself
+	Status    int    // HTTP; 0 when there was no answer
+	Code      string // Exchange's code when the request was refused as a whole, else ""
+	Out, In   int64  // bytes on the wire, above TLS, headers included
+	Start     time.Time
+	Took      time.Duration // until the answer was read
+	RequestID string        // client-request-id, to be found in the server's log
+}
+
+// A Client speaks to one server under one login. It is safe for concurrent use.
+type Client struct {
+	cfg   Config
+	url   *url.URL
+	slots chan struct{} // one for each connection in use
+	trial chan struct{} // held while credentials are tried that have not worked yet
+
+	mu       sync.Mutex
+	idle     []*lane
+	closed   bool
+	chosen   Scheme
+	proven   bool    // the credentials have worked
+	denials  int     // calls in a row that were refused
+	bad      *string // the password that was refused
+	sessions map[string]*Session
+
+	decoders sync.Pool
+}
+
+// New returns a client. It does not touch the network.
+func New(cfg Config) (*Client, error) {
+	u, err := Endpoint(cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 3 * time.Minute
+	}
+	if cfg.MaxAnswer == 0 {
+		cfg.MaxAnswer = 1 << 30
+	}
+	if cfg.MaxConns == 0 {
+		cfg.MaxConns = 10
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = new(net.Dialer).DialContext
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(Call) {}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Password == nil {
+		cfg.Password = func() string { return "" }
+	}
+	if cfg.Version == "" {
+		cfg.Version = Exchange2013SP1
+	}
+	if schemaRank(cfg.Version) < 0 {
+		return nil, errors.New("unknown schema version " + cfg.Version)
+	}
+	return &Client{
+		cfg: cfg, url: u, sessions: map[string]*Session{},
+		slots: make(chan struct{}, cfg.MaxConns), trial: make(chan struct{}, 1),
+		decoders: sync.Pool{New: func() any { return newDecoder(nil) }},
+	}, nil
+}
+
+// Close closes idle connections; those in use close when their call ends.
+func (c *Client) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for _, l := range c.idle {
+		l.Close()
+	}
+	c.idle = nil
+}
+
+func (c *Client) now() time.Time { return c.cfg.Now() }
+
+// ErrEndpoint says that an address is none of an EWS endpoint.
+var ErrEndpoint = errors.New("write the host name of the server, or the address of its EWS endpoint beginning with https://")
+
+// Endpoint turns what an administrator writes into the URL of the endpoint: a host name
+// becomes https://host/EWS/Exchange.asmx, a URL is taken as it is. http is for this
+// machine only.
+func Endpoint(server string) (*url.URL, error) {
+	server = strings.TrimSpace(server)
+	if !strings.Contains(server, "://") {
+		server = "https://" + server
+	}
+	u, err := url.Parse(server)
+	if err != nil {
+		return nil, ErrEndpoint // the parser's error quotes the text, which may hold a password
+	}
+	host := u.Hostname()
+	if host == "" || strings.ContainsAny(host, " \t_,;@") || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, ErrEndpoint
+	}
+	switch u.Scheme {
+	case "https":
+	case "http":
+		if !loopback(host) {
+			return nil, ErrEndpoint
+		}
+	default:
+		return nil, ErrEndpoint
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = "/EWS/Exchange.asmx"
+	}
+	return u, nil
+}
+
+// loopback tells whether a host name means this machine.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// A transaction is one request with its answer.
+type transaction struct {
+	call     Call
+	anchor   string
+	body     []byte
+	password string
+	resp     *http.Response
+}
+
+// leg sends one HTTP request and reads the header of its answer. The request before it
+// in the same transaction, if any, has been answered: it is told of.
+func (c *Client) leg(l *lane, t *transaction, body []byte, authorization string) (*http.Response, error) {
+	c.tell(l, t)
+	req := &http.Request{
+		Method: http.MethodPost, URL: c.url, Host: c.url.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{
+			"Content-Type":             {"text/xml; charset=utf-8"},
+			"Accept":                   {"text/xml"},
+			"User-Agent":               {c.cfg.UserAgent},
+			"Client-Request-Id":        {uuid.NewString()},
+			"Return-Client-Request-Id": {"true"},
+		},
+		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
+	}
+	if len(body) == 0 {
+		req.Body = http.NoBody
+	}
+	if t.anchor != "" {
+		req.Header.Set("X-AnchorMailbox", t.anchor)
+	}
+	if c.cfg.Gzip {
+		req.Header.Set("Accept-Encoding", "gzip")
+	}
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
+	t.call.Start = c.now()
+	t.call.RequestID = req.Header.Get("Client-Request-Id")
+	t.call.Status = 0
+	resp, err := l.exchange(req, c.cfg.Timeout)
+	if err == nil {
+		t.call.Status = resp.StatusCode
+	}
+	t.resp = resp
+	return resp, err
+}
+
+// tell reports the last HTTP request of a transaction, if there was one.
+func (c *Client) tell(l *lane, t *transaction) {
+	if t.call.RequestID == "" {
+		return
+	}
+	call := t.call
+	call.Out, call.In, call.Took = l.out, l.in, c.now().Sub(call.Start)
+	c.cfg.Observe(call)
+	t.call.RequestID, t.call.Code = "", ""
+}
+
+// send carries out a transaction and hands the answer to read. What goes wrong is an
+// *Error. When a connection turns out to be of no use before the server took the request,
+// it is repeated, once, on a new one.
+func (c *Client) send(ctx context.Context, t *transaction, repeatable bool, read func(*http.Response) error) error {
+	err, lost := c.attempt(ctx, t, false, read)
+	if ctx.Err() == nil && (lost && repeatable || errors.Is(err, errHungUp)) {
+		err, _ = c.attempt(ctx, t, true, read)
+	}
+	return err
+}
+
+// attempt is send on one connection. lost says that the connection was an old one and
+// brought not a single byte: the server had closed it while it was idle.
+func (c *Client) attempt(ctx context.Context, t *transaction, fresh bool, read func(*http.Response) error) (err error, lost bool) {
+	l, err := c.lane(ctx, fresh)
+	if err != nil {
+		return c.failure(t, cause(ctx, err)), false
+	}
+	used := !l.fresh
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	resp, err := c.logOn(ctx, l, t)
+	if err == nil {
+		err = c.readAnswer(t, resp, read)
+	} else {
+		err = c.failure(t, cause(ctx, err))
+	}
+	whole := stop() && (err == nil || c.drained(t.resp))
+	if e, ok := errors.AsType[*Error](err); ok && t.call.Code == "" {
+		t.call.Code = e.Code
+	}
+	c.tell(l, t)
+	lost = used && t.resp == nil && l.in == 0
+	c.release(l, whole && !t.resp.Close)
+	t.resp = nil
+	return err, lost
+}
+
+// logOn is authorize under the rule that credentials which have not worked yet are tried
+// by one call at a time: a wrong password must cost one failure, not one for each mailbox.
+func (c *Client) logOn(ctx context.Context, l *lane, t *transaction) (resp *http.Response, err error) {
+	if !c.works() {
+		select {
+		case c.trial <- struct{}{}:
+			defer func() { <-c.trial }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if t.password, err = c.mayTry(); err != nil {
+		return nil, err
+	}
+	return c.authorize(l, t)
+}
+
+// works tells whether the credentials have worked.
+func (c *Client) works() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.proven
+}
+
+// drained reads the rest of a refused answer, if that is short.
+func (c *Client) drained(resp *http.Response) bool { return resp != nil && discard(resp) == nil }
+
+// cause prefers the context's error to what its end did to the connection.
+func cause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// readAnswer hands the body to read when it can be an envelope.
+func (c *Client) readAnswer(t *transaction, resp *http.Response, read func(*http.Response) error) error {
+	body, err := c.body(resp)
+	if err != nil {
+		return c.failure(t, err)
+	}
+	resp.Body = body
+	page := strings.Contains(strings.ToLower(resp.Header.Get("Content-Type")), "html")
+	if page || resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusInternalServerError {
+		return c.failure(t, nil)
+	}
+	return read(resp)
+}
+
+// body bounds and decompresses an answer.
+func (c *Client) body(resp *http.Response) (io.ReadCloser, error) {
+	var r io.Reader = resp.Body
+	switch encoding := strings.ToLower(resp.Header.Get("Content-Encoding")); encoding {
+	case "", "identity":
+	case "gzip":
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, err
+		}
+		r = z
+	default:
+		return nil, errors.New("content encoding that was not asked for")
+	}
+	return io.NopCloser(&limited{r: r, left: c.cfg.MaxAnswer}), nil
+}
+
+// ErrAnswerSize says that an answer exceeds Config.MaxAnswer.
+var ErrAnswerSize = errors.New("answer exceeds what is accepted")
+
+// limited is an io.LimitedReader that does not take the limit for the end.
+type limited struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left < 0 {
+		return 0, ErrAnswerSize
+	}
+	n, err := l.r.Read(p[:min(int64(len(p)), l.left+1)])
+	if l.left -= int64(n); l.left < 0 {
+		return n, ErrAnswerSize
+	}
+	return n, err
+}

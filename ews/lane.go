@@ -1,0 +1,168 @@
+package ews
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	dialTimeout   = 20 * time.Second
+	idleLife      = 60 * time.Second // IIS hangs up after 120
+	maxHeaderSize = 256 << 10
+	slowestRate   = 16 << 10 // bytes a second; who is slower loses the connection
+)
+
+var errHeaderSize = errors.New("answer header exceeds what is accepted")
+
+// A lane is one HTTP/1.1 connection. It belongs to one client, so to one identity,
+// because NTLM authenticates connections rather than requests: on a connection shared
+// between identities one would act as the other. One call uses it at a time.
+type lane struct {
+	net.Conn
+	br     *bufio.Reader
+	leaf   *x509.Certificate // of the server, for channel binding
+	signed bool              // NTLM has authenticated this connection
+	fresh  bool              // nothing was received on it yet
+	idle   time.Time         // since when
+
+	in, out  int64 // bytes of the exchange under way
+	left     int64 // bytes that may come before the header is complete
+	deadline time.Time
+}
+
+// lane returns an idle connection, or dials a new one when there is none or fresh asks
+// for one.
+func (c *Client) lane(ctx context.Context, fresh bool) (*lane, error) {
+	select {
+	case c.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if !fresh {
+		if l := c.takeIdle(); l != nil {
+			return l, nil
+		}
+	}
+	l, err := c.dial(ctx)
+	if err != nil {
+		<-c.slots
+	}
+	return l, err
+}
+
+func (c *Client) takeIdle() *lane {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.idle) > 0 {
+		l := c.idle[len(c.idle)-1]
+		c.idle = c.idle[:len(c.idle)-1]
+		if c.now().Sub(l.idle) < idleLife {
+			return l
+		}
+		l.Close()
+	}
+	return nil
+}
+
+// release gives a connection back: for further use when whole is set, that is, when the
+// answer was read to its end and the server keeps the connection.
+func (c *Client) release(l *lane, whole bool) {
+	l.idle = c.now()
+	c.mu.Lock()
+	if whole && !c.closed {
+		c.idle = append(c.idle, l)
+		l = nil
+	}
+	c.mu.Unlock()
+	if l != nil {
+		l.Close()
+	}
+	<-c.slots
+}
+
+func (c *Client) dial(ctx context.Context) (*lane, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	port := c.url.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[c.url.Scheme]
+	}
+	conn, err := c.cfg.Dial(ctx, "tcp", net.JoinHostPort(c.url.Hostname(), port))
+	if err != nil {
+		return nil, err
+	}
+	l := &lane{Conn: conn, fresh: true}
+	if c.url.Scheme == "https" {
+		secure := tls.Client(conn, &tls.Config{
+			ServerName: c.url.Hostname(), RootCAs: c.cfg.RootCAs, MinVersion: tls.VersionTLS12,
+			NextProtos: []string{"http/1.1"}, Time: c.cfg.Now,
+		})
+		if err := secure.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		l.Conn = secure
+		l.leaf = secure.ConnectionState().PeerCertificates[0]
+	}
+	l.br = bufio.NewReader(l)
+	return l, nil
+}
+
+// exchange sends a request and reads the answer's header. The answer may take until
+// timeout, and longer only as long as it keeps coming at slowestRate.
+func (l *lane) exchange(req *http.Request, timeout time.Duration) (*http.Response, error) {
+	l.in, l.out, l.left = 0, 0, maxHeaderSize
+	l.deadline = time.Now().Add(timeout)
+	if err := l.SetDeadline(l.deadline); err != nil {
+		return nil, err
+	}
+	if err := req.Write(l); err != nil {
+		return nil, err
+	}
+	for {
+		resp, err := http.ReadResponse(l.br, req)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode >= 200 {
+			l.left = -1
+			return resp, nil
+		}
+	}
+}
+
+// Read bounds the header's size and the whole answer's time.
+func (l *lane) Read(p []byte) (int, error) {
+	if l.left == 0 {
+		return 0, errHeaderSize
+	}
+	if l.left > 0 {
+		p = p[:min(int64(len(p)), l.left)]
+	}
+	n, err := l.Conn.Read(p)
+	l.in += int64(n)
+	if n > 0 {
+		l.fresh = false
+	}
+	if l.left > 0 {
+		l.left -= int64(n)
+		return n, err
+	}
+	if err == nil && l.in > slowestRate {
+		earned := time.Duration(l.in / slowestRate * int64(time.Second))
+		err = l.SetReadDeadline(l.deadline.Add(earned))
+	}
+	return n, err
+}
+
+func (l *lane) Write(p []byte) (int, error) {
+	n, err := l.Conn.Write(p)
+	l.out += int64(n)
+	return n, err
+}

@@ -1,0 +1,292 @@
+package ews
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// schemas to try, newest first. Exchange2013 is left out: whoever speaks it speaks SP1.
+var schemas = []string{Exchange2013SP1, Exchange2010SP2, Exchange2010SP1, Exchange2010, Exchange2007SP1}
+
+// schemaRank is the place in schemas at which a version is to be tried.
+func schemaRank(version string) int {
+	if version == Exchange2013 {
+		version = Exchange2010SP2
+	}
+	return slices.Index(schemas, version)
+}
+
+// A Session acts for one mailbox. It remembers which schema version the mailbox's
+// server takes (mailboxes of one company live on different servers) and its primary
+// address. It is safe for concurrent use.
+type Session struct {
+	c       *Client
+	mailbox string
+
+	mu      sync.Mutex
+	primary string // as learned from ErrorNonPrimarySmtpAddress
+	rank    int    // in schemas
+	proven  bool   // the server has answered in that version
+	server  ServerVersion
+}
+
+// As returns the session that acts for a mailbox by impersonation, "" for the login's
+// own. It is always the same one.
+func (c *Client) As(mailbox string) *Session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.sessions[mailbox]
+	if s == nil {
+		s = &Session{c: c, mailbox: mailbox, primary: mailbox, rank: schemaRank(c.cfg.Version)}
+		c.sessions[mailbox] = s
+	}
+	return s
+}
+
+// Server returns what the server said of itself in its last answer.
+func (s *Session) Server() ServerVersion {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.server
+}
+
+// Schema returns the schema version in use.
+func (s *Session) Schema() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return schemas[s.rank]
+}
+
+func (s *Session) header() (Header, int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := Header{Version: schemas[s.rank]}
+	if s.primary != "" {
+		h.Impersonation.PrimarySmtpAddress = s.primary
+	}
+	if s.rank <= schemaRank(Exchange2010) {
+		h.TimeZone = "UTC"
+	}
+	return h, s.rank
+}
+
+// learn takes note of an answer.
+func (s *Session) learn(h *Header) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.server, s.proven = h.Server, true
+}
+
+// adapt changes what an error shows to be wrong about the session, and tells whether the
+// request is worth repeating.
+func (s *Session) adapt(e *Error, rank int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rank != rank {
+		return true // another call has stepped down meanwhile
+	}
+	switch e.Code {
+	case "ErrorNonPrimarySmtpAddress":
+		primary := e.XML.Get("Primary")
+		if primary == "" {
+			primary = e.XML.Get("PrimarySmtpAddress")
+		}
+		if primary == "" || strings.EqualFold(primary, s.primary) {
+			return false
+		}
+		s.primary = primary
+		return true
+	case "ErrorMailboxMoveInProgress", "ErrorWrongServerVersion":
+		s.rank, s.proven = schemaRank(s.c.cfg.Version), false // the new place may speak a newer one
+		return false
+	case "ErrorInvalidServerVersion", "ErrorIncorrectSchemaVersion", "ErrorInvalidSchemaVersionForMailboxVersion":
+	case "ErrorInvalidRequest", "ErrorSchemaValidation":
+		if s.proven {
+			return false
+		}
+	default:
+		// An old server that does not know the version's name answers a fault without a
+		// code of Exchange.
+		if s.proven || e.Status != http.StatusInternalServerError || e.Page || strings.HasPrefix(e.Code, "Error") || !errors.Is(e, errFault) {
+			return false
+		}
+	}
+	if s.rank+1 == len(schemas) {
+		return false
+	}
+	s.rank++
+	s.proven = false
+	return true
+}
+
+// errFault marks errors that came as a SOAP fault.
+var errFault = errors.New("soap fault")
+
+// ErrCount says that an answer has not as many response messages as the request has
+// parts, so that they cannot be told apart: ask for one at a time.
+var ErrCount = errors.New("the number of answers is not that of the questions")
+
+// An exchange is one operation of a session.
+type exchange struct {
+	op   Operation
+	want int // response messages
+	// sink, when set, says where the content of response message i goes; nil: into memory.
+	sink func(i int) io.Writer
+	// writes is set on operations that must not be repeated blindly.
+	writes bool
+}
+
+// call carries out an operation and hands each response message to take as it is read.
+// An error of take ends the call and is returned as it is.
+func call[T any, P interface {
+	*T
+	Answer
+}](ctx context.Context, s *Session, ex exchange, take func(i int, answer *T) error) error {
+	for {
+		h, rank := s.header()
+		t := &transaction{
+			call: Call{Operation: ex.op.Operation(), Mailbox: s.mailbox}, anchor: h.Impersonation.PrimarySmtpAddress,
+			body: marshal(&Request{Header: h, Op: ex.op}),
+		}
+		err := s.c.send(ctx, t, !ex.writes, func(resp *http.Response) error {
+			return read[T, P](s, t, ex, resp, take)
+		})
+		if e, ok := errors.AsType[*Error](err); ok && s.adapt(e, rank) && ctx.Err() == nil {
+			continue
+		}
+		return err
+	}
+}
+
+// read reads an answer.
+func read[T any, P interface {
+	*T
+	Answer
+}](s *Session, t *transaction, ex exchange, resp *http.Response, take func(int, *T) error) error {
+	d := s.c.decoders.Get().(*decoder)
+	d.reset(resp.Body)
+	defer func() {
+		d.reset(nil)
+		s.c.decoders.Put(d)
+	}()
+	x := &codec{d: d}
+	var h Header
+	if err := x.openEnvelope(&h); err != nil {
+		return s.c.unreadable(t, err)
+	}
+	if string(d.local) == "Fault" {
+		return s.c.faulted(t, x)
+	}
+	s.learn(&h)
+	n, refusal := 0, (*Result)(nil)
+	var taken error // of take: it is the caller's and says nothing about the server
+	eachMessage(x, func() {
+		if taken != nil || n == ex.want {
+			n++
+			d.skip()
+			return
+		}
+		if ex.sink != nil {
+			i := n
+			x.sink = func() io.Writer { return ex.sink(i) }
+		}
+		d.held = 0
+		answer := P(new(T))
+		if x.read(answer); d.err != nil {
+			return
+		}
+		if r := answer.result(); r.Class == Failure && n == 0 {
+			refusal = r
+		}
+		taken = take(n, answer)
+		n++
+	})
+	if taken != nil {
+		return taken
+	}
+	if err := x.closeEnvelope(); err != nil {
+		return s.c.unreadable(t, err)
+	}
+	if refusal != nil && n == 1 {
+		t.call.Code = refusal.Code
+	}
+	if n != ex.want {
+		return s.c.failure(t, fmt.Errorf("%w: %d for %d", ErrCount, n, ex.want))
+	}
+	return nil
+}
+
+// eachMessage calls one with each response message of the answer whose start tag is at
+// hand.
+func eachMessage(x *codec, one func()) {
+	for x.d.next() == startTag {
+		if string(x.d.local) != "ResponseMessages" {
+			x.d.skip()
+			continue
+		}
+		for x.d.next() == startTag {
+			one()
+		}
+	}
+}
+
+// faulted makes an error of the SOAP fault at hand.
+func (c *Client) faulted(t *transaction, x *codec) error {
+	f := x.readFault()
+	if err := x.closeEnvelope(); err != nil {
+		return c.unreadable(t, err)
+	}
+	e, _ := errors.AsType[*Error](c.failure(t, errFault))
+	e.Code, e.Text, e.XML = f.ResponseCode(), f.Text, f.XML
+	if after := backOff(f.XML); after > 0 {
+		e.After = after
+	}
+	return e
+}
+
+// unreadable makes an error of an answer that is none.
+func (c *Client) unreadable(t *transaction, err error) error {
+	e, _ := errors.AsType[*Error](c.failure(t, err))
+	e.Page = e.Page || errors.Is(err, errDoctype) || errors.Is(err, ErrNotSOAP)
+	return e
+}
+
+// collect is call for answers that are small enough to be held together.
+func collect[T any, P interface {
+	*T
+	Answer
+}](ctx context.Context, s *Session, ex exchange) ([]T, error) {
+	var all []T
+	err := call[T, P](ctx, s, ex, func(i int, answer *T) error {
+		if i == 0 {
+			all = all[:0] // the request may have been repeated
+		}
+		all = append(all, *answer)
+		return nil
+	})
+	return all, err
+}
+
+// single is call for operations with one answer, whose refusal is that of the whole.
+func single[T any, P interface {
+	*T
+	Answer
+}](ctx context.Context, s *Session, ex exchange) (*T, error) {
+	var one *T
+	err := call[T, P](ctx, s, ex, func(_ int, answer *T) error {
+		one = answer
+		if err := P(answer).result().Err(); err != nil {
+			e, _ := errors.AsType[*Error](err)
+			e.Operation, e.Mailbox = ex.op.Operation(), s.mailbox
+			return e
+		}
+		return nil
+	})
+	return one, err
+}
