@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"postern/crm"
+	"postern/roster"
+	"postern/store"
+)
+
+// importFlags are what both imports of people have in common.
+type importFlags struct {
+	dataFlags
+	File         string `arg:"" help:"The file; - reads the standard input."`
+	DryRun       bool   `help:"Read and judge the file, import nothing."`
+	AllOrNothing bool   `help:"Import nothing when a row is bad. Otherwise the good rows are imported."`
+}
+
+type contactsImport struct {
+	importFlags
+}
+
+type usersImport struct {
+	importFlags
+}
+
+func (c *contactsImport) Help() string {
+	return `The first row of a CSV file names the columns: name (or first name and last name),
+company, title, email; several addresses stand in several columns, or in one, separated
+by semicolons. A file that begins with BEGIN:VCARD is read as vCards.`
+}
+
+func (u *usersImport) Help() string {
+	return `The first row of the CSV file names the columns: name (or first name and last name),
+email, admin, active. The first address is the one of the mailbox. An address belongs to
+one active user only.`
+}
+
+func (c *contactsImport) Run(cmd *common) error {
+	return c.with(cmd, func(org *store.Org) error { return c.run(cmd.ctx, org, cmd.out, cmd.errOut) })
+}
+
+func (u *usersImport) Run(cmd *common) error {
+	return u.with(cmd, func(org *store.Org) error { return u.run(cmd.ctx, org, cmd.out, cmd.errOut) })
+}
+
+func (c *contactsImport) run(ctx context.Context, org *store.Org, out, errOut io.Writer) error {
+	return importPeople(&c.importFlags, out, errOut, roster.Contacts, func(f *roster.File[crm.Contact]) (store.Saved, error) {
+		return org.SaveContacts(ctx, f.People)
+	})
+}
+
+func (u *usersImport) run(ctx context.Context, org *store.Org, out, errOut io.Writer) error {
+	return importPeople(&u.importFlags, out, errOut, roster.Users, func(f *roster.File[crm.User]) (store.Saved, error) {
+		return saveUsers(ctx, org, f, u.AllOrNothing)
+	})
+}
+
+// with opens the data folder, unless nothing is to be imported.
+func (i *importFlags) with(c *common, run func(*store.Org) error) error {
+	if i.DryRun {
+		return run(nil)
+	}
+	st, org, err := i.open(c, false)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	return run(org)
+}
+
+// saveUsers saves all users but those with an address that another user has, who are
+// refused. With none of them when strict, it saves nobody.
+func saveUsers(ctx context.Context, org *store.Org, f *roster.File[crm.User], strict bool) (store.Saved, error) {
+	for {
+		saved, err := org.SaveUsers(ctx, f.People)
+		taken, conflict := errors.AsType[*store.ConflictError](err)
+		if !conflict {
+			return saved, err
+		}
+		owner := "another active user"
+		if u, err := org.User(ctx, taken.Owner); err == nil {
+			owner = "the user " + u.Name
+		}
+		f.Refuse(taken.Index, roster.RowError{Column: "email", Value: taken.Address.Display(), Code: "address-taken",
+			Message: "the address belongs to " + owner})
+		if strict {
+			return store.Saved{}, nil
+		}
+	}
+}
+
+// importPeople reads a file of people, saves the good rows in one transaction, and tells
+// what became of each bad one. Its error is an exit status when a row was bad.
+func importPeople[T crm.Contact | crm.User](i *importFlags, out, errOut io.Writer,
+	read func(io.Reader, string) (*roster.File[T], error), save func(*roster.File[T]) (store.Saved, error)) error {
+	f, err := readPeople(i.File, read)
+	if err != nil {
+		return err
+	}
+	held := i.DryRun || i.AllOrNothing && len(f.Bad) > 0
+	var saved store.Saved
+	if !held {
+		if saved, err = save(f); err != nil {
+			return fmt.Errorf("nothing was imported: %w", err)
+		}
+		held = i.AllOrNothing && len(f.Bad) > 0
+	}
+	for _, note := range f.Notes {
+		fmt.Fprintln(errOut, "note:", note)
+	}
+	for _, bad := range f.Bad {
+		fmt.Fprintln(errOut, bad.Error())
+	}
+	switch bad := f.BadRows(); {
+	case i.DryRun:
+		fmt.Fprintf(out, "would import %d; %d rows cannot be imported; nothing was changed\n", len(f.People), bad)
+	case held:
+		fmt.Fprintf(out, "imported nothing; %d rows are bad, %d are good\n", bad, len(f.People))
+	default:
+		fmt.Fprintf(out, "imported %d (%d new, %d changed, %d same); %d rows not imported\n",
+			len(f.People), saved.New, saved.Changed, saved.Same, bad)
+	}
+	if len(f.Bad) == 0 {
+		return nil
+	}
+	if !held {
+		fmt.Fprintln(errOut, "The good rows are in. Correct the rows named above and import the file again: what is in already stays as it is.")
+	}
+	return exitError(1)
+}
+
+// readPeople opens the file and reads it.
+func readPeople[T crm.Contact | crm.User](name string, read func(io.Reader, string) (*roster.File[T], error)) (*roster.File[T], error) {
+	if name == "-" {
+		return read(os.Stdin, "the standard input")
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, &crm.Fault{Verdict: crm.Refused, Code: "people-file-unreadable", Err: err,
+			Message: fmt.Sprintf("The file cannot be opened: %v.", err), Advice: "Check the path and whether the file may be read."}
+	}
+	defer file.Close()
+	return read(file, filepath.Base(name))
+}
