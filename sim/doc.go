@@ -1,0 +1,22 @@
+// Package sim is a simulated Exchange: one organization in memory that speaks Exchange
+// Web Services over HTTP, with Basic sign-in and impersonation, and that misbehaves on
+// request.
+//
+// It exists because nobody has an Exchange server at hand when they change a line, and
+// because a real one is never busy, torn or corrupt at the moment when a test needs it
+// to be. What it promises:
+//
+//   - It behaves as the real one where a client can tell: ids that change on a move and
+//     stay on an update, sync states that are opaque, belong to one folder and can be
+//     lost, newest items first in a first run, deletes that show as tombstones, MIME
+//     that is made anew at each call, recipients without SMTP addresses.
+//   - It is repeatable: no random numbers, and the clock is a field.
+//   - Raw letters lie in a temporary file, not in memory, and what is asked of them is
+//     derived when it is asked for. So one process can hold a large organization and
+//     the program under test.
+//   - It keeps count of what was asked for, down to the items whose text was read.
+//
+// The state is driven in Go: [New], [Exchange.AddMailbox], [Exchange.AddAccount],
+// [Exchange.Deliver], [Exchange.Load], [Item.Move] and so on. An [Exchange] is an
+// http.Handler; that is its EWS face. Another face (Graph) would stand on the same state.
+package sim

@@ -1,0 +1,210 @@
+package sim
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"postern/mail"
+)
+
+// Options say what kind of organization it is. The zero value is a server of today.
+type Options struct {
+	Version Version          // "" = ExchangeSE
+	Now     func() time.Time // nil = time.Now
+	// FolderNames are display names of the folders with a role, in the language of the
+	// mailboxes; English where missing. Clients must go by the role.
+	FolderNames map[Role]string
+	// LegacyRouting shows people of the organization by their legacy DN (routing type EX)
+	// in place of their SMTP address, as Exchange does for mail that never left it.
+	LegacyRouting bool
+	// SyncStatePadding lengthens sync states by so many bytes.
+	SyncStatePadding int
+}
+
+// An Exchange is a simulated organization. It is safe for concurrent use.
+type Exchange struct {
+	options Options
+	now     func() time.Time
+	server  server
+	letters spool
+	opened  openLetters
+	log     journal
+	trouble troubles
+	made    atomic.Int64 // MIME messages made so far
+
+	mu        sync.RWMutex
+	boxes     []*Mailbox
+	byAddress map[mail.Address]*Mailbox // aliases too
+	byDN      map[string]*Mailbox       // legacy DN in lower case
+	byGUID    map[guid]*Mailbox
+	accounts  map[string]*account // login in lower case
+}
+
+// New returns an organization without mailboxes. An unknown Options.Version is an error.
+func New(o Options) (*Exchange, error) {
+	if o.Version == "" {
+		o.Version = ExchangeSE
+	}
+	srv, ok := servers[o.Version]
+	if !ok {
+		return nil, fmt.Errorf("unknown Exchange version %q", o.Version)
+	}
+	x := &Exchange{
+		options:   o,
+		now:       o.Now,
+		server:    srv,
+		byAddress: map[mail.Address]*Mailbox{},
+		byDN:      map[string]*Mailbox{},
+		byGUID:    map[guid]*Mailbox{},
+		accounts:  map[string]*account{},
+	}
+	if x.now == nil {
+		x.now = time.Now
+	}
+	x.opened.letters = &x.letters
+	return x, nil
+}
+
+// Close gives the temporary file with the letters back.
+func (x *Exchange) Close() error { return x.letters.close() }
+
+// An Account is a service account that signs in and impersonates.
+type Account struct {
+	Login    string // "svc-crm", `COMPANY\svc-crm` or "svc-crm@company.example"
+	Password string
+	Scope    []mail.Address // mailboxes that it may impersonate; nil = all
+	NoRole   bool           // it may not impersonate anybody
+}
+
+// account is an Account and how its sign-ins went.
+type account struct {
+	Account
+	wrong  int // wrong passwords so far
+	locked bool
+}
+
+// lockAfter is the number of wrong passwords after which an account is locked, as a
+// directory's policy would have it: a client that hammers locks its customer out.
+const lockAfter = 10
+
+// AddAccount adds a service account, or replaces the one with the same login.
+func (x *Exchange) AddAccount(a Account) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.accounts[strings.ToLower(a.Login)] = &account{Account: a}
+}
+
+// WrongPasswords tells how often the login was tried with a wrong password.
+func (x *Exchange) WrongPasswords(login string) int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if a := x.accounts[strings.ToLower(login)]; a != nil {
+		return a.wrong
+	}
+	return 0
+}
+
+// signIn checks login and password. A wrong password counts against the account; after
+// ten it is locked, and then the right one does not help either.
+func (x *Exchange) signIn(login, password string) *account {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	a := x.accounts[strings.ToLower(login)]
+	if a == nil {
+		return nil
+	}
+	if a.Password != password {
+		a.wrong++
+		a.locked = a.locked || a.wrong >= lockAfter
+		return nil
+	}
+	if a.locked {
+		return nil
+	}
+	return a
+}
+
+// may tells whether the account may act as the owner of a mailbox.
+func (a *account) may(box *Mailbox) bool {
+	if a.NoRole {
+		return false
+	}
+	if a.Scope == nil {
+		return true
+	}
+	for _, address := range a.Scope {
+		if address == box.address {
+			return true
+		}
+	}
+	return false
+}
+
+// A Person is somebody whose address is known.
+type Person struct {
+	Name    string
+	Address mail.Address
+}
+
+// AddMailbox adds a mailbox with its ordinary folders. Mail to an alias is laid into it,
+// too. An address that has a mailbox already returns that one.
+func (x *Exchange) AddMailbox(owner Person, aliases ...mail.Address) *Mailbox {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if box := x.byAddress[owner.Address]; box != nil {
+		return box
+	}
+	local, domain, _ := strings.Cut(string(owner.Address), "@")
+	box := &Mailbox{
+		x:       x,
+		address: owner.Address,
+		name:    owner.Name,
+		dn:      fmt.Sprintf("/o=%s/ou=Exchange Administrative Group (FYDIBOHF23SPDLT)/cn=Recipients/cn=%s", domain, local),
+		folders: map[uint64]*Folder{},
+		items:   map[uint64]*Item{},
+		roles:   map[Role]*Folder{},
+	}
+	if box.name == "" {
+		box.name = local
+	}
+	digest := sha256.Sum256([]byte(owner.Address))
+	copy(box.guid[:], digest[:])
+	box.addStandardFolders(x.options.FolderNames)
+	x.boxes = append(x.boxes, box)
+	x.byGUID[box.guid] = box
+	x.byDN[strings.ToLower(box.dn)] = box
+	for _, address := range append(aliases, owner.Address) {
+		if x.byAddress[address] == nil {
+			x.byAddress[address] = box
+		}
+	}
+	return box
+}
+
+// Mailbox returns the mailbox of an address or alias, nil when there is none.
+func (x *Exchange) Mailbox(address mail.Address) *Mailbox {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.byAddress[address]
+}
+
+// Mailboxes returns all mailboxes in the order in which they came.
+func (x *Exchange) Mailboxes() []*Mailbox {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return append([]*Mailbox(nil), x.boxes...)
+}
+
+// LoseSyncStates forgets every sync state given out so far: each use of one is answered
+// with ErrorInvalidSyncStateData.
+func (x *Exchange) LoseSyncStates() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, box := range x.boxes {
+		box.epoch++
+	}
+}

@@ -1,0 +1,271 @@
+package sim
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+
+	"postern/ews"
+	"postern/mail"
+)
+
+// Path is where the EWS face is found; case does not matter.
+const Path = "/EWS/Exchange.asmx"
+
+// maxRequest bounds a request: a letter put into a mailbox comes as base64 within one.
+const maxRequest = 64 << 20
+
+// A call is one request on its way through the server.
+type call struct {
+	x       *Exchange
+	w       http.ResponseWriter
+	r       *http.Request
+	request *ews.Request
+	schema  schema   // of the request
+	account *account // who signed in
+	box     *Mailbox // whose mailbox is meant; nil when the account has none
+	trouble *Trouble // what is to go wrong; nil for nothing
+	record  RequestRecord
+}
+
+// ServeHTTP answers as Exchange does.
+func (x *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body := &countingReader{r: http.MaxBytesReader(w, r.Body, maxRequest)}
+	c := &call{x: x, w: w, r: r}
+	c.record = RequestRecord{At: x.now(), Anchor: r.Header.Get("X-AnchorMailbox"), UserAgent: r.UserAgent(), Status: http.StatusOK}
+	defer func() {
+		c.record.In = body.n
+		x.log.add(c.record)
+	}()
+	if !strings.EqualFold(r.URL.Path, Path) {
+		c.page(http.StatusNotFound, "404 - File or directory not found.")
+		return
+	}
+	login, password, ok := r.BasicAuth()
+	if ok {
+		c.account = x.signIn(login, password)
+	}
+	if c.account == nil {
+		_, _ = io.Copy(io.Discard, body)
+		c.unauthorized()
+		return
+	}
+	c.record.Account = c.account.Login
+	switch r.Method {
+	case http.MethodPost:
+		c.post(body)
+	case http.MethodGet, http.MethodHead:
+		c.page(http.StatusOK, "You have created a service.")
+	default:
+		c.page(http.StatusMethodNotAllowed, "405 - HTTP verb used to access this page is not allowed.")
+	}
+}
+
+func (c *call) post(body io.Reader) {
+	// The whole request is taken in before a word is answered, as the real server does;
+	// clients that write without reading depend on it.
+	raw, err := io.ReadAll(body)
+	if err != nil {
+		c.fault(fault("ErrorRequestStreamTooBig", "The request is too big."))
+		return
+	}
+	c.request, err = ews.ReadRequest(bytes.NewReader(raw))
+	if err != nil {
+		c.fault(fault("ErrorSchemaValidation", "The request failed schema validation: "+err.Error()))
+		return
+	}
+	c.record.Operation = c.request.Op.Operation()
+	if f := c.version(); f != nil {
+		c.fault(f)
+		return
+	}
+	if f := c.identify(); f != nil {
+		c.fault(f)
+		return
+	}
+	c.trouble = c.x.trouble.pick(c.record.Operation, c.box)
+	if c.trouble != nil {
+		c.record.Trouble = c.trouble.Kind
+		if c.disturb() {
+			return
+		}
+	}
+	answers, f := c.answer()
+	if f != nil {
+		c.fault(f)
+		return
+	}
+	c.reply(answers)
+}
+
+// version judges RequestServerVersion. None at all means the oldest behaviour.
+func (c *call) version() *ews.SOAPFault {
+	name := c.request.Version
+	if name == "" {
+		return nil
+	}
+	s, known := parseSchema(name)
+	if !known && !strings.HasPrefix(name, "V20") || known && s > c.x.server.newest {
+		if c.x.server.newest < schema2010 {
+			return fault("ErrorSchemaValidation", "The request failed schema validation: The 'Version' attribute is invalid.")
+		}
+		return fault("ErrorInvalidServerVersion", "The specified server version is invalid.")
+	}
+	c.schema = s
+	if !known {
+		c.schema = schema2016
+	}
+	return nil
+}
+
+// identify finds out whose mailbox is meant: that of the person who is impersonated,
+// else the account's own.
+func (c *call) identify() *ews.SOAPFault {
+	x := c.x
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	sid := c.request.Impersonation
+	if sid.Empty() {
+		c.box = x.own(c.account)
+		if c.box != nil {
+			c.record.Mailbox = c.box.address
+		}
+		return nil
+	}
+	if c.account.NoRole {
+		return fault("ErrorImpersonateUserDenied", "The account does not have permission to impersonate the requested user.")
+	}
+	name := sid.PrimarySmtpAddress
+	for _, other := range []string{sid.SmtpAddress, sid.PrincipalName} {
+		if name == "" {
+			name = other
+		}
+	}
+	if name == "" {
+		return fault("ErrorInvalidExchangeImpersonationHeaderData", "ExchangeImpersonation SOAP header must be present with a known identity.")
+	}
+	c.box = x.byAddress[mail.Address(strings.ToLower(strings.TrimSpace(name)))]
+	switch {
+	case c.box == nil:
+		return fault("ErrorNonExistentMailbox", "The SMTP address has no mailbox associated with it.")
+	case sid.PrimarySmtpAddress != "" && !strings.EqualFold(name, string(c.box.address)):
+		f := fault("ErrorNonPrimarySmtpAddress", "The primary SMTP address must be specified when referencing a mailbox.")
+		f.XML = ews.MessageXML{{Name: "Primary", Text: string(c.box.address)}}
+		return f
+	case !c.account.may(c.box):
+		return fault("ErrorImpersonateUserDenied", "The account does not have permission to impersonate the requested user.")
+	}
+	c.record.Mailbox = c.box.address
+	return nil
+}
+
+// own is the mailbox of the account itself, nil if it has none.
+func (x *Exchange) own(a *account) *Mailbox {
+	login := a.Login[strings.LastIndexByte(a.Login, '\\')+1:]
+	return x.byAddress[mail.Address(strings.ToLower(login))]
+}
+
+func fault(code, text string) *ews.SOAPFault {
+	return &ews.SOAPFault{Faultcode: code, Code: code, Text: text, Message: text}
+}
+
+// serverVersion is what each answer says of the server.
+func (x *Exchange) serverVersion() ews.ServerVersion {
+	s := x.server
+	return ews.ServerVersion{Major: &s.major, Minor: &s.minor, MajorBuild: &s.build, MinorBuild: &s.revision, Version: s.label}
+}
+
+// fault answers with a SOAP fault.
+func (c *call) fault(f *ews.SOAPFault) {
+	c.record.Code = f.ResponseCode()
+	c.send(http.StatusInternalServerError, func(w io.Writer) error { return ews.WriteFault(w, c.x.serverVersion(), f) })
+}
+
+// reply answers with response messages.
+func (c *call) reply(answers []ews.Answer) {
+	write := func(w io.Writer) error {
+		return ews.WriteResponse(w, c.x.serverVersion(), c.record.Operation, answers...)
+	}
+	if c.trouble != nil {
+		write = c.spoilt(answers, write)
+	}
+	c.send(http.StatusOK, write)
+}
+
+// send writes an answer, packed when the client can take that.
+func (c *call) send(status int, write func(io.Writer) error) {
+	h := c.w.Header()
+	h.Set("Content-Type", "text/xml; charset=utf-8")
+	h.Set("X-FEServer", "SIM01")
+	h.Set("X-CalculatedBETarget", "sim01.company.example")
+	h.Set("request-id", c.requestID())
+	if id := c.r.Header.Get("client-request-id"); id != "" && strings.EqualFold(c.r.Header.Get("return-client-request-id"), "true") {
+		h.Set("client-request-id", id)
+	}
+	out := &countingWriter{w: c.w}
+	defer func() { c.record.Out = out.n }()
+	c.record.Status = status
+	if !strings.Contains(c.r.Header.Get("Accept-Encoding"), "gzip") {
+		c.w.WriteHeader(status)
+		_ = write(out) // the client went away
+		return
+	}
+	h.Set("Content-Encoding", "gzip")
+	c.w.WriteHeader(status)
+	z, _ := gzip.NewWriterLevel(out, gzip.BestSpeed) // the level is a known one
+	_ = write(z)
+	_ = z.Close()
+}
+
+// requestID looks like a GUID and is the same for the same request in the same run.
+func (c *call) requestID() string {
+	digest := sha256.Sum256(fmt.Appendf(nil, "%d %s %s", c.record.At.UnixNano(), c.record.Mailbox, c.record.Operation))
+	var g guid
+	copy(g[:], digest[:])
+	return g.String()
+}
+
+func (c *call) unauthorized() {
+	c.w.Header().Set("WWW-Authenticate", `Basic realm="sim01.company.example"`)
+	c.page(http.StatusUnauthorized, "401 - Unauthorized: Access is denied due to invalid credentials.")
+}
+
+// page answers with a page for people.
+func (c *call) page(status int, text string) {
+	c.record.Status = status
+	page := "<!DOCTYPE html>\r\n<html><head><title>" + text + "</title></head><body><h2>" + text + "</h2></body></html>\r\n"
+	h := c.w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(len(page)))
+	c.w.WriteHeader(status)
+	n, _ := io.WriteString(c.w, page)
+	c.record.Out = int64(n)
+}
+
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	r.n += int64(n)
+	return n, err
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (w *countingWriter) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	w.n += int64(n)
+	return n, err
+}
