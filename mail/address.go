@@ -133,6 +133,12 @@ func parseSpec(s string) (Address, error) {
 // cutLocal reads the local part up to the @ and returns its meaning: quotes, escapes,
 // comments and blanks around dots are gone. The rest is returned as it stands.
 func cutLocal(s string) (local, rest string, err error) {
+	if !strings.Contains(s, "@") {
+		if low := strings.ToLower(s); strings.HasPrefix(low, "/o=") || strings.Contains(low, "/cn=") {
+			return "", "", errLegacyDN
+		}
+		return "", "", errNoAt
+	}
 	var b strings.Builder
 	last, gap := byte('.'), false // as at the start, a blank may follow a dot
 	for i := 0; i < len(s); {
@@ -169,10 +175,7 @@ func cutLocal(s string) (local, rest string, err error) {
 		}
 		i++
 	}
-	if rest := strings.ToLower(s); strings.HasPrefix(rest, "/o=") || strings.Contains(rest, "/cn=") {
-		return "", "", errLegacyDN
-	}
-	return "", "", errNoAt
+	return "", "", errNoAt // it is only in a quotation or a comment
 }
 
 // foldLocal brings the meaning of a local part into the form for comparison, quoted if

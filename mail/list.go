@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"strings"
 	"unicode"
 )
@@ -40,9 +41,11 @@ type lister struct {
 		words    strings.Builder // outside of <>, quotes resolved: the name
 		bare     strings.Builder // the same, quotes kept: the address if there are no <>
 		comment  string
-		angle    string
 		hasAngle bool
-		at       bool // a bare @ was seen
+		angle    string // what stands in it
+		before   string // the words in front of it
+		behind   int    // where it ends
+		at       bool   // a bare @ was seen
 	}
 	noQuote, noParen bool // none closes any more: the next opening one stands for itself
 }
@@ -83,7 +86,7 @@ func (l *lister) begin() {
 	e.start = l.i
 	e.words.Reset()
 	e.bare.Reset()
-	e.comment, e.angle, e.hasAngle, e.at = "", "", false, false
+	e.comment, e.angle, e.before, e.hasAngle, e.at = "", "", "", false, false
 }
 
 // quoted takes a quoted string; false when it never ends.
@@ -139,10 +142,14 @@ func (l *lister) encoded() bool {
 
 // angled takes what stands between < and >. Where the > is missing, the next separator ends it.
 func (l *lister) angled() {
+	words := l.entry.words.String()
 	if l.entry.hasAngle { // the comma between two entries is missing
-		l.end()
+		l.entry.words.Reset()
+		l.endAt(l.entry.behind)
 		l.begin()
+		l.entry.start = l.entry.behind
 	}
+	l.entry.words.Reset()
 	start := l.i + 1
 	route := strings.HasPrefix(l.s[start:], "@") // its commas separate relays
 	j := start
@@ -162,23 +169,23 @@ scan:
 			j = end
 		}
 	}
-	l.entry.angle, l.entry.hasAngle = l.s[start:j], true
+	l.entry.angle, l.entry.before, l.entry.hasAngle = l.s[start:j], words, true
 	if j < len(l.s) && l.s[j] == '>' {
 		j++
 	}
-	l.i = j
+	l.i, l.entry.behind = j, j
 }
 
 // end adds the entry under way.
-func (l *lister) end() {
+func (l *lister) end() { l.endAt(l.i) }
+
+func (l *lister) endAt(i int) {
 	e := &l.entry
-	raw := strings.TrimSpace(l.s[e.start:l.i])
+	raw := strings.TrimSpace(l.s[e.start:i])
 	name := displayName(e.words.String())
 	switch {
 	case e.hasAngle:
-		if name == "" {
-			name = displayName(e.comment)
-		}
+		name = cmp.Or(displayName(e.before), name, displayName(e.comment))
 		a, err := parseSpec(stripApostrophes(e.angle))
 		if a != "" || name != "" || strings.TrimSpace(e.angle) != "" {
 			l.add(name, a, raw, err)

@@ -121,7 +121,7 @@ func (a *assembler) add(p *part, at place) (html, text string) {
 		return "", ""
 	}
 	disposition, params := parseParams(p.Get("Content-Disposition"))
-	name := cmp.Or(params["filename"], p.params["name"])
+	name := oneLine(decodeWords(cmp.Or(params["filename"], p.params["name"])))
 	isText := p.kind == "text/plain" || p.kind == "text/html"
 	if !isText || disposition == "attachment" || at == referred || at == listed && name != "" {
 		a.attach(p, name, at == referred || disposition == "inline")
@@ -174,7 +174,7 @@ func (a *assembler) decode(p *part) []byte {
 	encoding := p.Get("Content-Transfer-Encoding")
 	b, ok := decodeTransfer(encoding, p.body)
 	if !ok {
-		a.odd("a part in the unknown encoding %.40q", encoding)
+		a.odd("a part in an unknown encoding")
 	}
 	return b
 }
@@ -217,7 +217,7 @@ func (a *assembler) report(parts []*part) (html, text string) {
 		if len(p.children) > 0 {
 			a.add(p, referred)
 		} else {
-			a.attach(p, p.params["name"], false)
+			a.attach(p, oneLine(decodeWords(p.params["name"])), false)
 		}
 	}
 	return html, text

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -84,10 +85,10 @@ type delimiter struct {
 
 const noLevel = -1
 
+// note adds to what is odd, each thing once.
 func (s *splitter) note(format string, args ...any) {
-	const enough = 20
-	if len(s.odd) < enough {
-		s.odd = append(s.odd, fmt.Sprintf(format, args...))
+	if text := fmt.Sprintf(format, args...); !slices.Contains(s.odd, text) {
+		s.odd = append(s.odd, text)
 	}
 }
 
@@ -218,7 +219,7 @@ func (s *splitter) leaf(p *part) delimiter {
 // boundary is guessed from the lines; failing that, p is plain text.
 func (s *splitter) multipart(p *part) delimiter {
 	begin := s.pos
-	boundary := p.params["boundary"]
+	boundary := strings.TrimRight(p.params["boundary"], " ")
 	if boundary != "" {
 		if d, found := s.children(p, boundary); found {
 			return d

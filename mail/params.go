@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// parseParams reads "value; name=value; …" of Content-Type and Content-Disposition. It
-// knows the continued and encoded values of RFC 2231, and the encoded words and the
-// blanks without quotes that senders use instead. Names and the value are lower case.
+// parseParams reads "value; name=value; …" of Content-Type and Content-Disposition, with
+// the continued and encoded values of RFC 2231, and with the blanks without quotes that
+// occur instead. Names and the value are lower case.
 func parseParams(s string) (value string, params map[string]string) {
 	value, rest := cutParam(s)
 	value = strings.ToLower(strings.Trim(strings.TrimSpace(value), `"`))
@@ -28,7 +28,7 @@ func parseParams(s string) (value string, params map[string]string) {
 		if base, n, encoded, ok := continued(name); ok {
 			pieces = append(pieces, piece{base, n, encoded, v})
 		} else if _, twice := params[name]; !twice {
-			params[name] = oneLine(decodeWords(v))
+			params[name] = v
 		}
 	}
 	for name, v := range joinPieces(pieces) {
@@ -107,7 +107,7 @@ func joinPieces(pieces []piece) map[string]string {
 			}
 			raw = append(raw, v...)
 		}
-		values[name] = oneLine(decodeWords(toUTF8(raw, charset)))
+		values[name] = toUTF8(raw, charset)
 	}
 	return values
 }

@@ -73,49 +73,39 @@ func isBase64(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/'
 }
 
-// decodeQuoted reads quoted-printable. A = that begins no code stands for itself.
+// decodeQuoted reads quoted-printable. Blanks at the end of a line were added on the way and
+// go (RFC 2045, 6.7). A = that begins no code stands for itself.
 func decodeQuoted(b []byte) []byte {
 	out := make([]byte, 0, len(b))
-	for len(b) > 0 {
-		eq := bytes.IndexByte(b, '=')
-		if eq < 0 {
-			return append(out, b...)
+	for line := range bytes.Lines(b) {
+		text, end := line, line[len(line):]
+		if n := len(line); line[n-1] == '\n' {
+			if n--; n > 0 && line[n-1] == '\r' {
+				n--
+			}
+			text, end = bytes.TrimRight(line[:n], " \t"), line[n:]
 		}
-		out = append(out, b[:eq]...)
-		b = b[eq+1:]
-		if n := softBreak(b); n >= 0 {
-			b = b[n:]
-			continue
+		if soft, ok := bytes.CutSuffix(text, []byte("=")); ok {
+			text, end = soft, nil
 		}
-		var c [1]byte
-		if len(b) >= 2 {
-			if _, err := hex.Decode(c[:], b[:2]); err == nil {
+		for {
+			eq := bytes.IndexByte(text, '=')
+			if eq < 0 {
+				break
+			}
+			out = append(out, text[:eq]...)
+			text = text[eq+1:]
+			var c [1]byte
+			if n, _ := hex.Decode(c[:], text[:min(2, len(text))]); n == 1 {
 				out = append(out, c[0])
-				b = b[2:]
-				continue
+				text = text[2:]
+			} else {
+				out = append(out, '=')
 			}
 		}
-		out = append(out, '=')
+		out = append(append(out, text...), end...)
 	}
 	return out
-}
-
-// softBreak returns the length of the line end that b begins with, blanks before it
-// included; -1 when there is none. The end of the text counts.
-func softBreak(b []byte) int {
-	i := 0
-	for i < len(b) && (b[i] == ' ' || b[i] == '\t') {
-		i++
-	}
-	switch {
-	case i == len(b):
-		return i
-	case b[i] == '\n':
-		return i + 1
-	case b[i] == '\r' && i+1 < len(b) && b[i+1] == '\n':
-		return i + 2
-	}
-	return -1
 }
 
 // decodeUU reads uuencoded lines between "begin" and "end".
