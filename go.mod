@@ -1,6 +1,7 @@
 module postern
 
 go 1.26.0
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/aymerick/douceur v0.2.0
@@ -14,6 +15,7 @@ require (
 	github.com/jackc/pgpassfile v1.0.0
 	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761
 	github.com/jackc/pgx/v5 v5.12.0
+	github.com/jackc/puddle/v2 v2.2.3
 	github.com/klauspost/compress v1.20.3
 	github.com/mattn/go-isatty v0.0.24
 	github.com/mfridman/interpolate v0.0.2
@@ -32,6 +34,7 @@ require (
 	golang.org/x/sys v0.49.0
 	golang.org/x/text v0.43.0
 	golang.org/x/time v0.16.0
+	google.golang.org/protobuf v1.36.12
 	modernc.org/libc v1.77.1
 	modernc.org/mathutil v1.7.1
 	modernc.org/memory v1.12.1

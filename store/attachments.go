@@ -24,6 +24,7 @@ type PendingAttachment struct {
 	Item       string // the item of this mailbox that carries it
 	Folder     crm.FolderID
 	Tries      int
+	Ordinal    int // its place in the message's list
 	Attachment crm.Attachment
 }
 
@@ -33,7 +34,8 @@ type AttachmentResult struct {
 	State   AttachmentState
 	Blob    *Blob     // for AttachmentStored
 	Note    string    // why not
-	RetryAt time.Time // for AttachmentFailed; zero = not again
+	RetryAt time.Time // for AttachmentFailed and AttachmentPending; zero = not again
+	Source  string    // the source's new id of it, when the item was renewed; "" = unchanged
 }
 
 // An AttachmentView is an attachment as a message page shows it.

@@ -25,6 +25,13 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"postern/crm"
@@ -48,18 +55,173 @@ var (
 )
 
 // A Store is an open data folder or database.
-type Store struct{}
+type Store struct {
+	db    *database
+	dir   string
+	vault *vault
+	now   func() time.Time
+	lock  *os.File // held while Exclusive
+
+	mu   sync.Mutex
+	keys map[crm.OrgID]hasher
+}
 
 // Open opens the data folder, makes it if absent, and brings the tables up to date. Its
 // faults have the codes "data-folder-in-use" (Exclusive, and another process has it),
 // "database-newer", "key-missing" and "disk-full". Organization 1 exists afterwards.
-func Open(ctx context.Context, o Options) (*Store, error) { return nil, errUnwritten }
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{dir: o.Dir, now: o.Now, keys: map[crm.OrgID]hasher{}}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if err := s.open(ctx, o); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context, o Options) (err error) {
+	if err := os.MkdirAll(filepath.Join(o.Dir, "blobs"), 0o700); err != nil {
+		return fileFault(err)
+	}
+	if o.Exclusive {
+		if s.lock, err = lockFolder(o.Dir); err != nil {
+			return err
+		}
+	}
+	opening, err := os.OpenFile(filepath.Join(o.Dir, "opening"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fileFault(err)
+	}
+	defer opening.Close()
+	if _, err := flock(opening, true); err != nil {
+		return err
+	}
+	if s.vault, err = openVault(o.Dir); err != nil {
+		return fileFault(err)
+	}
+	if o.Postgres != "" {
+		s.db, err = openPostgres(o.Postgres)
+	} else {
+		s.db, err = openSQLite(o.Dir)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.db.migrate(ctx); err != nil {
+		return s.db.fault(err)
+	}
+	return s.makeOrg(ctx, 1)
+}
+
+// lockFolder takes the lock of the data folder for the life of the process.
+func lockFolder(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fileFault(err)
+	}
+	locked, err := flock(f, false)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	if locked {
+		err := errors.Join(f.Truncate(0), writeAt(f, fmt.Sprintf("%d\n", os.Getpid())))
+		return f, fileFault(err)
+	}
+	defer f.Close()
+	pid, _ := io.ReadAll(io.LimitReader(f, 20)) // only for the message
+	return nil, &crm.Fault{
+		Verdict: crm.Refused, Scope: crm.OrgScope, Code: "data-folder-in-use",
+		Message: fmt.Sprintf("Another Postern, process %s, collects mail into %s.", strings.TrimSpace(string(pid)), dir),
+		Advice:  "Stop that process, or choose another data folder.",
+	}
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// fileFault turns a full disk into a fault.
+func fileFault(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return diskFull(err)
+	}
+	return err
+}
 
 // Close closes the store and gives the folder's lock back.
-func (s *Store) Close() error { return errUnwritten }
+func (s *Store) Close() error {
+	var err error
+	if s.db != nil {
+		err = s.db.close()
+	}
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return err
+}
+
+// makeOrg makes the organization with its hash key unless it is there.
+func (s *Store) makeOrg(ctx context.Context, id crm.OrgID) error {
+	at := place{id, "org", int64(id), "hash_key"}
+	return s.db.update(ctx, func(t *tx) error {
+		var sealed []byte
+		err := one(ctx, t, "select hash_key from org where id = $1", []any{id}, &sealed)
+		if errors.Is(err, ErrNotFound) {
+			if sealed, err = s.vault.seal(at, newHashKey()); err != nil {
+				return err
+			}
+			_, err = t.exec(ctx, "insert into org (id, hash_key) values ($1, $2) on conflict (id) do nothing", id, sealed)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = s.vault.open(at, sealed) // the key file must be the right one
+		return err
+	})
+}
 
 // Org returns the handle on one organization's data. There is no other.
-func (s *Store) Org(id crm.OrgID) *Org { return &Org{} }
+func (s *Store) Org(id crm.OrgID) *Org { return &Org{id: id, s: s, db: s.db} }
 
 // An Org is the handle on the data of one organization.
-type Org struct{}
+type Org struct {
+	id crm.OrgID
+	s  *Store
+	db *database
+}
+
+// read is where to ask outside of a transaction.
+func (o *Org) read() view { return view{o.db} }
+
+// hasher returns the organization's keyed hash.
+func (o *Org) hasher(ctx context.Context) (hasher, error) {
+	o.s.mu.Lock()
+	defer o.s.mu.Unlock()
+	if h, ok := o.s.keys[o.id]; ok {
+		return h, nil
+	}
+	var sealed []byte
+	if err := one(ctx, o.read(), "select hash_key from org where id = $1", []any{o.id}, &sealed); err != nil {
+		return hasher{}, fmt.Errorf("organization %d: %w", o.id, err)
+	}
+	key, err := o.s.vault.open(place{o.id, "org", int64(o.id), "hash_key"}, sealed)
+	if err != nil {
+		return hasher{}, err
+	}
+	o.s.keys[o.id] = hasher{key}
+	return hasher{key}, nil
+}
+
+// changed raises the revision of people, settings and rules. The row stays locked until
+// the transaction ends, so a page that was decided by the old ones is either saved
+// before, and then seen by this change, or not at all.
+func (o *Org) changed(ctx context.Context, t *tx) error {
+	n, err := t.exec(ctx, "update org set revision = revision + 1 where id = $1", o.id)
+	if err == nil && n == 0 {
+		return ErrNotFound
+	}
+	return err
+}

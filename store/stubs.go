@@ -124,3 +124,10 @@ func (o *Org) WhoKnows(ctx context.Context, contact crm.ContactID) ([]PersonCoun
 	return nil, errUnwritten
 }
 func (o *Org) Home(ctx context.Context, now time.Time) (*HomeStats, error) { return nil, errUnwritten }
+
+// OwedAttachment returns an attachment whose content is not here, whatever its state, by a
+// live copy, and the mailbox of that copy; ErrNotFound when there is none. It serves
+// contents that are fetched on demand.
+func (o *Org) OwedAttachment(ctx context.Context, id int64) (*PendingAttachment, crm.MailboxID, error) {
+	return nil, 0, errUnwritten
+}
