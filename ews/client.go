@@ -59,7 +59,8 @@ type Call struct {
 	Mailbox   string // impersonated; "" when the login acts for itself
 	Status    int    // HTTP; 0 when there was no answer
 	Code      string // Exchange's code when the request was refused as a whole, else ""
-	Out, In   int64  // bytes on the wire, above TLS, headers included
+	Sent      int64  // bytes of the request, headers included
+	Received  int64  // bytes of the answer, as they came
 	Start     time.Time
 	Took      time.Duration // until the answer was read
 	RequestID string        // client-request-id, to be found in the server's log
@@ -230,7 +231,7 @@ func (c *Client) tell(l *lane, t *transaction) {
 		return
 	}
 	call := t.call
-	call.Out, call.In, call.Took = l.out, l.in, c.now().Sub(call.Start)
+	call.Sent, call.Received, call.Took = l.out, l.in, c.now().Sub(call.Start)
 	c.cfg.Observe(call)
 	t.call.RequestID, t.call.Code = "", ""
 }

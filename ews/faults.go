@@ -1,0 +1,320 @@
+package ews
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"postern/crm"
+)
+
+// A ruling is what an error means and what to do about it. Without a scope, it stops as
+// much as was asked for: the item, the folder or the mailbox.
+type ruling struct {
+	verdict crm.Verdict
+	scope   crm.Scope
+	after   time.Duration
+	message string
+	advice  string
+}
+
+// Advice given more than once.
+const (
+	itself    = "Nothing to do: it is tried again by itself."
+	ourFault  = "Please report this: it is an error in this program, not in your Exchange."
+	askServer = "Ask whoever runs the Exchange server to look into its state; it is tried again by itself."
+	fixURL    = "Enter the address of the EWS endpoint, usually https://HOST/EWS/Exchange.asmx, as the server; it must be reachable without a log-on page in front."
+)
+
+// codes is the table of Exchange's response codes. Codes of one meaning share a row.
+//
+// https://learn.microsoft.com/en-us/exchange/client-developer/web-service-reference/responsecode
+var codes = byCode([]struct {
+	codes string
+	ruling
+}{
+	// Busy: the scope is left alone as long as the server asks, or longer each time.
+	{"ErrorServerBusy", ruling{crm.Retry, crm.MailboxScope, 0, "Exchange is busy and asks to be left alone for a while.", itself}},
+	{"ErrorInternalServerTransientError", ruling{crm.Retry, crm.MailboxScope, 0, "Exchange had a passing error.", itself}},
+	{"ErrorTooManyObjectsOpened", ruling{crm.Retry, crm.MailboxScope, 30 * time.Second, "The mailbox has too many things open on the server.", itself}},
+	{"ErrorExceededConnectionCount", ruling{crm.Retry, crm.OrgScope, 30 * time.Second, "The account has too many connections to Exchange.", "Use an account of its own for this program, or read fewer mailboxes at once."}},
+	{"ErrorExceededFindCountLimit", ruling{crm.Retry, crm.MailboxScope, 10 * time.Second, "Exchange limits how many items may be listed at once.", itself}},
+	{"ErrorExceededSubscriptionCount", ruling{crm.Retry, crm.MailboxScope, time.Hour, "The mailbox has too many subscriptions.", itself}},
+	{"ErrorTimeoutExpired ErrorClientDisconnected", ruling{crm.Retry, "", 0, "Exchange needed too long for the answer.", itself}},
+	{"ErrorConnectionFailed", ruling{crm.Retry, crm.MailboxScope, 0, "Exchange could not reach the mailbox's database.", itself}},
+	{"ErrorMailboxStoreUnavailable", ruling{crm.Retry, crm.MailboxScope, time.Minute, "The mailbox's database is down, moving or overloaded.", askServer}},
+	{"ErrorMailboxFailover", ruling{crm.Retry, crm.MailboxScope, time.Minute, "The mailbox's database is moving to another server.", itself}},
+	{"ErrorMailboxMoveInProgress", ruling{crm.Retry, crm.MailboxScope, 15 * time.Minute, "The mailbox is being moved.", itself}},
+	{"ErrorADUnavailable ErrorADOperation", ruling{crm.Retry, crm.OrgScope, time.Minute, "Exchange cannot reach its directory.", askServer}},
+	{"ErrorInsufficientResources ErrorNotEnoughMemory", ruling{crm.Retry, crm.OrgScope, time.Minute, "The Exchange server is overloaded.", askServer}},
+	{"ErrorNoRespondingCASInDestinationSite ErrorServiceUnavailable", ruling{crm.Retry, crm.MailboxScope, time.Minute, "The site of this mailbox does not answer.", askServer}},
+	{"ErrorProxyRequestNotAllowed ErrorProxiedSubscriptionCallFailure ErrorReadEventsFailed", ruling{crm.Retry, crm.MailboxScope, 5 * time.Minute, "The mailbox lives on another server, which this one may not ask.", "If it stays, enter the server on which this mailbox lives."}},
+	{"ErrorInternalServerError", ruling{crm.Retry, "", 0, "Exchange reports an error of its own.", itself}},
+	{"ErrorBatchProcessingStopped", ruling{crm.Retry, "", 0, "Exchange stopped before it came to this.", itself}},
+
+	// Who may do what.
+	{"ErrorAccessDenied", ruling{crm.Refused, "", 0, "The account has no right to read this.", "Give the account the right to read the mailbox, or leave the mailbox out."}},
+	{"ErrorImpersonateUserDenied ErrorImpersonationDenied ErrorImpersonationFailed", ruling{crm.Refused, crm.MailboxScope, 0, "The account may not impersonate this mailbox.", ""}},
+	{"ErrorInvalidExchangeImpersonationHeaderData", ruling{crm.Refused, crm.MailboxScope, 0, "Exchange does not accept the address to impersonate.", "Check the user's address."}},
+	{"ErrorNonPrimarySmtpAddress", ruling{crm.Refused, crm.MailboxScope, 0, "The address is an alias; Exchange wants the mailbox's primary address.", "Enter the user's primary address."}},
+	{"ErrorNonExistentMailbox", ruling{crm.Refused, crm.MailboxScope, 0, "There is no mailbox with this address on this Exchange.", "Check the user's address; if the mailbox is in the cloud or on another server, it needs a connection of its own."}},
+	{"ErrorAccountDisabled", ruling{crm.Refused, crm.MailboxScope, 0, "The mailbox's account is disabled.", "Enable the account in the directory, or make the user inactive."}},
+	{"ErrorMailboxLogonFailed ErrorMailboxConfiguration", ruling{crm.Refused, crm.MailboxScope, 0, "The mailbox is broken or disabled.", "Ask whoever runs Exchange to repair the mailbox."}},
+	{"ErrorPasswordExpired ErrorPasswordChangeRequired", ruling{crm.Reauth, crm.OrgScope, 0, "The account's password has expired.", "Set a new password for the account and enter it in the Email settings."}},
+	{"ErrorUserNotAllowedByPolicy ErrorOrganizationAccessBlocked", ruling{crm.Refused, crm.MailboxScope, 0, "A policy of the Exchange organization forbids access.", "Allow EWS for this program: Set-OrganizationConfig -EwsEnabled:$true, and see Get-CASMailbox ADDRESS | Format-List Ews*."}},
+
+	// What is not there (any more).
+	{"ErrorItemNotFound ErrorObjectTypeChanged", ruling{crm.Gone, crm.ItemScope, 0, "The item was deleted or moved.", itself}},
+	{"ErrorFolderNotFound ErrorSyncFolderNotFound ErrorParentFolderNotFound", ruling{crm.Gone, crm.FolderScope, 0, "The folder was deleted.", itself}},
+	{"ErrorInvalidSyncStateData", ruling{crm.Resync, crm.FolderScope, 0, "Exchange no longer knows how far this folder was read.", "Nothing to do: the folder is listed anew, and nothing is filed twice."}},
+	{"ErrorInvalidIdMalformed ErrorInvalidIdMalformedEwsLegacyIdFormat ErrorInvalidIdEmpty ErrorInvalidIdStoreObjectIdTooLong ErrorInvalidId ErrorInvalidIdXml", ruling{crm.Gone, crm.ItemScope, 0, "Exchange does not know this id; the mailbox may have been restored.", itself}},
+	{"ErrorInvalidFolderId ErrorCannotUseItemIdForFolderId ErrorCannotUseFolderIdForItemId", ruling{crm.Gone, "", 0, "Exchange takes this id for that of something else.", ourFault}},
+
+	// One item that Exchange itself cannot read.
+	{"ErrorCorruptData ErrorItemCorrupt", ruling{crm.Retry, crm.ItemScope, 0, "The item is damaged in Exchange.", "It is tried again with growing pauses. If it matters, open it in Outlook and save it anew."}},
+	{"ErrorFolderCorrupt", ruling{crm.Retry, crm.FolderScope, time.Hour, "The folder is damaged in Exchange.", "Ask whoever runs Exchange for New-MailboxRepairRequest."}},
+	{"ErrorContentConversionFailed ErrorMimeContentConversionFailed ErrorUnsupportedMimeConversion", ruling{crm.Retry, crm.ItemScope, 0, "Exchange cannot convert the item.", itself}},
+	{"ErrorMimeContentInvalid ErrorMimeContentInvalidBase64String ErrorDataSizeLimitExceeded", ruling{crm.Retry, crm.ItemScope, 0, "The item is too large or its content is damaged.", itself}},
+	{"ErrorMessageSizeExceeded ErrorAttachmentSizeLimitExceeded ErrorAttachmentNestLevelLimitExceeded", ruling{crm.Refused, crm.ItemScope, 0, "The item exceeds a limit of Exchange.", "Nothing to do here; the limits are the Exchange administrator's."}},
+	{"ErrorCannotOpenFileAttachment", ruling{crm.Retry, crm.ItemScope, 0, "Exchange cannot open the attachment.", itself}},
+	{"ErrorInvalidAttachmentId ErrorAttachmentNotFound", ruling{crm.Gone, crm.ItemScope, 0, "The attachment's id is no longer valid, because the item has changed.", itself}},
+	{"ErrorVirusDetected ErrorVirusMessageDeleted", ruling{crm.Refused, crm.ItemScope, 0, "Refused by the virus scanner of Exchange.", "Nothing to do: the scanner of Exchange holds it back."}},
+
+	// Subscriptions and paging.
+	{"ErrorInvalidSubscription ErrorSubscriptionNotFound ErrorExpiredSubscription ErrorSubscriptionUnsubscribed ErrorInvalidWatermark ErrorEventNotFound ErrorMissedNotificationEvents ErrorNewEventStreamConnectionOpened ErrorSubscriptionIds", ruling{crm.Retry, crm.MailboxScope, 0, "The subscription to the mailbox's changes has ended.", itself}},
+	{"ErrorSubscriptionAccessDenied ErrorSubscriptionDelegateAccessNotSupported ErrorInvalidSubscriptionRequest", ruling{crm.Refused, crm.MailboxScope, 0, "The account may not subscribe to changes of this mailbox.", "Nothing to do: the mailbox is polled instead."}},
+	{"ErrorInvalidIndexedPagingParameters ErrorInvalidPagingMaxRows", ruling{crm.Retry, "", 0, "The list became shorter while it was read.", itself}},
+	{"ErrorMessagePerFolderCountReceiveQuotaExceeded ErrorQuotaExceeded", ruling{crm.Retry, "", time.Hour, "The mailbox or folder is full.", "Make room in the mailbox; reading goes on."}},
+	{"ErrorIrresolvableConflict ErrorStaleObject ErrorChangeKeyRequired ErrorChangeKeyRequiredForWriteOperations", ruling{crm.Retry, crm.ItemScope, 0, "The item was changed at the same time.", itself}},
+	{"ErrorNameResolutionMultipleResults ErrorNameResolutionNoResults ErrorNameResolutionNoMailbox", ruling{crm.Gone, crm.ItemScope, 0, "The directory has no single entry of this name.", itself}},
+	{"ErrorArchiveMailboxNotEnabled ErrorArchiveMailboxServiceDiscoveryFailed ErrorArchiveMailboxSearchFailed ErrorNoPublicFolderReplicaAvailable", ruling{crm.Gone, crm.FolderScope, 0, "The archive or public folder cannot be read from here.", "Nothing to do: it is left out."}},
+
+	// Versions and requests.
+	{"ErrorInvalidServerVersion ErrorIncorrectSchemaVersion ErrorInvalidSchemaVersionForMailboxVersion", ruling{crm.Refused, crm.MailboxScope, 0, "The server takes none of the versions that this program speaks.", "Exchange 2007 SP1 or later is needed."}},
+	{"ErrorWrongServerVersion ErrorWrongServerVersionDelegate ErrorNoDestinationCASDueToVersionMismatch", ruling{crm.Refused, crm.MailboxScope, 0, "The mailbox lives on a server of another version, which this one cannot ask.", "Enter a server of the newest version that you have, or the one on which the mailbox lives."}},
+	{"ErrorRequestStreamTooBig", ruling{crm.Retry, "", 0, "The request was too large for this server.", itself}},
+	{"ErrorSchemaValidation ErrorInvalidRequest ErrorInvalidPropertyRequest ErrorUnsupportedPathForQuery ErrorInvalidExtendedProperty ErrorInvalidExtendedPropertyValue ErrorRestrictionTooComplex ErrorRestrictionTooLong ErrorQueryFilterTooLong ErrorUnsupportedQueryFilter ErrorCalendarViewRangeTooBig ErrorTimeZone ErrorInvalidTimeInterval ErrorInvalidValueForProperty ErrorSendMeetingInvitationsOrCancellationsRequired ErrorTokenSerializationDenied ErrorInvalidProxySecurityContext ErrorMailboxScopeNotAllowedWithoutQueryString ErrorSearchTooManyMailboxes ErrorMailboxHoldNotFound", ruling{crm.Refused, "", 0, "Exchange does not accept the request.", ourFault}},
+})
+
+func byCode(rows []struct {
+	codes string
+	ruling
+}) map[string]ruling {
+	m := make(map[string]ruling)
+	for _, row := range rows {
+		for code := range strings.FieldsSeq(row.codes) {
+			m[code] = row.ruling
+		}
+	}
+	return m
+}
+
+// ofCode finds the ruling on a response code, also on one that no table knows.
+func ofCode(code string) ruling {
+	if r, ok := codes[code]; ok {
+		return r
+	}
+	for _, word := range [...]string{"Transient", "Busy", "Timeout", "Unavailable"} {
+		if strings.Contains(code, word) {
+			return ruling{crm.Retry, crm.MailboxScope, 0, "Exchange has a passing trouble.", itself}
+		}
+	}
+	return ruling{crm.Retry, "", 0, "Exchange reports an error that this program does not know.", itself + " If it stays, look the code up at Microsoft."}
+}
+
+// A judge turns errors into faults, with advice for the connection at hand.
+type judge struct {
+	version string // of the server, one of versions
+	login   string
+	host    string
+}
+
+// fault judges an error of a call; scope is how much was asked for.
+func (j judge) fault(err error, scope crm.Scope) *crm.Fault {
+	if f, ok := errors.AsType[*crm.Fault](err); ok {
+		return f
+	}
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case !ok:
+		e = &Error{Err: err}
+	case strings.HasPrefix(e.Code, "Error"):
+		return j.byCode(e, scope)
+	}
+	code, r := j.below(e)
+	if r.scope == "" {
+		r.scope = scope
+	}
+	return &crm.Fault{Verdict: r.verdict, Scope: r.scope, After: max(r.after, e.After), Code: code, Message: r.message, Advice: r.advice, Err: err}
+}
+
+// byCode judges by Exchange's own code.
+func (j judge) byCode(e *Error, scope crm.Scope) *crm.Fault {
+	code := e.Code
+	if inner := e.XML.Get("InnerErrorResponseCode"); code == "ErrorInternalServerError" && inner != "" {
+		code = inner // ErrorServerBusy, as a rule
+	}
+	r := ofCode(code)
+	f := &crm.Fault{Verdict: r.verdict, Scope: cmp.Or(r.scope, scope), After: max(r.after, e.After), Code: code, Message: r.message, Advice: r.advice, Err: e}
+	if f.Advice == "" {
+		f.Advice = j.impersonation(e.Mailbox)
+	}
+	return f
+}
+
+// impersonation says how to let the account impersonate the mailbox, on the version of
+// Exchange at hand.
+//
+// https://learn.microsoft.com/en-us/exchange/client-developer/exchange-web-services/how-to-configure-impersonation
+func (j judge) impersonation(mailbox string) string {
+	account := cmp.Or(j.login, "ACCOUNT")
+	if _, user, ok := strings.Cut(account, `\`); ok {
+		account = user
+	}
+	switch j.version {
+	case version2007:
+		return fmt.Sprintf(`In the Exchange Management Shell: Get-ClientAccessServer | %% { Add-ADPermission -Identity $_.DistinguishedName -User %[1]q -ExtendedRights ms-Exch-EPI-Impersonation }; Add-ADPermission -Identity (Get-Mailbox %[2]q).DistinguishedName -User %[1]q -ExtendedRights ms-Exch-EPI-May-Impersonate`, account, cmp.Or(mailbox, "MAILBOX"))
+	case versionOnline:
+		return "Exchange Online has retired impersonation by password: use the connection for Microsoft 365."
+	}
+	return fmt.Sprintf(`In the Exchange Management Shell: New-ManagementRoleAssignment -Name "Postern impersonation" -Role ApplicationImpersonation -User %q; if it is there already, check that its scope includes the mailbox. It can take up to an hour until it works.`, account)
+}
+
+// below judges what went wrong below Exchange: the answer of a web server, or none.
+func (j judge) below(e *Error) (string, ruling) {
+	switch err := e.Err; {
+	case errors.Is(err, context.Canceled):
+		return "cancelled", ruling{crm.Retry, "", 0, "The work was ended from our side.", itself}
+	case errors.Is(err, ErrPasswordRefused):
+		return "password-refused", ruling{crm.Reauth, crm.OrgScope, 0, "The server refuses the login or the password.", "Enter the account's login (DOMAIN\\user or user@domain) and password anew. It is not tried again until then, so that the account is not locked."}
+	case errors.Is(err, ErrLogonFailed):
+		return "logon-failed", ruling{crm.Retry, crm.OrgScope, time.Minute, "The server refused a login that it took before, as servers do under load.", itself}
+	case errors.Is(err, ErrNoScheme):
+		return "no-logon-scheme", ruling{crm.Refused, crm.OrgScope, 0, "The server offers neither NTLM nor, over TLS, Basic to log on.", "Enable Basic or Windows authentication for the EWS virtual directory: Set-WebServicesVirtualDirectory."}
+	case errors.Is(err, ErrCount):
+		return "count-mismatch", ruling{crm.Retry, "", 0, "Exchange gave another number of answers than was asked for.", itself}
+	case errors.Is(err, ErrAnswerSize):
+		return "answer-too-large", ruling{crm.Refused, "", 0, "The answer is larger than is accepted.", ourFault}
+	}
+	if e.Status == 0 {
+		return j.network(e.Err)
+	}
+	return j.http(e)
+}
+
+// http judges an answer that is none of Exchange's.
+func (j judge) http(e *Error) (string, ruling) {
+	if e.Status != http.StatusOK && e.Status != http.StatusInternalServerError {
+		return byStatus(e)
+	}
+	var unreadable *DecodeError
+	switch {
+	case e.Status == http.StatusInternalServerError && e.Page:
+		return "server-error-page", ruling{crm.Retry, crm.OrgScope, time.Minute, "The web server reports an error in EWS.", askServer}
+	case e.Page:
+		return "not-exchange-web-page", ruling{crm.Refused, crm.OrgScope, 0, "The address answers with a web page, not with Exchange Web Services.", fixURL}
+	case errors.Is(e.Err, errFault):
+		return cmp.Or(e.Code, "soap-fault"), ruling{crm.Retry, "", 0, "The server refuses the request without a code of Exchange.", itself}
+	case errors.Is(e.Err, io.ErrUnexpectedEOF), errors.Is(e.Err, io.EOF):
+		return "torn-answer", ruling{crm.Retry, "", 0, "The answer broke off.", itself}
+	case timedOut(e.Err):
+		return "timeout", timeout
+	case errors.As(e.Err, &unreadable) && !isNetwork(e.Err):
+		return "unreadable-answer", ruling{crm.Retry, "", 0, "The answer is not well-formed or exceeds what is accepted.", itself}
+	}
+	return j.network(e.Err)
+}
+
+// byStatus judges by HTTP's status.
+func byStatus(e *Error) (string, ruling) {
+	switch s := e.Status; {
+	case s == 302 && strings.Contains(strings.ToLower(e.Location), "genericerrorpage"):
+		return "server-error-page", ruling{crm.Retry, crm.OrgScope, time.Minute, "The server redirects to its error page.", askServer}
+	case s >= 300 && s < 400:
+		return "logon-page", ruling{crm.Refused, crm.OrgScope, 0, "The server redirects, as to a log-on page; redirects are not followed.", fixURL}
+	case s == 400:
+		return "bad-request", ruling{crm.Retry, crm.OrgScope, time.Minute, "The web server does not accept the request.", askServer}
+	case s == 403:
+		return "ews-forbidden", ruling{crm.Refused, crm.MailboxScope, time.Hour, "The server forbids EWS: it is switched off for the organization or the mailbox, or this program is not on the list of those allowed.", "Check Get-OrganizationConfig | Format-List Ews* and Get-CASMailbox ADDRESS | Format-List Ews*; then Set-OrganizationConfig -EwsEnabled:$true, or add this program's User-Agent to the allow list."}
+	case s == 404:
+		return "no-ews-here", ruling{crm.Refused, crm.OrgScope, 0, "There is no EWS at this address.", fixURL}
+	case s == 407:
+		return "proxy-logon", ruling{crm.Refused, crm.OrgScope, 0, "A proxy in between asks for a log-on.", "Let this server reach Exchange without a proxy."}
+	case s == 413:
+		return "request-too-large", ruling{crm.Retry, "", 0, "The request was too large for this server.", itself}
+	case s == 429:
+		return "too-many-requests", ruling{crm.Retry, crm.MailboxScope, 10 * time.Second, "A gateway asks for fewer requests.", itself}
+	case s == 440:
+		return "owa-not-ews", ruling{crm.Refused, crm.OrgScope, 0, "The address is that of Outlook on the web, not of EWS.", fixURL}
+	case s == 449:
+		return "activesync-not-ews", ruling{crm.Refused, crm.OrgScope, 0, "The address is that of ActiveSync, not of EWS.", fixURL}
+	case s == 456:
+		return "account-blocked", ruling{crm.Reauth, crm.OrgScope, 0, "The account is locked or blocked.", "Unlock the account; it is not tried again until its password is entered anew."}
+	case s == 502 || s == 504:
+		return fmt.Sprintf("http-%d", s), ruling{crm.Retry, "", 10 * time.Second, "A gateway in front of Exchange gave up waiting.", itself}
+	case s == 503:
+		return "service-unavailable", ruling{crm.Retry, crm.OrgScope, 10 * time.Second, "The Exchange server is not available or overloaded.", askServer}
+	}
+	return fmt.Sprintf("http-%d", e.Status), ruling{crm.Retry, crm.OrgScope, time.Minute, "The web server gave an answer that this program does not know.", askServer}
+}
+
+var timeout = ruling{crm.Retry, "", 0, "The server did not answer in time.", itself}
+
+// network judges what kept an answer from coming.
+func (j judge) network(err error) (string, ruling) {
+	host := cmp.Or(j.host, "the server")
+	refused := func(message, advice string) ruling { return ruling{crm.Refused, crm.OrgScope, 0, message, advice} }
+	var dns *net.DNSError
+	var name x509.HostnameError
+	var authority x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "dns-unknown", refused(fmt.Sprintf("The name %s is not known.", host), "Check the spelling of the server's name.")
+	case errors.As(err, &dns):
+		return "dns-trouble", ruling{crm.Retry, crm.OrgScope, 0, "The name service does not answer.", itself}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "port-closed", ruling{crm.Retry, crm.OrgScope, time.Minute, fmt.Sprintf("%s refuses the connection: nothing listens there, or a firewall forbids it.", host), "Check the server's name and port, and the firewall in between."}
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
+		return "unreachable", ruling{crm.Retry, crm.OrgScope, time.Minute, fmt.Sprintf("There is no way to %s from here.", host), "Check the network and the firewall in between."}
+	case errors.As(err, &name):
+		return "tls-name-wrong", refused(fmt.Sprintf("The server's certificate is not for the name %s.", host), "Enter the server under a name that is in its certificate.")
+	case errors.As(err, &authority):
+		return "tls-unknown-authority", refused("The server's certificate is signed by an authority that is not trusted here.", "Enter the certificate of your own authority (PEM) in the Email settings.")
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "tls-expired", refused("The server's certificate has expired or is not valid yet.", "Renew the certificate on the server, and check the clocks of both.")
+	case errors.As(err, &invalid), errors.As(err, &record), isAlert(err):
+		return "tls-failed", refused("There is no secure connection with this server: it does not speak TLS here, or only outdated versions of it.", "Check the port; the server must speak TLS 1.2 or later.")
+	case timedOut(err):
+		return "timeout", timeout
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed), errors.Is(err, errHungUp):
+		return "torn-answer", ruling{crm.Retry, "", 0, "The connection broke off.", itself}
+	}
+	return "network", ruling{crm.Retry, "", 0, "The server could not be reached.", itself}
+}
+
+func isAlert(err error) bool {
+	var alert tls.AlertError
+	return errors.As(err, &alert)
+}
+
+func timedOut(err error) bool {
+	var n net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &n) && n.Timeout()
+}
+
+func isNetwork(err error) bool {
+	var n net.Error
+	return errors.As(err, &n)
+}
