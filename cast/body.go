@@ -10,7 +10,12 @@ import (
 // text is the letter as plain text, with what it answers quoted below.
 func (e *entry) text(i issue) string {
 	var b strings.Builder
-	b.WriteString(e.fill(i, e.body) + "\n")
+	for line := range strings.SplitSeq(e.fill(i, e.body), "\n") {
+		if strings.HasPrefix(line, "|") {
+			line = strings.Join(cells(line), "\t")
+		}
+		b.WriteString(line + "\n")
+	}
 	if e.parent == nil {
 		for n, line := range e.signature() {
 			if n == 0 {
@@ -102,14 +107,23 @@ func htmlTable(lines []string) string {
 	cell := "th"
 	for _, line := range lines {
 		b.WriteString("<tr>")
-		for c := range strings.SplitSeq(strings.Trim(line, "| "), "|") {
-			fmt.Fprintf(&b, "<%s align=\"left\">%s</%[1]s>", cell, html.EscapeString(strings.TrimSpace(c)))
+		for _, c := range cells(line) {
+			fmt.Fprintf(&b, "<%s align=\"left\">%s</%[1]s>", cell, html.EscapeString(c))
 		}
 		b.WriteString("</tr>\n")
 		cell = "td"
 	}
 	b.WriteString("</table>\n")
 	return b.String()
+}
+
+// cells are what stands between the bars of a table's line.
+func cells(line string) []string {
+	list := strings.Split(strings.Trim(line, "| "), "|")
+	for n := range list {
+		list[n] = strings.TrimSpace(list[n])
+	}
+	return list
 }
 
 // picture tells whether the line stands for a picture, such as "[photo.png]".

@@ -23,7 +23,7 @@ type words struct {
 
 var languages = map[language]words{
 	"en": {"Re: ", "From", "Sent", "To", "Subject", "Monday, 2 January 2006 15:04", "2 January", "On %s, %s wrote:", "utf-8", nil},
-	"de": {"AW: ", "Von", "Gesendet", "An", "Betreff", "02.01.2006 15:04", "02.01.", "Am %s schrieb %s:", "utf-8", nil},
+	"de": {"AW: ", "Von", "Gesendet", "An", "Betreff", "02.01.2006 15:04", "02.01.2006", "Am %s schrieb %s:", "utf-8", nil},
 	"fr": {"RE: ", "De", "Envoyé", "À", "Objet", "02/01/2006 15:04", "02/01", "Le %s, %s a écrit :", "utf-8", nil},
 	"ja": {"Re: ", "差出人", "送信日時", "宛先", "件名", "2006年1月2日 15:04", "1月2日", "%s %s:", "iso-2022-jp", japanese.ISO2022JP},
 }
