@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"fmt"
@@ -20,8 +21,9 @@ import (
 type simCommand struct {
 	Listen  string        `help:"Address to listen on; loopback unless you mean it." default:"127.0.0.1:8318"`
 	Letters string        `help:"Letters to fill it with: an .eml file, a folder, a Maildir or an mbox (.gz, .zst); none = the cast of the demonstration." type:"path"`
+	Limit   int           `help:"Take so many letters at most; 0 = all."`
 	Company string        `help:"Domain whose addresses have mailboxes; none = the one met most often."`
-	Version string        `help:"Version of Exchange to be." default:"${sim_version}"`
+	Version string        `help:"Version of Exchange to be." default:"ExchangeSE"`
 	Account []string      `help:"Service account as LOGIN:PASSWORD, or LOGIN:PASSWORD:MAILBOX,MAILBOX to narrow what it may impersonate." default:"svc-postern:postern"`
 	Trouble []string      `help:"Misbehave: KIND[:OPERATION][:every=N][:times=N][:skip=N][:backoff=DURATION][:mailbox=ADDRESS], for example busy-fault:GetItem:every=7."`
 	Trickle time.Duration `help:"A new letter so often (of the cast only); 0 = never."`
@@ -30,7 +32,7 @@ type simCommand struct {
 }
 
 func (s *simCommand) Run(c *common) error {
-	x, err := sim.New(sim.Options{Version: sim.Version(s.Version)})
+	x, err := sim.New(sim.Options{Version: sim.Version(s.Version), MaxLetters: s.Limit})
 	if err != nil {
 		return err
 	}
@@ -157,30 +159,35 @@ func fillCast(x *sim.Exchange, now time.Time) (*population, error) {
 		p.contacts = append(p.contacts, person{name: k.Name, company: k.Company, title: k.Title, addresses: k.Addresses})
 	}
 	for _, l := range cast.Letters(now) {
-		if err := lay(x, l); err != nil {
+		items, err := lay(x, l)
+		if err != nil {
 			return nil, err
 		}
 		p.letters++
-	}
-	for _, box := range x.Mailboxes() {
-		p.items += box.Count()
+		p.items += items
 	}
 	return p, nil
 }
 
-// lay lays one letter of the cast where its people would find it.
-func lay(x *sim.Exchange, l cast.Letter) error {
+// lay lays one letter of the cast where its people would find it: a draft in its
+// writer's Drafts, anything else in Sent Items and Inboxes. It returns how many items
+// that made outside Drafts.
+func lay(x *sim.Exchange, l cast.Letter) (items int, err error) {
 	if l.Draft {
-		_, err := x.Draft(l.Raw)
-		return err
+		h, err := mail.ParseHeader(bytes.NewReader(l.Raw))
+		if err != nil || len(h.From()) == 0 {
+			return 0, fmt.Errorf("draft without a writer: %w", err)
+		}
+		_, err = x.Mailbox(h.From()[0].Address).Folder(sim.Drafts).Put(l.Raw)
+		return 0, err
 	}
-	items, err := x.Deliver(l.Raw)
-	for _, item := range items {
+	copies, err := x.Deliver(l.Raw)
+	for _, item := range copies {
 		if l.Read {
 			item.MarkRead(true)
 		}
 	}
-	return err
+	return len(copies), err
 }
 
 // trickle delivers the cast's new letters.
@@ -192,7 +199,7 @@ func trickle(ctx context.Context, x *sim.Exchange, every time.Duration) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			if lay(x, cast.Trickle(now, n)) != nil {
+			if _, err := lay(x, cast.Trickle(now, n)); err != nil {
 				return // the temporary folder is full or gone; the rest of the demonstration goes on
 			}
 		}
