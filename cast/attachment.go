@@ -72,9 +72,10 @@ func chart(seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, 0))
 	level := chartHeight / 2.0
 	for x := range chartWidth {
+		last := int(level)
 		level += 2.2*r.NormFloat64() + (chartHeight/2-level)*0.03
-		for thick := range 3 {
-			img.SetColorIndex(x, int(level)+thick, 2)
+		for y := min(last, int(level)); y <= max(last, int(level))+1; y++ {
+			img.SetColorIndex(x, y, 2)
 		}
 	}
 	var b bytes.Buffer

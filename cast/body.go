@@ -68,7 +68,7 @@ func (e *entry) htmlBody(i issue) string {
 	}
 	if e.parent == nil {
 		if lines := e.signature(); len(lines) > 0 {
-			fmt.Fprintf(&b, "<div id=\"Signature\"><p style=\"color:#666666\">%s</p></div>\n", htmlLines(lines))
+			fmt.Fprintf(&b, "<div %s><br></div>\n<div id=\"Signature\" style=\"font-family: Aptos, Calibri, sans-serif; font-size: 9pt; color: rgb(102, 102, 102);\">%s</div>\n", font, htmlLines(lines))
 		}
 		return b.String()
 	}

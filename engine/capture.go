@@ -107,7 +107,7 @@ func rank(r crm.Role) int {
 func (p *pass) run(ctx context.Context, folders []store.Folder) error {
 	p.progress.begin(p.box.ID, folders, p.Now())
 	defer p.progress.end(p.box.ID)
-	if p.box.State != crm.Live && p.box.Checked.IsZero() && p.box.State != crm.Importing {
+	if p.box.Checked.IsZero() && p.box.State != crm.Importing {
 		p.box.State, p.box.Since = crm.Importing, p.Now()
 		if err := p.Org.SaveMailbox(ctx, p.box); err != nil {
 			return err

@@ -11,15 +11,15 @@ import (
 // A Report is the completeness proof of one folder: what lies on the server against what
 // the ledger says, gathered by another road than the one that mail is collected by.
 type Report struct {
-	Mailbox  crm.MailboxID
-	Address  string
-	Folder   string // path as shown to the user
-	Items    int    // on the server
-	Filed    int
-	NotFiled map[crm.Reason]int
-	Failed   int
-	Differs  []Difference
-	Fault    *crm.Fault // the server could not be asked; then nothing is proved
+	Mailbox  crm.MailboxID      `json:"-"`
+	Address  string             `json:"mailbox"`
+	Folder   string             `json:"folder"` // as shown to the user
+	Items    int                `json:"items"`  // on the server
+	Filed    int                `json:"filed"`
+	NotFiled map[crm.Reason]int `json:"not_filed"`
+	Failed   int                `json:"failed"`
+	Differs  []Difference       `json:"differs"`
+	Fault    *crm.Fault         `json:"fault,omitempty"` // the server could not be asked; then nothing is proved
 }
 
 // A Difference is one item for which the books do not agree.
@@ -31,11 +31,16 @@ type Difference struct {
 // Proved tells whether everything on the server has its decision and everything filed is
 // really there.
 func (r *Report) Proved() bool {
-	sum := r.Filed + r.Failed
+	return r.Fault == nil && len(r.Differs) == 0 && r.Filed+r.NotFiledTotal()+r.Failed == r.Items
+}
+
+// NotFiledTotal is the number of items not filed, for whatever reason.
+func (r *Report) NotFiledTotal() int {
+	sum := 0
 	for _, n := range r.NotFiled {
 		sum += n
 	}
-	return r.Fault == nil && len(r.Differs) == 0 && sum == r.Items
+	return sum
 }
 
 // Reconcile proves each folder in scope of each mailbox and hands the reports to tell.

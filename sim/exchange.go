@@ -23,6 +23,8 @@ type Options struct {
 	LegacyRouting bool
 	// SyncStatePadding lengthens sync states by so many bytes.
 	SyncStatePadding int
+	// MaxLetters bounds how many letters Load takes; 0 = all.
+	MaxLetters int
 }
 
 // An Exchange is a simulated organization. It is safe for concurrent use.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"encoding/xml"
 	"fmt"
 	"io"
 	"net/http"
@@ -47,7 +48,7 @@ func newExchange(t testing.TB, o Options) *Exchange {
 	return x
 }
 
-// letter is a raw message with these fields and text; "\n" becomes the line end.
+// letterOf is a raw message with these lines.
 func letterOf(lines ...string) []byte {
 	return []byte(strings.Join(lines, "\r\n") + "\r\n")
 }
@@ -126,27 +127,182 @@ func shared(t testing.TB, path string) string {
 	return path
 }
 
-func TestSmoke(t *testing.T) {
-	x := newExchange(t, Options{})
-	for i := range 3 {
-		if _, err := x.Deliver(plain(i)); err != nil {
-			t.Fatal(err)
-		}
+// deliver sends letters and returns the items of the first one's last recipient.
+func deliver(t testing.TB, x *Exchange, raw []byte) *Item {
+	t.Helper()
+	items, err := x.Deliver(raw)
+	if err != nil || len(items) == 0 {
+		t.Fatalf("deliver: %d items, %v", len(items), err)
 	}
-	c := asUser(t, x, ann)
-	fmt.Println(c.send(&ews.GetFolder{Shape: ews.FolderShape{Base: ews.AllProperties}, IDs: []ews.FolderID{{Distinguished: "inbox"}, {Distinguished: "archivemsgfolderroot"}}}))
-	_, b := c.send(&ews.SyncFolderItems{Shape: ews.ItemShape{Base: ews.IDOnly}, Folder: &ews.FolderID{Distinguished: "inbox"}, Max: 512})
-	fmt.Println(string(b))
-	it := x.Mailbox(ann).Folder(Inbox).Items()[0]
-	_, b = c.send(&ews.GetItem{Shape: ews.ItemShape{Base: ews.AllProperties, IncludeMimeContent: true}, IDs: []ews.ItemID{{ID: it.ID()}}})
-	fmt.Println(string(b))
-	for _, p := range []string{"small", "large.mbox.zst"} {
-		y := newExchange(t, Options{})
-		s := time.Now()
-		sum, err := y.Load(shared(t, "corpus/"+p), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Println(sum.Company, len(sum.Users), len(sum.Contacts), sum.Messages, sum.Items, sum.Archive, sum.Skipped, time.Since(s))
+	return items[len(items)-1]
+}
+
+// A wireAnswer is what the tests read from an answer, by the standard library and not by
+// the code that wrote it.
+type wireAnswer struct {
+	Fault *struct {
+		Code    string `xml:"detail>ResponseCode"`
+		Name    string `xml:"faultcode"`
+		Text    string `xml:"faultstring"`
+		Message struct {
+			Values []struct {
+				Name string `xml:"Name,attr"`
+				Text string `xml:",chardata"`
+			} `xml:"Value"`
+		} `xml:"detail>MessageXml"`
+	} `xml:"Body>Fault"`
+	Response struct {
+		Messages []wireMessage `xml:"ResponseMessages>,any"`
+	} `xml:"Body>,any"`
+	Version struct {
+		Major string `xml:"MajorVersion,attr"`
+	} `xml:"Header>ServerVersionInfo"`
+}
+
+type wireMessage struct {
+	Class     string       `xml:"ResponseClass,attr"`
+	Code      string       `xml:"ResponseCode"`
+	SyncState string       `xml:"SyncState"`
+	Last      bool         `xml:"IncludesLastItemInRange"`
+	Changes   []wireChange `xml:"Changes>,any"`
+	Root      struct {
+		Total   int          `xml:"TotalItemsInView,attr"`
+		Offset  int          `xml:"IndexedPagingOffset,attr"`
+		Last    bool         `xml:"IncludesLastItemInRange,attr"`
+		Items   []wireItem   `xml:"Items>,any"`
+		Folders []wireFolder `xml:"Folders>,any"`
+	} `xml:"RootFolder"`
+	Items       []wireItem       `xml:"Items>,any"`
+	Folders     []wireFolder     `xml:"Folders>,any"`
+	Attachments []wireAttachment `xml:"Attachments>,any"`
+	Resolutions []wireAddress    `xml:"ResolutionSet>Resolution>Mailbox"`
+	Alternate   struct {
+		ID      string `xml:"Id,attr"`
+		Mailbox string `xml:"Mailbox,attr"`
+	} `xml:"AlternateId"`
+}
+
+type wireChange struct {
+	XMLName xml.Name
+	ID      wireID     `xml:"ItemId"` // of Delete and ReadFlagChange
+	Folder  wireID     `xml:"FolderId"`
+	IsRead  string     `xml:"IsRead"`
+	Things  []wireItem `xml:",any"`
+}
+
+type wireID struct {
+	ID        string `xml:"Id,attr"`
+	ChangeKey string `xml:"ChangeKey,attr"`
+}
+
+type wireItem struct {
+	XMLName     xml.Name
+	ID          wireID           `xml:"ItemId"`
+	FolderID    wireID           `xml:"FolderId"`
+	DisplayName string           `xml:"DisplayName"`
+	Mime        string           `xml:"MimeContent"`
+	Class       string           `xml:"ItemClass"`
+	Subject     string           `xml:"Subject"`
+	Body        *wireBody        `xml:"Body"`
+	Attachments []wireAttachment `xml:"Attachments>,any"`
+	IsRead      string           `xml:"IsRead"`
+	Categories  []string         `xml:"Categories>String"`
+	Sent        string           `xml:"DateTimeSent"`
+	Received    string           `xml:"DateTimeReceived"`
+	From        wireAddress      `xml:"From>Mailbox"`
+	To          []wireAddress    `xml:"ToRecipients>Mailbox"`
+	Bcc         []wireAddress    `xml:"BccRecipients>Mailbox"`
+	Extended    []wireProperty   `xml:"ExtendedProperty"`
+}
+
+type wireBody struct {
+	Type      string `xml:"BodyType,attr"`
+	Truncated bool   `xml:"IsTruncated,attr"`
+	Text      string `xml:",chardata"`
+}
+
+type wireAddress struct {
+	Name    string `xml:"Name"`
+	Address string `xml:"EmailAddress"`
+	Routing string `xml:"RoutingType"`
+}
+
+type wireProperty struct {
+	Field struct {
+		Tag string `xml:"PropertyTag,attr"`
+	} `xml:"ExtendedFieldURI"`
+	Value string `xml:"Value"`
+}
+
+type wireAttachment struct {
+	XMLName xml.Name
+	ID      wireID     `xml:"AttachmentId"`
+	Name    string     `xml:"Name"`
+	Inline  bool       `xml:"IsInline"`
+	Content string     `xml:"Content"`
+	Item    []wireItem `xml:"Message"`
+}
+
+type wireFolder struct {
+	XMLName     xml.Name
+	ID          wireID         `xml:"FolderId"`
+	DisplayName string         `xml:"DisplayName"`
+	Total       int            `xml:"TotalCount"`
+	Role        string         `xml:"DistinguishedFolderId"`
+	Extended    []wireProperty `xml:"ExtendedProperty"`
+}
+
+// ask sends an operation and reads the answer, which must be XML.
+func (c *caller) ask(op ews.Operation) wireAnswer {
+	c.t.Helper()
+	_, body := c.send(op)
+	return readAnswer(c.t, body)
+}
+
+func readAnswer(t testing.TB, body []byte) wireAnswer {
+	t.Helper()
+	var a wireAnswer
+	if err := xml.Unmarshal(body, &a); err != nil {
+		t.Fatalf("%v in %.400s", err, body)
 	}
+	return a
+}
+
+// one returns the only response message of an answer, which must be a success.
+func (c *caller) one(op ews.Operation) wireMessage {
+	c.t.Helper()
+	a := c.ask(op)
+	if len(a.Response.Messages) != 1 || a.Response.Messages[0].Class != "Success" {
+		c.t.Fatalf("%s: want one success, got %+v", op.Operation(), a)
+	}
+	return a.Response.Messages[0]
+}
+
+// code is the response code of a fault or of the first response message.
+func (a *wireAnswer) code() string {
+	switch {
+	case a.Fault != nil && a.Fault.Code != "":
+		return a.Fault.Code
+	case a.Fault != nil:
+		return a.Fault.Name
+	case len(a.Response.Messages) > 0:
+		return a.Response.Messages[0].Code
+	}
+	return ""
+}
+
+func inbox() *ews.FolderID { return &ews.FolderID{Distinguished: "inbox"} }
+
+func itemShape(uris ...string) ews.ItemShape {
+	s := ews.ItemShape{Base: ews.IDOnly}
+	for _, uri := range uris {
+		s.Additional = append(s.Additional, ews.Field(uri))
+	}
+	return s
+}
+
+// item asks for the properties of one item.
+func (c *caller) item(it *Item, uris ...string) wireItem {
+	c.t.Helper()
+	return c.one(&ews.GetItem{Shape: itemShape(uris...), IDs: []ews.ItemID{{ID: it.ID()}}}).Items[0]
 }

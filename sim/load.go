@@ -58,7 +58,7 @@ func (x *Exchange) Load(path, company string) (*Loaded, error) {
 		}
 	}
 	in := intake{x: x, people: census{index: map[mail.Address]int32{}, domains: map[string]int{}}}
-	if err := in.read(path); err != nil {
+	if err := in.read(path); err != nil && !errors.Is(err, errEnough) {
 		return nil, err
 	}
 	if domain == "" {
@@ -211,8 +211,14 @@ func (in *intake) single(r *bufio.Reader) error {
 	return in.take(raw)
 }
 
+// errEnough ends the reading when Options.MaxLetters have been taken.
+var errEnough = errors.New("enough letters")
+
 // take puts one letter into the spool and counts the people whom it names.
 func (in *intake) take(raw []byte) error {
+	if max := in.x.options.MaxLetters; max > 0 && len(in.letters) == max {
+		return errEnough
+	}
 	l, e, err := in.x.newLetter(raw)
 	if err != nil {
 		return err

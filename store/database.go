@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"postern/crm"
+	"postern/mail"
 )
 
 // A database is SQLite or PostgreSQL. On SQLite all writing goes through one connection
@@ -385,4 +387,35 @@ func clean(s string) string {
 		s = strings.ReplaceAll(s, "\x00", "")
 	}
 	return s
+}
+
+// texts reads one column of text.
+func texts(ctx context.Context, q querier, query string, args ...any) ([]string, error) {
+	return column[string](ctx, q, query, args...)
+}
+
+// ids reads one column of numbers.
+func ids(ctx context.Context, q querier, query string, args ...any) ([]int64, error) {
+	return column[int64](ctx, q, query, args...)
+}
+
+func column[T any](ctx context.Context, q querier, query string, args ...any) ([]T, error) {
+	var list []T
+	err := rows(ctx, q, query, args, func(r *sql.Rows) error {
+		var v T
+		err := r.Scan(&v)
+		list = append(list, v)
+		return err
+	})
+	return list, err
+}
+
+// unique sorts a list and drops what repeats.
+func unique[T cmp.Ordered](list []T) []T {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+func domainOf(a mail.Address) string {
+	return string(a[strings.LastIndexByte(string(a), '@')+1:])
 }
