@@ -19,7 +19,9 @@ func pdf(name string) []byte {
 		}
 		return r
 	}, strings.TrimSuffix(name, path.Ext(name)))
-	page := fmt.Sprintf("BT /F1 11 Tf 72 770 Td (%s) Tj 0 -60 Td /F1 22 Tf (%s) Tj ET\n0.11 0.37 0.28 rg 72 760 451 2 re f\n", Company, strings.ReplaceAll(title, "-", " "))
+	title = strings.ReplaceAll(title, "-", " ")
+	page := fmt.Sprintf("BT /F1 11 Tf 72 770 Td (%s) Tj 0 -60 Td /F1 22 Tf (%s) Tj ET\n", Company, title) +
+		"0.11 0.37 0.28 rg 72 760 451 2 re f\n" // a green rule below the company's name
 	objects := []string{
 		"<< /Type /Catalog /Pages 2 0 R >>",
 		"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",

@@ -56,7 +56,12 @@ func (e *entry) charset(i issue) string {
 	return charset
 }
 
-const font = `style="font-family: Aptos, Calibri, sans-serif; font-size: 11pt; color: rgb(0, 0, 0);"`
+// The looks of a text, of a signature and of a table in Outlook.
+const (
+	font      = `style="font-family: Aptos, Calibri, sans-serif; font-size: 11pt; color: rgb(0, 0, 0);"`
+	smallFont = `style="font-family: Aptos, Calibri, sans-serif; font-size: 9pt; color: rgb(102, 102, 102);"`
+	tableLook = `border="1" cellpadding="6" style="border-collapse: collapse; border-color: #cccccc; font-family: Aptos, Calibri, sans-serif; font-size: 11pt;"`
+)
 
 func (e *entry) htmlBody(i issue) string {
 	var b strings.Builder
@@ -68,7 +73,7 @@ func (e *entry) htmlBody(i issue) string {
 	}
 	if e.parent == nil {
 		if lines := e.signature(); len(lines) > 0 {
-			fmt.Fprintf(&b, "<div %s><br></div>\n<div id=\"Signature\" style=\"font-family: Aptos, Calibri, sans-serif; font-size: 9pt; color: rgb(102, 102, 102);\">%s</div>\n", font, htmlLines(lines))
+			fmt.Fprintf(&b, "<div %s><br></div>\n<div id=\"Signature\" %s>%s</div>\n", font, smallFont, htmlLines(lines))
 		}
 		return b.String()
 	}
@@ -103,7 +108,7 @@ func htmlLines(lines []string) string {
 
 func htmlTable(lines []string) string {
 	var b strings.Builder
-	b.WriteString(`<table border="1" cellpadding="6" style="border-collapse: collapse; border-color: #cccccc; font-family: Aptos, Calibri, sans-serif; font-size: 11pt;">` + "\n")
+	b.WriteString("<table " + tableLook + ">\n")
 	cell := "th"
 	for _, line := range lines {
 		b.WriteString("<tr>")
@@ -153,22 +158,39 @@ func names(list []person) string {
 func (e *entry) calendarPart(i issue) part {
 	const layout = "20060102T150405Z"
 	start := i.clock.at(e.startDay, e.startTime).UTC()
-	var b strings.Builder
-	fmt.Fprintf(&b, "BEGIN:VCALENDAR\nPRODID:-//Microsoft Corporation//Outlook 16.0 MIMEDIR//EN\nVERSION:2.0\nMETHOD:REQUEST\nBEGIN:VEVENT\nUID:%016x\nDTSTAMP:%s\nDTSTART:%s\nDTEND:%s\nSUMMARY:%s\nORGANIZER;CN=%q:mailto:%s\n",
-		seed(e.key), i.when.UTC().Format(layout), start.Format(layout), start.Add(time.Hour).Format(layout), e.fill(i, e.subject), e.from.name, e.from.address)
-	for _, p := range e.to {
-		fmt.Fprintf(&b, "ATTENDEE;ROLE=REQ-PARTICIPANT;PARTSTAT=NEEDS-ACTION;CN=%q:mailto:%s\n", p.name, p.address)
+	lines := []string{
+		"BEGIN:VCALENDAR",
+		"PRODID:-//Microsoft Corporation//Outlook 16.0 MIMEDIR//EN",
+		"VERSION:2.0",
+		"METHOD:REQUEST",
+		"BEGIN:VEVENT",
+		fmt.Sprintf("UID:%016x", seed(e.key)),
+		"DTSTAMP:" + i.when.UTC().Format(layout),
+		"DTSTART:" + start.Format(layout),
+		"DTEND:" + start.Add(time.Hour).Format(layout),
+		"SUMMARY:" + strings.ReplaceAll(e.fill(i, e.subject), ",", `\,`),
+		fmt.Sprintf("ORGANIZER;CN=%q:mailto:%s", e.from.name, e.from.address),
 	}
-	b.WriteString("END:VEVENT\nEND:VCALENDAR\n")
-	p := e.encoded("text/calendar", b.String())
+	for _, p := range e.to {
+		lines = append(lines, fmt.Sprintf("ATTENDEE;ROLE=REQ-PARTICIPANT;PARTSTAT=NEEDS-ACTION;CN=%q:mailto:%s", p.name, p.address))
+	}
+	lines = append(lines, "END:VEVENT", "END:VCALENDAR", "")
+	p := e.encoded("text/calendar", strings.Join(lines, "\n"))
 	p.headers[0].value += "; method=REQUEST"
 	return p
 }
 
 // deliveryReport says that a letter did not arrive (RFC 3464).
 func (e *entry) deliveryReport(i issue) part {
-	status := fmt.Sprintf("Reporting-MTA: dns; mx.%s\r\n\r\nFinal-Recipient: rfc822; %s\r\nAction: failed\r\nStatus: 5.1.1\r\nDiagnostic-Code: smtp; 550 5.1.1 no such recipient\r\n",
-		e.from.address.Domain(), e.bounced)
+	status := strings.Join([]string{
+		"Reporting-MTA: dns; mx." + e.from.address.Domain(),
+		"",
+		"Final-Recipient: rfc822; " + string(e.bounced),
+		"Action: failed",
+		"Status: 5.1.1",
+		"Diagnostic-Code: smtp; 550 5.1.1 no such recipient",
+		"",
+	}, "\r\n")
 	p := join("report", e.key, e.textPart(i), part{[]header{{"Content-Type", "message/delivery-status"}}, []byte(status)})
 	p.headers[0].value += "; report-type=delivery-status"
 	return p
