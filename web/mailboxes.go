@@ -1,0 +1,177 @@
+package web
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"postern/crm"
+	"postern/engine"
+	"postern/store"
+)
+
+// A boxRow is a mailbox in a list, with the pass that may be under way.
+type boxRow struct {
+	store.MailboxView
+	engine.Progress
+	Running bool
+}
+
+// Reasons lists why items were not filed, the commonest first.
+func (b boxRow) Reasons() []reasonCount { return reasonsOf(b.Counts) }
+
+// Percent of the pass that is done.
+func (b boxRow) Percent() int {
+	if b.Progress.Total == 0 {
+		return 0
+	}
+	return min(100, 100*b.Done/b.Progress.Total)
+}
+
+type reasonCount struct {
+	Reason crm.Reason
+	Count  int
+}
+
+func reasonsOf(c store.Counts) []reasonCount {
+	var list []reasonCount
+	for reason, n := range c.By {
+		if n > 0 {
+			list = append(list, reasonCount{reason, n})
+		}
+	}
+	slices.SortFunc(list, func(a, b reasonCount) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason))
+	})
+	return list
+}
+
+func (s *server) boxRows(boxes []store.MailboxView) []boxRow {
+	rows := make([]boxRow, len(boxes))
+	for i, box := range boxes {
+		rows[i].MailboxView = box
+		rows[i].Progress, rows[i].Running = s.Progress(box.ID)
+	}
+	return rows
+}
+
+type mailboxesData struct {
+	list
+	Boxes    []boxRow
+	Disabled bool // collecting is off
+	Looking  bool
+}
+
+func (s *server) mailboxes(w http.ResponseWriter, r *http.Request) error {
+	q := readList(r)
+	boxes, total, err := s.Org.Mailboxes(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	settings, _, err := s.Org.Settings(r.Context())
+	if err != nil {
+		return err
+	}
+	d := mailboxesData{newList(r, q.Text, q.Offset, len(boxes), total), s.boxRows(boxes), !settings.Enabled, r.URL.Query().Get("looking") == "1"}
+	return s.show(w, r, http.StatusOK, "mailboxes", page{Title: "Mailboxes", Place: "mailboxes", Data: d})
+}
+
+type mailboxData struct {
+	boxRow
+	Folders []folderRow
+	Admin   bool
+	Looking bool
+}
+
+type folderRow struct {
+	store.Folder
+	Counts store.Counts
+}
+
+// Reason says why a folder is not read.
+func (f folderRow) Reason() string {
+	switch {
+	case f.InScope:
+		return ""
+	case f.Kind != crm.Email:
+		return "no mail folder"
+	case f.Role == crm.Drafts, f.Role == crm.Outbox:
+		return "not sent yet"
+	case f.Role == crm.JunkEmail, f.Role == crm.DeletedItems:
+		return "junk and deleted mail are left alone"
+	}
+	return "out of scope"
+}
+
+// ownMailbox tells whether the reader may look into this mailbox: an administrator into
+// all, everybody else into the own one.
+func ownMailbox(viewer *crm.User, box *store.MailboxView) bool {
+	return viewer.Admin || box.User == viewer.ID
+}
+
+func (s *server) mailbox(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, "id")
+	if err != nil {
+		return err
+	}
+	ctx, viewer := r.Context(), viewerOf(r)
+	box, err := s.Org.Mailbox(ctx, crm.MailboxID(id))
+	if err != nil {
+		return err
+	}
+	if !ownMailbox(viewer, box) {
+		return store.ErrNotFound // not even that it exists
+	}
+	folders, err := s.Org.Folders(ctx, box.ID)
+	if err != nil {
+		return err
+	}
+	counts, err := s.Org.FolderCounts(ctx, box.ID)
+	if err != nil {
+		return err
+	}
+	d := mailboxData{boxRow: s.boxRows([]store.MailboxView{*box})[0], Admin: viewer.Admin, Looking: r.URL.Query().Get("looking") == "1"}
+	for _, f := range folders {
+		d.Folders = append(d.Folders, folderRow{f, counts[f.ID]})
+	}
+	slices.SortStableFunc(d.Folders, func(a, b folderRow) int {
+		if a.InScope != b.InScope {
+			if a.InScope {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.Path, b.Path)
+	})
+	p := page{Title: box.Address.Display(), Place: "mailboxes", Data: d}
+	if viewer.Admin {
+		p.Crumbs = []crumb{{"Mailboxes", "/mailboxes"}}
+	}
+	return s.show(w, r, http.StatusOK, "mailbox", p)
+}
+
+// lookNow reads one mailbox, or all, as soon as may be.
+func (s *server) lookNow(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return errBadForm
+	}
+	back := "/mailboxes"
+	var ids []crm.MailboxID
+	if text := r.PostForm.Get("mailbox"); text != "" {
+		id, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return errBadForm
+		}
+		if _, err := s.Org.Mailbox(r.Context(), crm.MailboxID(id)); err != nil {
+			return err
+		}
+		ids = append(ids, crm.MailboxID(id))
+		back += "/" + text
+	}
+	if err := s.LookNow(r.Context(), ids...); err != nil {
+		return err
+	}
+	http.Redirect(w, r, back+"?looking=1", http.StatusSeeOther)
+	return nil
+}

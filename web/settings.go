@@ -1,0 +1,295 @@
+package web
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"postern/crm"
+	"postern/store"
+)
+
+// settingsData is the form of the connection, as saved or as typed.
+type settingsData struct {
+	crm.Settings
+	Versions    []crm.Version
+	Entries     []string // domains as typed, an empty one to type into at the end
+	PasswordSet bool     // a password is kept
+	Errors      map[string][]crm.FieldError
+	Wrong       int // fields with errors
+	Saved       bool
+	Tested      time.Time // zero = no test was made
+	Steps       []stepView
+	ToFix       int
+	Mailboxes   int
+	Blank       stepView // what the script fills in
+}
+
+// A field is what is wrong with one field of the form.
+type field struct {
+	Name   string
+	Errors []crm.FieldError
+}
+
+func newField(d settingsData, name string) field { return field{name, d.Errors[name]} }
+
+// A stepView is one step of a connection test.
+type stepView struct {
+	State   string // ok, bad or skip
+	Step    string
+	Told    string
+	Command string // what to do, to be copied
+	Took    string
+}
+
+func viewStep(f crm.Finding) stepView {
+	v := stepView{State: "ok", Step: f.Step, Told: f.Detail}
+	switch {
+	case f.Skip:
+		v.State = "skip"
+		if v.Told == "" {
+			v.Told = "not reached"
+		}
+	case !f.OK:
+		v.State = "bad"
+	}
+	if f.Fault != nil && !f.OK {
+		v.Told, v.Command = f.Fault.Error(), f.Fault.Advice
+	}
+	if f.Took > 0 {
+		v.Took = span(f.Took)
+	}
+	return v
+}
+
+func (s *server) settingsForm(w http.ResponseWriter, r *http.Request) error {
+	kept, _, err := s.Org.Settings(r.Context())
+	if err != nil {
+		return err
+	}
+	d := settingsData{Settings: kept, Entries: append(shownDomains(kept.Domains), ""), PasswordSet: !kept.Password.Empty(), Saved: r.URL.Query().Get("saved") == "1"}
+	return s.showSettings(w, r, http.StatusOK, d)
+}
+
+func (s *server) showSettings(w http.ResponseWriter, r *http.Request, status int, d settingsData) error {
+	d.Versions = s.Connector.Versions
+	d.Password = crm.Secret{} // not even as dots of the right number
+	boxes, _, err := s.Org.Mailboxes(r.Context(), store.ListQuery{Limit: everyMailbox})
+	if err != nil {
+		return err
+	}
+	for _, b := range boxes {
+		if b.State != crm.Off {
+			d.Mailboxes++
+		}
+	}
+	return s.show(w, r, status, "settings", page{
+		Title: "Email settings", Place: "configuration",
+		Crumbs: []crumb{{"System", ""}, {"Configuration", "/system/configuration"}, {"Integrations", ""}},
+		Data:   d,
+	})
+}
+
+// saveSettingsForm answers all buttons of the form: save, test, and, where no script
+// runs, adding and removing an entry of the domain list.
+func (s *server) saveSettingsForm(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return errBadForm
+	}
+	typed := crm.Settings{
+		Enabled: r.PostForm.Get("enabled") != "", Server: r.PostForm.Get("server"), Version: r.PostForm.Get("version"),
+		Login: r.PostForm.Get("login"), Password: crm.NewSecret(r.PostForm.Get("password")), Domains: r.PostForm["domain"],
+		UserAgent: r.PostForm.Get("user_agent"), Gzip: r.PostForm.Get("gzip") != "", RootCAs: r.PostForm.Get("root_cas"),
+	}
+	kept, _, err := s.Org.Settings(r.Context())
+	if err != nil {
+		return err
+	}
+	d := settingsData{Settings: typed, Entries: typed.Domains, PasswordSet: !kept.Password.Empty()}
+	do, arg, _ := strings.Cut(r.PostForm.Get("do"), " ")
+	switch do {
+	case "add":
+		d.Entries = append(d.Entries, "")
+		return s.showSettings(w, r, http.StatusOK, d)
+	case "remove":
+		if i, err := strconv.Atoi(arg); err == nil && i >= 0 && i < len(d.Entries) {
+			d.Entries = append(d.Entries[:i:i], d.Entries[i+1:]...)
+		}
+		return s.showSettings(w, r, http.StatusOK, d)
+	case "test":
+		return s.testForm(w, r, d, kept)
+	}
+	checked, wrong := typed.Check(s.Connector, kept)
+	if len(wrong) > 0 {
+		d.setErrors(wrong)
+		return s.showSettings(w, r, http.StatusUnprocessableEntity, d)
+	}
+	if err := s.Org.SaveSettings(r.Context(), checked); err != nil {
+		return err
+	}
+	http.Redirect(w, r, settingsPath+"?saved=1", http.StatusSeeOther)
+	return nil
+}
+
+// testForm tries what stands in the form, saved or not.
+func (s *server) testForm(w http.ResponseWriter, r *http.Request, d settingsData, kept crm.Settings) error {
+	checked, wrong := checkForTest(d.Settings, s.Connector, kept)
+	if len(wrong) > 0 {
+		d.setErrors(wrong)
+		return s.showSettings(w, r, http.StatusUnprocessableEntity, d)
+	}
+	d.Tested = s.Now()
+	err := s.Test(r.Context(), checked, func(f crm.Finding) {
+		v := viewStep(f)
+		if v.State == "bad" {
+			d.ToFix++
+		}
+		d.Steps = append(d.Steps, v)
+	})
+	if err != nil {
+		return err
+	}
+	return s.showSettings(w, r, http.StatusOK, d)
+}
+
+// checkForTest checks settings as if collecting were enabled: a test needs every field.
+func checkForTest(typed crm.Settings, c crm.Connector, kept crm.Settings) (crm.Settings, []crm.FieldError) {
+	typed.Enabled = true
+	return typed.Check(c, kept)
+}
+
+func (d *settingsData) setErrors(list []crm.FieldError) {
+	d.Errors = map[string][]crm.FieldError{}
+	for _, e := range list {
+		d.Errors[e.Field] = append(d.Errors[e.Field], e)
+	}
+	d.Wrong = len(d.Errors)
+}
+
+func shownDomains(domains []string) []string {
+	var shown []string
+	for _, d := range domains {
+		shown = append(shown, shownDomain(d))
+	}
+	return shown
+}
+
+// settingsJSON is the connection as the API has it. The password goes in only.
+type settingsJSON struct {
+	Enabled     bool     `json:"enabled"`
+	Server      string   `json:"server"`
+	Version     string   `json:"version"`
+	Login       string   `json:"login"`
+	Password    string   `json:"password,omitempty"`
+	PasswordSet bool     `json:"password_set"`
+	Domains     []string `json:"domains"`
+	UserAgent   string   `json:"user_agent"`
+	Gzip        bool     `json:"gzip"`
+	RootCAs     string   `json:"root_cas"`
+}
+
+func settingsToJSON(s crm.Settings) settingsJSON {
+	return settingsJSON{
+		Enabled: s.Enabled, Server: s.Server, Version: s.Version, Login: s.Login, PasswordSet: !s.Password.Empty(),
+		Domains: append([]string{}, s.Domains...), UserAgent: s.UserAgent, Gzip: s.Gzip, RootCAs: s.RootCAs,
+	}
+}
+
+func (j settingsJSON) settings() crm.Settings {
+	return crm.Settings{
+		Enabled: j.Enabled, Server: j.Server, Version: j.Version, Login: j.Login, Password: crm.NewSecret(j.Password),
+		Domains: j.Domains, UserAgent: j.UserAgent, Gzip: j.Gzip, RootCAs: j.RootCAs,
+	}
+}
+
+func (s *server) apiSettings(w http.ResponseWriter, r *http.Request) error {
+	kept, _, err := s.Org.Settings(r.Context())
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, settingsToJSON(kept))
+	return nil
+}
+
+func (s *server) apiSaveSettings(w http.ResponseWriter, r *http.Request) error {
+	var body settingsJSON
+	if err := readJSON(r, &body); err != nil {
+		return err
+	}
+	kept, _, err := s.Org.Settings(r.Context())
+	if err != nil {
+		return err
+	}
+	checked, wrong := body.settings().Check(s.Connector, kept)
+	if len(wrong) > 0 {
+		writeFieldErrors(w, wrong)
+		return nil
+	}
+	if err := s.Org.SaveSettings(r.Context(), checked); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, settingsToJSON(checked))
+	return nil
+}
+
+type fieldErrorJSON struct {
+	Field   string `json:"field"`
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+func writeFieldErrors(w http.ResponseWriter, list []crm.FieldError) {
+	var fields []fieldErrorJSON
+	for _, e := range list {
+		fields = append(fields, fieldErrorJSON(e))
+	}
+	p := problem{Code: "settings-invalid", Message: "Nothing was saved", Why: plural(len(fields), "field is", "fields are") + " not right.", Advice: "Correct what the list of fields names and send all again."}
+	writeJSON(w, http.StatusUnprocessableEntity, map[string]any{"error": p, "fields": fields})
+}
+
+// stepJSON is one line of the answer to a test.
+type stepJSON struct {
+	State   string  `json:"state"` // ok, bad, skip
+	Step    string  `json:"step"`
+	Detail  string  `json:"detail,omitempty"`
+	Code    string  `json:"code,omitempty"`
+	Advice  string  `json:"advice,omitempty"`
+	Took    string  `json:"took,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+// apiTestSettings sends each step as soon as it has ended.
+func (s *server) apiTestSettings(w http.ResponseWriter, r *http.Request) error {
+	var body settingsJSON
+	if err := readJSON(r, &body); err != nil {
+		return err
+	}
+	kept, _, err := s.Org.Settings(r.Context())
+	if err != nil {
+		return err
+	}
+	checked, wrong := checkForTest(body.settings(), s.Connector, kept)
+	if len(wrong) > 0 {
+		writeFieldErrors(w, wrong)
+		return nil
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson; charset=utf-8")
+	out, flush := json.NewEncoder(w), http.NewResponseController(w)
+	err = s.Test(r.Context(), checked, func(f crm.Finding) {
+		v := viewStep(f)
+		line := stepJSON{State: v.State, Step: v.Step, Detail: v.Told, Advice: v.Command, Took: v.Took, Seconds: f.Took.Seconds()}
+		if f.Fault != nil {
+			line.Code = f.Fault.Code
+		}
+		_ = out.Encode(line) // the reader may have left; ctx ends the test
+		_ = flush.Flush()
+	})
+	if err != nil && r.Context().Err() == nil {
+		s.Log.Error("test the settings", "err", err)
+		p := problemOf(err)
+		_ = out.Encode(stepJSON{State: "bad", Step: "Test", Detail: p.Message, Code: p.Code, Advice: p.Advice})
+	}
+	return nil
+}
