@@ -33,10 +33,11 @@ func (f *Folder) changesSince(state syncState, first bool, max int, ignore map[s
 			return list, next, false
 		}
 	}
+	known := next.pos
 	at := sort.Search(len(f.log), func(i int) bool { return f.log[i].seq > next.pos })
 	for ; at < len(f.log); at++ {
 		c := f.log[at]
-		if entry, ok := f.entry(c, next.base); ok && !ignore[entry.id] {
+		if entry, ok := f.entry(c, next.base, known); ok && !ignore[entry.id] {
 			if len(list) == max {
 				return list, next, false
 			}
@@ -71,11 +72,12 @@ func (f *Folder) existing(state syncState, max int, ignore map[string]bool) ([]i
 	return list, state
 }
 
-// entry judges one line of the log for a client that knows all up to base.
-func (f *Folder) entry(c change, base uint64) (itemChange, bool) {
+// entry judges one line of the log for a client whose run began at base and who has read
+// the pages up to pos.
+func (f *Folder) entry(c change, base, pos uint64) (itemChange, bool) {
 	if c.item == nil {
-		// What came and went in between is no news.
-		return itemChange{kind: ews.Deleted, id: itemID(f.box.guid, f.n, c.n)}, c.created <= base
+		// What came and went since the last page is no news.
+		return itemChange{kind: ews.Deleted, id: itemID(f.box.guid, f.n, c.n)}, c.created <= pos
 	}
 	it := c.item
 	if it.gone || it.folder != f || it.n != c.n || it.changed != c.seq {

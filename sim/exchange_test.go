@@ -140,42 +140,49 @@ func deliver(t testing.TB, x *Exchange, raw []byte) *Item {
 // A wireAnswer is what the tests read from an answer, by the standard library and not by
 // the code that wrote it.
 type wireAnswer struct {
-	Fault *struct {
-		Code    string `xml:"detail>ResponseCode"`
-		Name    string `xml:"faultcode"`
-		Text    string `xml:"faultstring"`
-		Message struct {
-			Values []struct {
-				Name string `xml:"Name,attr"`
-				Text string `xml:",chardata"`
-			} `xml:"Value"`
-		} `xml:"detail>MessageXml"`
-	} `xml:"Body>Fault"`
-	Response struct {
-		Messages []wireMessage `xml:"ResponseMessages>,any"`
-	} `xml:"Body>,any"`
 	Version struct {
 		Major string `xml:"MajorVersion,attr"`
 	} `xml:"Header>ServerVersionInfo"`
+	Body struct {
+		Fault    *wireFault
+		Response []struct {
+			Messages anyOf[wireMessage] `xml:"ResponseMessages"`
+		} `xml:",any"`
+	}
+}
+
+type wireFault struct {
+	Name   string `xml:"faultcode"`
+	Text   string `xml:"faultstring"`
+	Code   string `xml:"detail>ResponseCode"`
+	Values []struct {
+		Name string `xml:",attr"`
+		Text string `xml:",chardata"`
+	} `xml:"detail>MessageXml>Value"`
+}
+
+// anyOf is a list of elements whatever they are called.
+type anyOf[T any] struct {
+	List []T `xml:",any"`
 }
 
 type wireMessage struct {
-	Class     string       `xml:"ResponseClass,attr"`
-	Code      string       `xml:"ResponseCode"`
-	SyncState string       `xml:"SyncState"`
-	Last      bool         `xml:"IncludesLastItemInRange"`
-	Changes   []wireChange `xml:"Changes>,any"`
+	Class     string            `xml:"ResponseClass,attr"`
+	Code      string            `xml:"ResponseCode"`
+	SyncState string            `xml:"SyncState"`
+	Last      bool              `xml:"IncludesLastItemInRange"`
+	Changes   anyOf[wireChange] `xml:"Changes"`
 	Root      struct {
-		Total   int          `xml:"TotalItemsInView,attr"`
-		Offset  int          `xml:"IndexedPagingOffset,attr"`
-		Last    bool         `xml:"IncludesLastItemInRange,attr"`
-		Items   []wireItem   `xml:"Items>,any"`
-		Folders []wireFolder `xml:"Folders>,any"`
+		Total   int               `xml:"TotalItemsInView,attr"`
+		Offset  int               `xml:"IndexedPagingOffset,attr"`
+		Last    bool              `xml:"IncludesLastItemInRange,attr"`
+		Items   anyOf[wireItem]   `xml:"Items"`
+		Folders anyOf[wireFolder] `xml:"Folders"`
 	} `xml:"RootFolder"`
-	Items       []wireItem       `xml:"Items>,any"`
-	Folders     []wireFolder     `xml:"Folders>,any"`
-	Attachments []wireAttachment `xml:"Attachments>,any"`
-	Resolutions []wireAddress    `xml:"ResolutionSet>Resolution>Mailbox"`
+	Items       anyOf[wireItem]       `xml:"Items"`
+	Folders     anyOf[wireFolder]     `xml:"Folders"`
+	Attachments anyOf[wireAttachment] `xml:"Attachments"`
+	Resolutions []wireAddress         `xml:"ResolutionSet>Resolution>Mailbox"`
 	Alternate   struct {
 		ID      string `xml:"Id,attr"`
 		Mailbox string `xml:"Mailbox,attr"`
@@ -197,22 +204,22 @@ type wireID struct {
 
 type wireItem struct {
 	XMLName     xml.Name
-	ID          wireID           `xml:"ItemId"`
-	FolderID    wireID           `xml:"FolderId"`
-	DisplayName string           `xml:"DisplayName"`
-	Mime        string           `xml:"MimeContent"`
-	Class       string           `xml:"ItemClass"`
-	Subject     string           `xml:"Subject"`
-	Body        *wireBody        `xml:"Body"`
-	Attachments []wireAttachment `xml:"Attachments>,any"`
-	IsRead      string           `xml:"IsRead"`
-	Categories  []string         `xml:"Categories>String"`
-	Sent        string           `xml:"DateTimeSent"`
-	Received    string           `xml:"DateTimeReceived"`
-	From        wireAddress      `xml:"From>Mailbox"`
-	To          []wireAddress    `xml:"ToRecipients>Mailbox"`
-	Bcc         []wireAddress    `xml:"BccRecipients>Mailbox"`
-	Extended    []wireProperty   `xml:"ExtendedProperty"`
+	ID          wireID                `xml:"ItemId"`
+	FolderID    wireID                `xml:"FolderId"`
+	DisplayName string                `xml:"DisplayName"`
+	Mime        string                `xml:"MimeContent"`
+	Class       string                `xml:"ItemClass"`
+	Subject     string                `xml:"Subject"`
+	Body        *wireBody             `xml:"Body"`
+	Attachments anyOf[wireAttachment] `xml:"Attachments"`
+	IsRead      string                `xml:"IsRead"`
+	Categories  []string              `xml:"Categories>String"`
+	Sent        string                `xml:"DateTimeSent"`
+	Received    string                `xml:"DateTimeReceived"`
+	From        wireAddress           `xml:"From>Mailbox"`
+	To          []wireAddress         `xml:"ToRecipients>Mailbox"`
+	Bcc         []wireAddress         `xml:"BccRecipients>Mailbox"`
+	Extended    []wireProperty        `xml:"ExtendedProperty"`
 }
 
 type wireBody struct {
@@ -272,21 +279,31 @@ func readAnswer(t testing.TB, body []byte) wireAnswer {
 func (c *caller) one(op ews.Operation) wireMessage {
 	c.t.Helper()
 	a := c.ask(op)
-	if len(a.Response.Messages) != 1 || a.Response.Messages[0].Class != "Success" {
-		c.t.Fatalf("%s: want one success, got %+v", op.Operation(), a)
+	if m := a.messages(); len(m) == 1 && m[0].Class == "Success" {
+		return m[0]
 	}
-	return a.Response.Messages[0]
+	c.t.Fatalf("%s: want one success, got %+v", op.Operation(), a)
+	return wireMessage{}
+}
+
+// messages are the response messages, none in a fault.
+func (a *wireAnswer) messages() []wireMessage {
+	if len(a.Body.Response) == 0 {
+		return nil
+	}
+	return a.Body.Response[0].Messages.List
 }
 
 // code is the response code of a fault or of the first response message.
 func (a *wireAnswer) code() string {
+	f, m := a.Body.Fault, a.messages()
 	switch {
-	case a.Fault != nil && a.Fault.Code != "":
-		return a.Fault.Code
-	case a.Fault != nil:
-		return a.Fault.Name
-	case len(a.Response.Messages) > 0:
-		return a.Response.Messages[0].Code
+	case f != nil && f.Code != "":
+		return f.Code
+	case f != nil:
+		return f.Name
+	case len(m) > 0:
+		return m[0].Code
 	}
 	return ""
 }
@@ -304,5 +321,5 @@ func itemShape(uris ...string) ews.ItemShape {
 // item asks for the properties of one item.
 func (c *caller) item(it *Item, uris ...string) wireItem {
 	c.t.Helper()
-	return c.one(&ews.GetItem{Shape: itemShape(uris...), IDs: []ews.ItemID{{ID: it.ID()}}}).Items[0]
+	return c.one(&ews.GetItem{Shape: itemShape(uris...), IDs: []ews.ItemID{{ID: it.ID()}}}).Items.List[0]
 }
