@@ -77,10 +77,13 @@ func (s *Session) header() (Header, int) {
 }
 
 // learn takes note of an answer.
-func (s *Session) learn(h *Header) {
+func (s *Session) learn(h *Header, refused bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.server, s.proven = h.Server, true
+	if h.Server != (ServerVersion{}) {
+		s.server = h.Server
+	}
+	s.proven = s.proven || !refused
 }
 
 // adapt changes what an error shows to be wrong about the session, and tells whether the
@@ -180,10 +183,11 @@ func read[T any, P interface {
 	if err := x.openEnvelope(&h); err != nil {
 		return s.c.unreadable(t, err)
 	}
-	if string(d.local) == "Fault" {
+	refused := string(d.local) == "Fault"
+	s.learn(&h, refused)
+	if refused {
 		return s.c.faulted(t, x)
 	}
-	s.learn(&h)
 	n, refusal := 0, (*Result)(nil)
 	var taken error // of take: it is the caller's and says nothing about the server
 	eachMessage(x, func() {

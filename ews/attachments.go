@@ -1,0 +1,170 @@
+package ews
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+
+	"postern/crm"
+)
+
+// Attachments packs small attachments into one call and streams each of them.
+func (s *source) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Attachment, take func(i int, r io.Reader, fault *crm.Fault) error) error {
+	ss := s.session(box)
+	b := &batch{s: s, answered: make([]bool, len(list))}
+	b.ask = func(ctx context.Context, part []int) error {
+		return s.getAttachments(ctx, ss, list, part, func(i int, r io.Reader, f *crm.Fault) error {
+			b.answered[i] = true
+			return take(i, r, f)
+		})
+	}
+	b.alone = func(i int, f *crm.Fault) error { return take(i, nil, f) }
+	count := attachPack
+	if s.oneByOne() {
+		count = 1
+	}
+	for _, pack := range packs(len(list), count, func(i int) int64 { return list[i].Size }) {
+		if err := b.run(ctx, pack); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *source) oneByOne() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.singly
+}
+
+// getAttachments makes one call. A content goes to take while it comes in; that the
+// server gave another number of answers shows only later, so from then on attachments
+// are asked for one by one.
+func (s *source) getAttachments(ctx context.Context, ss *Session, list []crm.Attachment, part []int, take func(i int, r io.Reader, f *crm.Fault) error) error {
+	op := &GetAttachment{}
+	for _, i := range part {
+		op.IDs = append(op.IDs, list[i].ID)
+	}
+	if slices.ContainsFunc(part, func(i int) bool { return list[i].Type == "message/rfc822" }) {
+		op.Shape = &AttachmentShape{IncludeMimeContent: true} // of attached items; files have none
+	}
+	var flow *flow // of the content that is coming in
+	defer func() {
+		if flow != nil {
+			flow.end(io.ErrUnexpectedEOF)
+		}
+	}()
+	err := ss.GetAttachment(ctx, op, func(k int) io.Writer {
+		if flow != nil {
+			return io.Discard // of an item inside the attached one
+		}
+		flow = startFlow(func(r io.Reader) error { return take(part[k], r, nil) })
+		return flow
+	}, func(k int, r *AttachmentsResult) error {
+		i, f := part[k], flow
+		flow = nil
+		if f != nil {
+			return stopped(f.end(nil))
+		}
+		err := r.Err()
+		if err == nil {
+			return stopped(take(i, io.MultiReader(), nil)) // an attachment of no bytes
+		}
+		fault := s.fault(err, crm.ItemScope)
+		switch {
+		case fault.Code == "ErrorBatchProcessingStopped":
+			return nil
+		case fault.Scope != crm.ItemScope:
+			return fault
+		}
+		return stopped(take(i, nil, fault))
+	})
+	if errors.Is(err, ErrCount) {
+		s.mu.Lock()
+		s.singly = true
+		s.mu.Unlock()
+	}
+	return err
+}
+
+// A flow turns what is written to it into what its taker reads.
+type flow struct {
+	*io.PipeWriter
+	done chan error
+}
+
+func startFlow(take func(io.Reader) error) *flow {
+	r, w := io.Pipe()
+	f := &flow{w, make(chan error, 1)}
+	go func() {
+		err := take(r)
+		r.CloseWithError(io.ErrClosedPipe)
+		f.done <- err
+	}()
+	return f
+}
+
+// end tells the taker that there is no more, because of err if that is not nil, and
+// waits for it.
+func (f *flow) end(err error) error {
+	f.CloseWithError(err)
+	return <-f.done
+}
+
+// Write drops what the taker does not want; its error is told at the end.
+func (f *flow) Write(p []byte) (int, error) {
+	if n, err := f.PipeWriter.Write(p); err != io.ErrClosedPipe {
+		return n, err
+	}
+	return len(p), nil
+}
+
+// Original streams the message as Exchange makes it anew from its properties.
+func (s *source) Original(ctx context.Context, box *crm.Mailbox, id string) (io.ReadCloser, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	r, w := io.Pipe()
+	o := &original{PipeReader: r, cancel: cancel, ended: make(chan struct{})}
+	begun := make(chan struct{})
+	begin := sync.OnceFunc(func() { close(begun) })
+	var failure error
+	go func() {
+		defer close(o.ended)
+		op := &GetItem{Shape: ItemShape{Base: IDOnly, IncludeMimeContent: true}, IDs: []ItemID{{ID: id}}}
+		err := s.session(box).GetItem(ctx, op, func(int) io.Writer { begin(); return w }, func(_ int, r *ItemsResult) error {
+			if err := r.Err(); err != nil {
+				return err
+			}
+			if len(r.Items) == 0 || r.Items[0].Mime == nil {
+				return &noMIME
+			}
+			return nil
+		})
+		failure = s.err(err, crm.ItemScope)
+		w.CloseWithError(failure)
+	}()
+	select {
+	case <-begun:
+	case <-o.ended:
+		if failure != nil {
+			cancel()
+			return nil, failure
+		}
+	}
+	return o, nil
+}
+
+type original struct {
+	*io.PipeReader
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+// Close ends the download.
+func (o *original) Close() error {
+	o.cancel()
+	o.PipeReader.Close()
+	<-o.ended
+	return nil
+}

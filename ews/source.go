@@ -1,0 +1,517 @@
+package ews
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"postern/crm"
+)
+
+// How much is asked for in one call.
+const (
+	syncPage   = 500  // changes; the schema allows 512
+	headerPack = 100  // ids of headers
+	bodyPack   = 200  // ids of bodies, and no more than packBytes
+	attachPack = 100  // ids of attachments, and no more than packBytes
+	findPage   = 1000 // ids of a listing: what Exchange's policy allows at most
+	packBytes  = 8 << 20
+)
+
+// A source reads mailboxes for one organization by impersonation.
+type source struct {
+	client *Client
+	judge
+
+	mu    sync.Mutex
+	roles map[string]map[string]crm.Role // by mailbox and folder id
+	names map[string]resolved            // by legacy distinguished name
+	// singly is set once the server has answered a batch with another number of
+	// answers: attachments are then asked for one by one.
+	singly bool
+}
+
+// open makes a source. It does not touch the network.
+func open(s crm.Settings, observe func(Call)) (*source, error) {
+	cfg, err := config(s, observe)
+	if err != nil {
+		return nil, err
+	}
+	client, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &source{
+		client: client, judge: judge{version: s.Version, login: s.Login, host: client.url.Hostname()},
+		roles: map[string]map[string]crm.Role{}, names: map[string]resolved{},
+	}, nil
+}
+
+// Close closes idle connections.
+func (s *source) Close() error {
+	s.client.Close()
+	return nil
+}
+
+func (s *source) session(box *crm.Mailbox) *Session { return s.client.As(string(box.Address)) }
+
+// err makes a fault of an error of a call, nil of none.
+func (s *source) err(err error, scope crm.Scope) error {
+	if err == nil {
+		return nil
+	}
+	return s.fault(err, scope)
+}
+
+// distinguished folders whose role matters.
+var distinguished = []crm.Role{crm.Root, crm.Inbox, crm.SentItems, crm.Drafts, crm.Outbox, crm.DeletedItems, crm.JunkEmail}
+
+// Tags of the folder properties that tell cheaply whether anything happened in it.
+const (
+	tagHidden      = 0x10F4
+	tagCommitTime  = 0x670A // when an item was last saved
+	tagDeleteCount = 0x670B // how many were ever deleted
+)
+
+var folderShape = FolderShape{Base: IDOnly, Additional: []Path{
+	Field("folder:ParentFolderId"), Field("folder:FolderClass"), Field("folder:DisplayName"), Field("folder:TotalCount"),
+	Tag(tagHidden, "Boolean"), Tag(tagCommitTime, "SystemTime"), Tag(tagDeleteCount, "Integer"),
+}}
+
+// Folders lists what lies below the root that users see. Search folders hold no items of
+// their own and are left out.
+func (s *source) Folders(ctx context.Context, box *crm.Mailbox) ([]crm.Folder, error) {
+	roles, err := s.rolesOf(ctx, box)
+	if err != nil {
+		return nil, err
+	}
+	list, err := s.hierarchy(ctx, box, roles)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(list, func(f crm.Folder) bool { return f.Role == crm.Inbox }) {
+		// Another mailbox stands under this address now, as after a restore: all ids
+		// are new, those of the roles, too.
+		s.mu.Lock()
+		delete(s.roles, string(box.Address))
+		s.mu.Unlock()
+		if roles, err = s.rolesOf(ctx, box); err != nil {
+			return nil, err
+		}
+		for i := range list {
+			list[i].Role = roles[list[i].ID]
+		}
+	}
+	return list, nil
+}
+
+// rolesOf tells which folder has which role. The answer holds as long as the mailbox.
+func (s *source) rolesOf(ctx context.Context, box *crm.Mailbox) (map[string]crm.Role, error) {
+	s.mu.Lock()
+	roles := s.roles[string(box.Address)]
+	s.mu.Unlock()
+	if roles != nil {
+		return roles, nil
+	}
+	op := &GetFolder{Shape: FolderShape{Base: IDOnly}}
+	for _, role := range distinguished {
+		op.IDs = append(op.IDs, FolderID{Distinguished: string(role)})
+	}
+	answers, err := s.session(box).GetFolder(ctx, op)
+	if err != nil {
+		return nil, s.fault(err, crm.MailboxScope)
+	}
+	roles = make(map[string]crm.Role)
+	for i := range answers {
+		err := answers[i].Err()
+		f := s.err(err, crm.MailboxScope)
+		switch {
+		case err == nil && len(answers[i].Folders) == 1:
+			roles[answers[i].Folders[0].ID.ID] = distinguished[i]
+		case i > 0 && crm.AsFault(f).Verdict == crm.Gone: // not every mailbox has each of them
+		case err == nil:
+			return nil, s.fault(ErrCount, crm.MailboxScope)
+		default:
+			return nil, f
+		}
+	}
+	s.mu.Lock()
+	s.roles[string(box.Address)] = roles
+	s.mu.Unlock()
+	return roles, nil
+}
+
+func (s *source) hierarchy(ctx context.Context, box *crm.Mailbox, roles map[string]crm.Role) ([]crm.Folder, error) {
+	var list []crm.Folder
+	place := map[string]int{} // in list; a folder may come twice, the last one counts
+	op := &SyncFolderHierarchy{Shape: folderShape, Folder: &FolderID{Distinguished: string(crm.Root)}}
+	for {
+		page, err := s.session(box).SyncFolderHierarchy(ctx, op)
+		if err != nil {
+			return nil, s.fault(err, crm.MailboxScope)
+		}
+		for i := range page.Changes {
+			change := &page.Changes[i]
+			f := folderOf(&change.Folder, roles)
+			at, known := place[f.ID]
+			switch {
+			case change.Kind == Deleted && known:
+				list[at].ID = ""
+				delete(place, f.ID)
+			case change.Kind == Deleted || change.Folder.Element == SearchFolder:
+			case known:
+				list[at] = f
+			default:
+				place[f.ID] = len(list)
+				list = append(list, f)
+			}
+		}
+		if page.Last || page.SyncState == op.SyncState {
+			return slices.DeleteFunc(list, func(f crm.Folder) bool { return f.ID == "" }), nil
+		}
+		op.SyncState = page.SyncState
+	}
+}
+
+func folderOf(f *Folder, roles map[string]crm.Role) crm.Folder {
+	out := crm.Folder{ID: f.ID.ID, Name: f.Name, Role: roles[f.ID.ID], Kind: folderKind(f), Total: -1}
+	if f.Parent != nil {
+		out.Parent = f.Parent.ID
+	}
+	if f.Total != nil {
+		out.Total = *f.Total
+	}
+	if saved, ok := Property(f.Extended, tagCommitTime); ok {
+		deletes, _ := Property(f.Extended, tagDeleteCount)
+		out.Mark = saved + "/" + deletes
+	}
+	return out
+}
+
+// folderKind goes by the folder's class, which old folders lack, and its element. Hidden
+// folders and those of other programs have no kind.
+func folderKind(f *Folder) crm.Kind {
+	if hidden, _ := Property(f.Extended, tagHidden); strings.EqualFold(hidden, "true") {
+		return ""
+	}
+	is := func(class string) bool {
+		return strings.EqualFold(f.Class, class) || len(f.Class) > len(class) && strings.EqualFold(f.Class[:len(class)+1], class+".")
+	}
+	switch {
+	case f.Element == CalendarFolder || is("IPF.Appointment"):
+		return crm.Event
+	case f.Element == ContactsFolder || is("IPF.Contact"):
+		return crm.ContactKind
+	case f.Element == TasksFolder || is("IPF.Task"):
+		return crm.Task
+	case f.Class == "" || is("IPF.Note") || is("IPF.Imap"):
+		return crm.Email
+	}
+	return ""
+}
+
+// Changes lists ids in one call and gets their headers in a few.
+func (s *source) Changes(ctx context.Context, box *crm.Mailbox, f crm.Folder, since crm.Cursor) (*crm.Page, error) {
+	r, err := s.session(box).SyncFolderItems(ctx, &SyncFolderItems{
+		Shape: ItemShape{Base: IDOnly}, Folder: &FolderID{ID: f.ID}, SyncState: string(since), Max: syncPage,
+	})
+	if err != nil {
+		return nil, s.fault(err, crm.FolderScope)
+	}
+	page := &crm.Page{Next: crm.Cursor(r.SyncState), More: !r.Last}
+	if page.More && page.Next == since {
+		page.More = false // a server that does not move on would be asked for ever
+	}
+	listed, gone := replay(r.Changes, page)
+	page.Gone = gone
+	page.Headers, err = s.headers(ctx, box, listed)
+	if err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// replay boils a page's changes down to where they lead: items to be read, ids that
+// went, and read marks. The same item may occur several times; the last change counts.
+// A read mark of an item that is read anew is in its header.
+func replay(changes []SyncChange, page *crm.Page) (listed []Item, gone []string) {
+	last := make(map[string]*SyncChange, len(changes))
+	var order []string
+	for i := range changes {
+		c := &changes[i]
+		id := c.ID.ID
+		if c.Kind == Created || c.Kind == Updated {
+			id = c.Item.ID.ID
+		}
+		before := last[id]
+		if before == nil {
+			order = append(order, id)
+		}
+		if c.Kind == ReadFlagChanged && before != nil && before.Kind != ReadFlagChanged {
+			continue
+		}
+		last[id] = c
+	}
+	for _, id := range order {
+		switch c := last[id]; c.Kind {
+		case Deleted:
+			gone = append(gone, id)
+		case ReadFlagChanged:
+			if page.Read == nil {
+				page.Read = map[string]bool{}
+			}
+			page.Read[id] = c.IsRead
+		default:
+			if id != "" {
+				listed = append(listed, c.Item)
+			}
+		}
+	}
+	return listed, gone
+}
+
+// Headers fetches headers of known ids, whatever kind of item they are.
+func (s *source) Headers(ctx context.Context, box *crm.Mailbox, ids []string) ([]crm.Header, error) {
+	listed := make([]Item, len(ids))
+	for i, id := range ids {
+		listed[i] = Item{Element: MessageItem, ID: ItemID{ID: id}}
+	}
+	list, err := s.headers(ctx, box, listed)
+	return slices.DeleteFunc(list, func(h crm.Header) bool { return h.Fault != nil && h.Fault.Verdict == crm.Gone }), err
+}
+
+// maxRewinds bounds how often a listing goes back because the list moved meanwhile.
+const maxRewinds = 20
+
+// Items lists by FindItem. Paging is no snapshot: it runs from the oldest, so that what
+// arrives lands at the end, and pages overlap by one. When the overlap is not met, items
+// before it have gone and others have moved up unseen: then it goes back.
+func (s *source) Items(ctx context.Context, box *crm.Mailbox, f crm.Folder, take func(ids []string) error) error {
+	view := &PageView{Max: new(findPage), BasePoint: "Beginning"}
+	op := &FindItem{
+		Traversal: "Shallow", Shape: ItemShape{Base: IDOnly}, View: view, Parents: []FolderID{{ID: f.ID}},
+		Sort: []Order{{Direction: "Ascending", Path: Field("item:DateTimeReceived")}},
+	}
+	seen := newSightings()
+	rewinds, idle, overlaps := 0, 0, false
+	for {
+		answers, err := s.session(box).FindItem(ctx, op)
+		if err == nil {
+			err = answers[0].Err()
+		}
+		if err != nil {
+			return s.fault(err, crm.FolderScope)
+		}
+		page := &answers[0]
+		fresh := seen.fresh(page.Items)
+		if len(fresh) > 0 {
+			if err := take(fresh); err != nil {
+				return err
+			}
+			idle = 0
+		} else {
+			idle++
+		}
+		n := len(page.Items)
+		if overlaps && len(fresh) == n && n > 0 && rewinds < maxRewinds {
+			rewinds++
+			overlaps = false
+			view.Offset -= min(view.Offset, findPage)
+			continue
+		}
+		if page.Last == nil || *page.Last || n == 0 || idle > maxRewinds {
+			return nil
+		}
+		view.Offset += max(n-1, 1)
+		overlaps = n > 1
+	}
+}
+
+// sightings remembers ids by a hash, because a folder may hold millions.
+type sightings struct {
+	seed maphash.Seed
+	set  map[uint64]struct{}
+}
+
+func newSightings() *sightings { return &sightings{maphash.MakeSeed(), map[uint64]struct{}{}} }
+
+// fresh returns the ids that were not seen before.
+func (s *sightings) fresh(items []Item) []string {
+	var ids []string
+	for i := range items {
+		h := maphash.String(s.seed, items[i].ID.ID)
+		if _, known := s.set[h]; !known {
+			s.set[h] = struct{}{}
+			ids = append(ids, items[i].ID.ID)
+		}
+	}
+	return ids
+}
+
+// errStop carries an error of the caller's callback past the judging of ours.
+type errStop struct{ err error }
+
+func (e errStop) Error() string { return e.err.Error() }
+
+// divisible tells whether a call that failed as a whole may succeed in smaller parts.
+func divisible(f *crm.Fault) bool {
+	switch f.Code {
+	case "timeout", "torn-answer", "unreadable-answer", "http-502", "http-504", "request-too-large", "answer-too-large",
+		"count-mismatch", "ErrorTimeoutExpired", "ErrorRequestStreamTooBig", "ErrorInternalServerError",
+		"ErrorInvalidPropertyRequest", "ErrorSchemaValidation", "soap-fault":
+		return true
+	}
+	return false
+}
+
+// maxMisses is how many things in a row may fail alone, until it is no longer they but
+// the server.
+const maxMisses = 3
+
+// A batch asks for many things in few calls, and tries in smaller parts what fails in
+// large ones, so that a single bad thing costs itself alone.
+type batch struct {
+	s *source
+	// ask makes one call for the things of these indices and marks those answered.
+	ask func(ctx context.Context, part []int) error
+	// alone is told what cannot be had even by itself.
+	alone    func(i int, f *crm.Fault) error
+	answered []bool
+	misses   int
+}
+
+func (b *batch) run(ctx context.Context, part []int) error {
+	for len(part) > 0 {
+		err := b.ask(ctx, part)
+		if stop, ok := errors.AsType[errStop](err); ok {
+			return stop.err
+		}
+		before := len(part)
+		part = slices.DeleteFunc(slices.Clone(part), func(i int) bool { return b.answered[i] })
+		if len(part) < before {
+			b.misses = 0
+		}
+		var f *crm.Fault
+		switch {
+		case err != nil:
+			if f = b.s.fault(err, crm.ItemScope); ctx.Err() != nil || !divisible(f) {
+				if f.Scope == crm.ItemScope {
+					f.Scope = crm.MailboxScope
+				}
+				return f
+			}
+		case len(part) < before:
+			continue // Exchange stopped before it came to the rest: put them back
+		default:
+			f = b.s.fault(&Error{Code: "ErrorBatchProcessingStopped"}, crm.ItemScope)
+		}
+		if len(part) > 1 {
+			if err := b.run(ctx, part[:len(part)/2]); err != nil {
+				return err
+			}
+			part = part[len(part)/2:]
+			continue
+		}
+		for _, i := range part {
+			if b.misses++; b.misses >= maxMisses && f.Code == "timeout" {
+				f.Scope = crm.MailboxScope
+				return f
+			}
+			b.answered[i] = true
+			if err := b.alone(i, f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return nil
+}
+
+// getItems makes one GetItem call. take is called for what is sure to belong to its id:
+// an item that says so itself, and, once the number of answers has proved right,
+// everything else by its position. Trouble that stops more than an item ends the call.
+func (s *source) getItems(ctx context.Context, ss *Session, shape ItemShape, ids []ItemID, take func(i int, item *Item, f *crm.Fault) error) error {
+	type answer struct {
+		i    int
+		item *Item
+		err  error
+	}
+	var later []answer
+	err := ss.GetItem(ctx, &GetItem{Shape: shape, IDs: ids}, nil, func(i int, r *ItemsResult) error {
+		if i == 0 {
+			later = later[:0]
+		}
+		a := answer{i: i, err: r.Err()}
+		if len(r.Items) > 0 {
+			a.item = &r.Items[0]
+		} else if a.err == nil {
+			a.err = ErrCount
+		}
+		if a.err == nil && a.item.ID.ID == ids[i].ID {
+			return stopped(take(i, a.item, nil))
+		}
+		later = append(later, a)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, a := range later {
+		if a.err == nil {
+			if err := take(a.i, a.item, nil); err != nil {
+				return errStop{err}
+			}
+			continue
+		}
+		f := s.fault(a.err, crm.ItemScope)
+		if f.Code == "ErrorBatchProcessingStopped" {
+			continue
+		}
+		if f.Scope != crm.ItemScope {
+			return f
+		}
+		if err := take(a.i, nil, f); err != nil {
+			return errStop{err}
+		}
+	}
+	return nil
+}
+
+func stopped(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errStop{err}
+}
+
+// packs divides things into parts of at most count things and packBytes bytes; a larger
+// thing stands alone.
+func packs(n, count int, size func(i int) int64) [][]int {
+	var all [][]int
+	var part []int
+	var bytes int64
+	for i := range n {
+		if len(part) == count || len(part) > 0 && bytes+size(i) > packBytes {
+			all = append(all, part)
+			part, bytes = nil, 0
+		}
+		part = append(part, i)
+		bytes += size(i)
+	}
+	if len(part) > 0 {
+		all = append(all, part)
+	}
+	return all
+}
+
+// sensible drops the times that stand for none.
+func sensible(t time.Time) time.Time {
+	if y := t.Year(); y <= 1601 || y >= 4500 {
+		return time.Time{}
+	}
+	return t
+}
