@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -187,7 +188,8 @@ func folderOf(f *Folder, roles map[string]crm.Role) crm.Folder {
 	}
 	if saved, ok := Property(f.Extended, tagCommitTime); ok {
 		deletes, _ := Property(f.Extended, tagDeleteCount)
-		out.Mark = saved + "/" + deletes
+		// The time is told in seconds; what came within the same one shows in the total.
+		out.Mark = saved + "/" + deletes + "/" + strconv.Itoa(out.Total)
 	}
 	return out
 }
