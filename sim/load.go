@@ -140,9 +140,9 @@ func (in *intake) file(path string, alone bool) error {
 		return &LoadError{"letters-unreadable", path, "It cannot be unpacked.", "Check that the file is whole.", err}
 	}
 	defer done()
-	head, err := r.Peek(16 << 10)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return &LoadError{"letters-unreadable", path, "It cannot be read.", "Check that the file is whole.", err}
+	head, short := r.Peek(16 << 10)
+	if short != nil && !errors.Is(short, io.EOF) {
+		return &LoadError{"letters-unreadable", path, "It cannot be read.", "Check that the file is whole.", short}
 	}
 	if alone && len(head) == 0 {
 		return &LoadError{"letters-empty", path, "The file is empty.", lettersAdvice, nil}
