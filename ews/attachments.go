@@ -33,6 +33,22 @@ func (s *source) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.A
 	return nil
 }
 
+// contentErr tells why a content that was streamed is not whole.
+func contentErr(r *AttachmentsResult) error {
+	for i := range r.Attachments {
+		a := &r.Attachments[i]
+		if a.Content != nil && a.Content.Err != nil {
+			return a.Content.Err
+		}
+		for k := range a.Item {
+			if m := a.Item[k].Mime; m != nil && m.Err != nil {
+				return m.Err
+			}
+		}
+	}
+	return nil
+}
+
 func (s *source) oneByOne() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,10 +81,13 @@ func (s *source) getAttachments(ctx context.Context, ss *Session, list []crm.Att
 	}, func(k int, r *AttachmentsResult) error {
 		i, f := part[k], flow
 		flow = nil
-		if f != nil {
-			return stopped(f.end(nil))
-		}
 		err := r.Err()
+		if f != nil {
+			if err == nil {
+				err = contentErr(r)
+			}
+			return stopped(f.end(err))
+		}
 		if err == nil {
 			return stopped(take(i, io.MultiReader(), nil)) // an attachment of no bytes
 		}
@@ -139,7 +158,7 @@ func (s *source) Original(ctx context.Context, box *crm.Mailbox, id string) (io.
 			if len(r.Items) == 0 || r.Items[0].Mime == nil {
 				return &noMIME
 			}
-			return nil
+			return r.Items[0].Mime.Err
 		})
 		failure = s.err(err, crm.ItemScope)
 		w.CloseWithError(failure)

@@ -299,7 +299,9 @@ func (x *codec) binary(name string, v *[]byte) {
 	if x.reading() {
 		if x.child(name) {
 			x.take()
-			*v = x.held()
+			if b, err := x.held(); err == nil {
+				*v = b
+			}
 		}
 		return
 	}
@@ -311,10 +313,10 @@ func (x *codec) binary(name string, v *[]byte) {
 }
 
 // held decodes the base64 text of the element at hand into memory.
-func (x *codec) held() []byte {
+func (x *codec) held() ([]byte, error) {
 	b := bounded{d: x.d}
-	x.d.content(&b)
-	return b.Bytes()
+	_, err := x.d.content(&b)
+	return b.Bytes(), err
 }
 
 // bounded is a buffer that counts against what may be held.

@@ -527,8 +527,9 @@ func (d *decoder) text() []byte {
 }
 
 // content decodes the base64 text of the current element into w, moves behind its end
-// tag and returns how many bytes it was.
-func (d *decoder) content(w io.Writer) int64 {
+// tag and returns how many bytes it was. Its error says that the text is no base64 or
+// that w refused it; the document itself can be read on.
+func (d *decoder) content(w io.Writer) (int64, error) {
 	d.b64.start(w)
 	d.high = 0
 	var bad error
@@ -545,10 +546,7 @@ func (d *decoder) content(w io.Writer) int64 {
 	if bad == nil {
 		bad = d.b64.finish()
 	}
-	if bad != nil {
-		d.fail("base64", bad)
-	}
-	return d.b64.written
+	return d.b64.written, bad
 }
 
 // pieces hands the text of the current element piece by piece to take and moves behind

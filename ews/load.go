@@ -148,7 +148,7 @@ var noMIME = Error{Code: "ErrorMimeContentConversionFailed"}
 
 // bodyOfMIME takes an original apart.
 func (s *source) bodyOfMIME(content *Content) (crm.Body, *crm.Fault) {
-	if content == nil || len(content.Bytes) == 0 {
+	if content == nil || len(content.Bytes) == 0 || content.Err != nil {
 		return crm.Body{}, s.fault(&noMIME, crm.ItemScope)
 	}
 	m, err := mail.Parse(bytes.NewReader(content.Bytes))

@@ -109,9 +109,15 @@ func (x *codec) wrapped(name string, present bool, fields func(*codec)) {
 
 // A Value is one named value of MessageXml: BackOffMilliseconds, InnerErrorResponseCode,
 // PrimarySmtpAddress, and for schema faults LineNumber, LinePosition, Violation.
-type Value struct{ Name, Text string }
+type Value struct {
+	Name, Text string
+	attribute  string // the first one of an element that is no t:Value
+}
 
 func (v *Value) fields(x *codec) {
+	if x.reading() && x.at.fresh && len(x.d.attrs) > 0 {
+		v.attribute, _ = x.d.attr(string(x.d.attrs[0].name))
+	}
 	x.attr("Name", &v.Name)
 	x.value(&v.Text)
 }
@@ -131,22 +137,27 @@ func (m MessageXML) Get(name string) string {
 	return ""
 }
 
+// fields writes t:Value elements. Reading, other elements are values, too: LineNumber
+// with its text, FieldURI with its attribute.
 func (m *MessageXML) fields(x *codec) {
 	each(x, (*[]Value)(m), func(x *codec, v *Value) {
 		if !x.reading() {
 			x.elem("t:Value", v)
 			return
 		}
-		if x.advance(); x.at.have {
-			v.Name = string(x.d.local)
-			named := Value{}
-			x.take()
-			x.read(&named)
-			v.Text = named.Text
-			if named.Name != "" {
-				v.Name = named.Name
+		if x.advance(); !x.at.have {
+			return
+		}
+		element := string(x.d.local)
+		x.take()
+		x.read(v)
+		if v.Name == "" {
+			v.Name = element
+			if v.Text == "" {
+				v.Text = v.attribute
 			}
 		}
+		v.attribute = ""
 	})
 }
 
@@ -170,7 +181,7 @@ type Result struct {
 	Class   ResponseClass
 	Code    string // stable; the only thing to branch on
 	Text    string // in the server's language
-	LinkKey int64
+	LinkKey *int   // DescriptiveLinkKey; always 0 in the field
 	XML     MessageXML
 }
 
@@ -178,7 +189,7 @@ func (r *Result) fields(x *codec) {
 	x.attr("ResponseClass", (*string)(&r.Class))
 	x.text("m:MessageText", &r.Text)
 	x.text("m:ResponseCode", &r.Code)
-	x.number("m:DescriptiveLinkKey", &r.LinkKey)
+	x.int("m:DescriptiveLinkKey", &r.LinkKey)
 	x.wrapped("m:MessageXml", len(r.XML) > 0, r.XML.fields)
 }
 

@@ -293,6 +293,7 @@ func (v *Body) IsHTML() bool { return v.Type == "HTML" }
 type Content struct {
 	Bytes        []byte
 	Size         int64  // how many bytes were read
+	Err          error  // why they are not all: the text was no base64, or the writer refused
 	CharacterSet string // of MIME; not to be believed
 }
 
@@ -307,12 +308,12 @@ func (v *Content) fields(x *codec) {
 	}
 	if x.sink != nil {
 		if w := x.sink(); w != nil {
-			v.Size = x.d.content(w)
+			v.Size, v.Err = x.d.content(w)
 			x.at = frame{done: true}
 			return
 		}
 	}
-	v.Bytes = x.held()
+	v.Bytes, v.Err = x.held()
 	v.Size = int64(len(v.Bytes))
 	x.at = frame{done: true}
 }
