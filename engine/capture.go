@@ -232,6 +232,7 @@ func chunk(headers []crm.Header) int {
 func (p *pass) file(ctx context.Context, headers []crm.Header, page store.Page, origin func(item string) (crm.FolderID, int)) error {
 	loaded := make(map[string]*crm.Item) // kept when the decisions must be made anew
 	for {
+		before := page.Rev
 		people, rev, err := p.Org.People(ctx, headers)
 		if err != nil {
 			return err
@@ -243,7 +244,7 @@ func (p *pass) file(ctx context.Context, headers []crm.Header, page store.Page, 
 		began := p.Now()
 		saved, err := p.Org.SavePage(ctx, page)
 		p.progress.wait(p.box.ID, forStore, p.Now().Sub(began))
-		if errors.Is(err, store.ErrStale) {
+		if errors.Is(err, store.ErrStale) && rev != before {
 			continue // somebody was added or changed meanwhile
 		}
 		if err == nil && len(saved.Filed) > 0 {

@@ -1,6 +1,18 @@
 package store
 
 import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"postern/crm"
@@ -24,7 +36,6 @@ type PendingAttachment struct {
 	Item       string // the item of this mailbox that carries it
 	Folder     crm.FolderID
 	Tries      int
-	Ordinal    int // its place in the message's list
 	Attachment crm.Attachment
 }
 
@@ -34,8 +45,7 @@ type AttachmentResult struct {
 	State   AttachmentState
 	Blob    *Blob     // for AttachmentStored
 	Note    string    // why not
-	RetryAt time.Time // for AttachmentFailed and AttachmentPending; zero = not again
-	Source  string    // the source's new id of it, when the item was renewed; "" = unchanged
+	RetryAt time.Time // for AttachmentFailed; zero = not again
 }
 
 // An AttachmentView is an attachment as a message page shows it.
@@ -55,4 +65,231 @@ type AttachmentView struct {
 type Blob struct {
 	SHA256 [32]byte
 	Size   int64
+}
+
+// An attachmentRow is an attachment on its way into the database.
+type attachmentRow struct {
+	crm.Attachment
+	state AttachmentState
+	blob  *Blob
+}
+
+// newAttachments judges the attachments of an item by the rules, and stores the content
+// of those that came along.
+func (o *Org) newAttachments(ctx context.Context, it *crm.Item, rules Rules) ([]attachmentRow, error) {
+	list := make([]attachmentRow, len(it.Attachments))
+	for i, a := range it.Attachments {
+		row := attachmentRow{Attachment: a, state: AttachmentPending}
+		size := max(a.Size, int64(len(a.Content)))
+		switch {
+		case a.Note != "":
+			row.state = AttachmentBlocked
+		case rules.Attachments == NameAttachments || rules.Attachments == FetchOnDemand:
+			row.state = AttachmentListed
+		case size > rules.AttachmentLimit:
+			row.state = AttachmentTooLarge
+		case a.Content != nil:
+			blob, err := o.PutBlob(ctx, bytes.NewReader(a.Content), rules.AttachmentLimit)
+			if err != nil {
+				return nil, err
+			}
+			row.state, row.blob, row.Size = AttachmentStored, &blob, blob.Size
+		}
+		list[i] = row
+	}
+	return list, nil
+}
+
+// attach writes the attachments of new messages. A later copy brings those that an
+// earlier one lacked altogether, and the ids to fetch what is still owed by a copy that
+// is gone.
+func (s *saving) attach(ctx context.Context) error {
+	var args []any
+	var again []*filing
+	for _, f := range s.filings {
+		switch {
+		case f.fresh:
+			args = s.attachmentArgs(args, f)
+		case len(f.attachments) > 0:
+			again = append(again, f)
+		}
+	}
+	if err := s.insertAttachments(ctx, args); err != nil {
+		return err
+	}
+	for _, f := range again {
+		if err := s.attachAgain(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *saving) attachmentArgs(args []any, f *filing) []any {
+	for i, a := range f.attachments {
+		var sum []byte
+		if a.blob != nil {
+			sum = a.blob.SHA256[:]
+		}
+		args = append(args, s.o.id, f.message, i, s.box, f.hash[:], clean(a.ID), clean(a.Name), clean(a.Type), clean(a.ContentID), a.Inline, a.Size,
+			a.state, clean(a.Note), sum)
+	}
+	return args
+}
+
+func (s *saving) insertAttachments(ctx context.Context, args []any) error {
+	return s.t.insert(ctx, `insert into attachment (org_id, message_id, position, mailbox_id, item_hash, source_id, name, type, content_id, inline, size,
+		state, note, sha256) values`, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "on conflict (org_id, message_id, position) do nothing", args, nil)
+}
+
+func (s *saving) attachAgain(ctx context.Context, f *filing) error {
+	var there int
+	if err := one(ctx, s.t, "select count(*) from attachment where org_id = $1 and message_id = $2", []any{s.o.id, f.message}, &there); err != nil {
+		return err
+	}
+	if there == 0 {
+		if err := s.insertAttachments(ctx, s.attachmentArgs(nil, f)); err != nil {
+			return err
+		}
+		_, err := s.t.exec(ctx, "update message set attachments = $3 where org_id = $1 and id = $2", s.o.id, f.message, len(f.attachments))
+		return err
+	}
+	for i, a := range f.attachments {
+		_, err := s.t.exec(ctx, `update attachment set mailbox_id = $4, item_hash = $5, source_id = $6
+			where org_id = $1 and message_id = $2 and position = $3 and name = $7 and state in ('pending', 'failed')
+				and (mailbox_id = $4 and item_hash = $5 or not exists (select 1 from copy c where c.org_id = $1 and c.mailbox_id = attachment.mailbox_id
+					and c.item_hash = attachment.item_hash and c.message_id = $2 and c.gone_at = 0))`,
+			s.o.id, f.message, i, s.box, f.hash[:], clean(a.ID), clean(a.Name))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// PendingAttachments returns attachments of a mailbox whose content is to be fetched now,
+// the newest message first.
+func (o *Org) PendingAttachments(ctx context.Context, box crm.MailboxID, now time.Time, limit int) ([]PendingAttachment, error) {
+	var list []PendingAttachment
+	err := rows(ctx, o.read(), `select a.id, c.item, c.folder_id, a.tries, a.source_id, a.name, a.type, a.content_id, a.inline, a.size
+		from attachment a join copy c on c.org_id = a.org_id and c.mailbox_id = a.mailbox_id and c.item_hash = a.item_hash
+			and c.message_id = a.message_id and c.gone_at = 0
+		where a.org_id = $1 and a.mailbox_id = $2 and a.state in ('pending', 'failed') and a.due_at <= $3 and (a.state = 'pending' or a.due_at > 0)
+		order by a.due_at, a.id limit $4`, []any{o.id, box, micros(now), limit}, func(r *sql.Rows) error {
+		var p PendingAttachment
+		a := &p.Attachment
+		err := r.Scan(&p.ID, &p.Item, &p.Folder, &p.Tries, &a.ID, &a.Name, &a.Type, &a.ContentID, &a.Inline, &a.Size)
+		list = append(list, p)
+		return err
+	})
+	return list, err
+}
+
+// SaveAttachments keeps what came of fetching attachments.
+func (o *Org) SaveAttachments(ctx context.Context, list []AttachmentResult) error {
+	return o.db.update(ctx, func(t *tx) error {
+		for _, a := range list {
+			var err error
+			switch {
+			case a.State == AttachmentStored && a.Blob != nil:
+				_, err = t.exec(ctx, "update attachment set state = 'stored', sha256 = $3, size = $4, note = '', due_at = 0 where org_id = $1 and id = $2",
+					o.id, a.ID, a.Blob.SHA256[:], a.Blob.Size)
+			case a.State == AttachmentStored:
+				err = fmt.Errorf("attachment %d: stored without a blob", a.ID)
+			default:
+				_, err = t.exec(ctx, "update attachment set state = $3, note = $4, due_at = $5, tries = tries + 1 where org_id = $1 and id = $2",
+					o.id, a.ID, a.State, clean(a.Note), micros(a.RetryAt))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+const attachmentColumns = "id, message_id, name, type, content_id, inline, size, state, note"
+
+func (a *AttachmentView) fields() []any {
+	return []any{&a.ID, &a.Message, &a.Name, &a.Type, &a.ContentID, &a.Inline, &a.Size, &a.State, &a.Note}
+}
+
+// OpenAttachment opens the content of an attachment, which the caller closes. ErrNotFound
+// when there is no such attachment; when it is there but its content is not, the view
+// says why and the reader is nil.
+func (o *Org) OpenAttachment(ctx context.Context, id int64) (*AttachmentView, io.ReadSeekCloser, error) {
+	var a AttachmentView
+	var sum []byte
+	err := one(ctx, o.read(), "select "+attachmentColumns+", sha256 from attachment where org_id = $1 and id = $2", []any{o.id, id}, append(a.fields(), &sum)...)
+	if err != nil {
+		return nil, nil, err
+	}
+	if a.State != AttachmentStored || len(sum) != sha256.Size {
+		return &a, nil, nil
+	}
+	f, err := os.Open(o.blobPath([32]byte(sum)))
+	if err != nil {
+		return nil, nil, fmt.Errorf("attachment %d: %w", id, err)
+	}
+	return &a, f, nil
+}
+
+// PutBlob stores content under its hash, once. ErrTooLarge when it is longer than limit
+// bytes; nothing is kept then. A blob that nothing refers to yet does no harm: the same
+// content comes again after a crash.
+func (o *Org) PutBlob(ctx context.Context, r io.Reader, limit int64) (Blob, error) {
+	b, err := o.putBlob(ctx, r, limit)
+	return b, o.db.fault(err)
+}
+
+func (o *Org) putBlob(ctx context.Context, r io.Reader, limit int64) (Blob, error) {
+	f, err := os.CreateTemp(filepath.Join(o.s.dir, "blobs"), "incoming-*")
+	if err != nil {
+		return Blob{}, err
+	}
+	defer os.Remove(f.Name()) // is not there any more when all went well
+	h := sha256.New()
+	n, err := io.Copy(io.MultiWriter(f, h), io.LimitReader(r, limit+1))
+	if err == nil && n > limit {
+		err = ErrTooLarge
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return Blob{}, err
+	}
+	b := Blob{SHA256: [32]byte(h.Sum(nil)), Size: n}
+	path := o.blobPath(b.SHA256)
+	if info, err := os.Stat(path); err == nil && info.Size() == n {
+		return b, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return Blob{}, err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return Blob{}, err
+	}
+	return b, syncDir(filepath.Dir(path))
+}
+
+// blobPath is the file of a blob; each organization has its own.
+func (o *Org) blobPath(sum [32]byte) string {
+	name := hex.EncodeToString(sum[:])
+	return filepath.Join(o.s.dir, "blobs", strconv.FormatInt(int64(o.id), 10), name[:2], name)
+}
+
+// blobMissing tells whether the file of a blob is not there whole.
+func (o *Org) blobMissing(sum []byte, size int64) (bool, error) {
+	if len(sum) != sha256.Size {
+		return true, nil
+	}
+	info, err := os.Stat(o.blobPath([32]byte(sum)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return err == nil && info.Size() != size, err
 }

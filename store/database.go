@@ -19,7 +19,6 @@ import (
 	"unicode/utf8"
 
 	"postern/crm"
-	"postern/mail"
 )
 
 // A database is SQLite or PostgreSQL. On SQLite all writing goes through one connection
@@ -414,8 +413,4 @@ func column[T any](ctx context.Context, q querier, query string, args ...any) ([
 func unique[T cmp.Ordered](list []T) []T {
 	slices.Sort(list)
 	return slices.Compact(list)
-}
-
-func domainOf(a mail.Address) string {
-	return string(a[strings.LastIndexByte(string(a), '@')+1:])
 }

@@ -36,7 +36,7 @@ type dialect struct {
 var sqliteDialect = dialect{
 	goose: goose.DialectSQLite3,
 
-	ID:        "integer primary key",
+	ID:        "integer primary key autoincrement", // no id is given twice
 	Bytes:     "blob",
 	Clustered: "without rowid",
 	Search: `create virtual table search using fts5 (subject, sender, recipient, body, content='', contentless_delete=1, tokenize='ascii');
@@ -46,6 +46,7 @@ insert into search (search, rank) values ('hashsize', 4194304)`,
 	indexed:  "(select id as message_id from search_docsize)",
 	index:    "insert into search (rowid, subject, sender, recipient, body) values",
 	indexRow: "(?, ?, ?, ?, ?)",
+	unindex:  "delete from search where rowid = $1",
 	match:    "select rowid from search where search match ?",
 	words:    query.fts5,
 
@@ -69,8 +70,9 @@ create index search_words on search using gin (words)`,
 	index:   "insert into search (message_id, words) values",
 	indexRow: `(?, setweight(to_tsvector('simple', ?), 'A') || setweight(to_tsvector('simple', ?), 'B') ||
 		setweight(to_tsvector('simple', ?), 'C') || setweight(to_tsvector('simple', ?), 'D'))`,
-	match: "select message_id from search where words @@ cast(? as tsquery)",
-	words: query.tsquery,
+	unindex: "delete from search where message_id = $1",
+	match:   "select message_id from search where words @@ cast(? as tsquery)",
+	words:   query.tsquery,
 
 	full: func(err error) bool {
 		return postgresCode(err) == "53100"

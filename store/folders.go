@@ -1,6 +1,11 @@
 package store
 
-import "postern/crm"
+import (
+	"context"
+	"database/sql"
+
+	"postern/crm"
+)
 
 // A Folder is a folder of a mailbox and how far it has been read.
 type Folder struct {
@@ -12,4 +17,104 @@ type Folder struct {
 	Listed     bool   // a full listing was completed
 	Epoch      int    // counts the full listings begun; see ResetFolder
 	SavedMark  string // Mark at the last completed pass
+}
+
+// Folders returns the folders of a mailbox in the order of their paths.
+func (o *Org) Folders(ctx context.Context, box crm.MailboxID) ([]Folder, error) {
+	return o.folders(ctx, o.read(), box)
+}
+
+func (o *Org) folders(ctx context.Context, q querier, box crm.MailboxID) ([]Folder, error) {
+	var list []Folder
+	err := rows(ctx, q, `select id, source_id, parent, name, role, kind, total, mark, path, in_scope, cursor, listed, epoch, saved_mark
+		from folder where org_id = $1 and mailbox_id = $2 order by path, id`, []any{o.id, box}, func(r *sql.Rows) error {
+		var f Folder
+		err := r.Scan(&f.ID, &f.Folder.ID, &f.Parent, &f.Name, &f.Role, &f.Kind, &f.Total, &f.Mark, &f.Path, &f.InScope, &f.Cursor, &f.Listed, &f.Epoch, &f.SavedMark)
+		list = append(list, f)
+		return err
+	})
+	return list, err
+}
+
+// SaveFolders keeps the folders of a mailbox as the source lists them, with Path and
+// InScope as given, and returns them as they stand. A folder that is not listed any more
+// is removed with its ledger rows, and its copies are gone; one that left the scope
+// loses its ledger rows, too, and is listed anew if it comes back.
+func (o *Org) SaveFolders(ctx context.Context, box crm.MailboxID, list []Folder) ([]Folder, error) {
+	var saved []Folder
+	err := o.db.update(ctx, func(t *tx) error {
+		user, err := o.lockMailbox(ctx, t, box)
+		if err != nil {
+			return err
+		}
+		old, err := o.folders(ctx, t, box)
+		if err != nil {
+			return err
+		}
+		listed := make(map[string]*Folder, len(list))
+		for i := range list {
+			listed[list[i].Folder.ID] = &list[i]
+		}
+		for _, f := range old {
+			now := listed[f.Folder.ID]
+			if now == nil || f.InScope && !now.InScope {
+				if err := o.emptyFolder(ctx, t, box, user, f.ID, now == nil); err != nil {
+					return err
+				}
+			}
+		}
+		for i := range list {
+			if err := o.saveFolder(ctx, t, box, &list[i]); err != nil {
+				return err
+			}
+		}
+		saved, err = o.folders(ctx, t, box)
+		return err
+	})
+	return saved, err
+}
+
+func (o *Org) saveFolder(ctx context.Context, t *tx, box crm.MailboxID, f *Folder) error {
+	_, err := t.exec(ctx, `insert into folder (org_id, mailbox_id, source_id, parent, name, role, kind, total, mark, path, in_scope)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+		on conflict (org_id, mailbox_id, source_id) do update set parent = excluded.parent, name = excluded.name, role = excluded.role,
+			kind = excluded.kind, total = excluded.total, mark = excluded.mark, path = excluded.path, in_scope = excluded.in_scope`,
+		o.id, box, clean(f.Folder.ID), clean(f.Parent), clean(f.Name), f.Role, f.Kind, f.Total, clean(f.Mark), clean(f.Path), f.InScope)
+	return err
+}
+
+// emptyFolder removes the ledger rows of a folder, and the folder itself if remove.
+func (o *Org) emptyFolder(ctx context.Context, t *tx, box crm.MailboxID, user crm.UserID, folder crm.FolderID, remove bool) error {
+	s := saving{o: o, t: t, box: box, user: user, now: micros(o.s.now())}
+	if err := s.leave(ctx, "folder_id = $3", folder); err != nil {
+		return err
+	}
+	if err := s.refresh(ctx); err != nil {
+		return err
+	}
+	query := "update folder set cursor = '', listed = false, saved_mark = '', epoch = epoch + 1 where org_id = $1 and id = $2"
+	if remove {
+		query = "delete from folder where org_id = $1 and id = $2"
+	}
+	_, err := t.exec(ctx, query, o.id, folder)
+	return err
+}
+
+// ResetFolder begins a full listing: after the cursor was lost. What the listing does not
+// bring until its last page is gone then, and stays until then.
+func (o *Org) ResetFolder(ctx context.Context, id crm.FolderID) error {
+	return o.db.update(ctx, func(t *tx) error {
+		n, err := t.exec(ctx, "update folder set cursor = '', listed = false, saved_mark = '', epoch = epoch + 1 where org_id = $1 and id = $2", o.id, id)
+		if err == nil && n == 0 {
+			return ErrNotFound
+		}
+		return err
+	})
+}
+
+// lockMailbox makes pages of one mailbox wait for each other, and returns its user.
+func (o *Org) lockMailbox(ctx context.Context, t *tx, box crm.MailboxID) (crm.UserID, error) {
+	var user crm.UserID
+	err := one(ctx, t, "select user_id from mailbox where org_id = $1 and id = $2"+t.d.update, []any{o.id, box}, &user)
+	return user, err
 }

@@ -1,6 +1,15 @@
 package store
 
-import "postern/crm"
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"postern/crm"
+	"postern/mail"
+)
 
 // Counts are numbers of ledger rows.
 type Counts struct {
@@ -11,10 +20,295 @@ type Counts struct {
 // Items is the number of all items with a decision.
 func (c Counts) Items() int { return c.Filed + c.NotFiled + c.Failed }
 
+func (c *Counts) add(outcome crm.Outcome, reason crm.Reason, n int) {
+	switch outcome {
+	case crm.Filed:
+		c.Filed += n
+		return
+	case crm.NotFiled:
+		c.NotFiled += n
+	case crm.Failed:
+		c.Failed += n
+	}
+	if c.By == nil {
+		c.By = map[crm.Reason]int{}
+	}
+	c.By[reason] += n
+}
+
 // A MailboxView is a mailbox with what its row in a list shows.
 type MailboxView struct {
 	crm.Mailbox
 	UserName string
 	Counts   Counts
 	Items    int // items in its folders in scope, as the server counted last
+}
+
+// Provision makes a mailbox for each active user whose primary address lies in an allowed
+// domain while collecting is enabled, and switches the others off. It returns the new
+// ones and those that are on again.
+func (o *Org) Provision(ctx context.Context) ([]crm.Mailbox, error) {
+	var list []int64
+	err := o.db.update(ctx, func(t *tx) (err error) {
+		if err := o.lock(ctx, t); err != nil {
+			return err
+		}
+		list, err = o.provision(ctx, t)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return o.mailboxes(ctx, o.read(), list)
+}
+
+func (o *Org) provision(ctx context.Context, t *tx) ([]int64, error) {
+	wanted, err := o.wanted(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	settings, connection, err := o.settings(ctx, t)
+	if err != nil || connection == 0 {
+		return nil, err
+	}
+	if !settings.Enabled {
+		clear(wanted)
+	}
+	for user, a := range wanted {
+		if !slices.Contains(settings.Domains, a.Domain()) {
+			delete(wanted, user)
+		}
+	}
+	now := micros(o.s.now())
+	type row struct {
+		id, user int64
+		address  mail.Address
+		state    crm.MailboxState
+	}
+	var boxes []row
+	err = rows(ctx, t, "select id, user_id, address, state from mailbox where org_id = $1", []any{o.id}, func(r *sql.Rows) error {
+		var b row
+		err := r.Scan(&b.id, &b.user, &b.address, &b.state)
+		boxes = append(boxes, b)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	// First off, then on: an address may have moved from one user to another.
+	have := map[int64]bool{}
+	for _, b := range boxes {
+		if wanted[b.user] == b.address && b.state != crm.Off {
+			have[b.user] = true
+			continue
+		}
+		if b.state != crm.Off {
+			if _, err := t.exec(ctx, "update mailbox set state = 'off', since = $3, trouble = '', tries = 0 where org_id = $1 and id = $2",
+				o.id, b.id, now); err != nil {
+				return nil, err
+			}
+		}
+	}
+	var on []int64
+	for user, a := range wanted {
+		if have[user] {
+			continue
+		}
+		var id int64
+		err := one(ctx, t, `insert into mailbox (org_id, connection_id, user_id, address, state, since, due_at)
+			values ($1, $2, $3, $4, 'provisioned', $5, $5)
+			on conflict (org_id, user_id) do update set connection_id = excluded.connection_id, address = excluded.address,
+				state = 'provisioned', since = excluded.since, due_at = excluded.due_at, bell = mailbox.bell + 1
+			returning id`, []any{o.id, connection, user, a, now}, &id)
+		if err != nil {
+			return nil, err
+		}
+		on = append(on, id)
+	}
+	return unique(on), nil
+}
+
+// wanted maps active users to their primary addresses.
+func (o *Org) wanted(ctx context.Context, t *tx) (map[int64]mail.Address, error) {
+	wanted := map[int64]mail.Address{}
+	err := rows(ctx, t, "select user_id, address from user_address where org_id = $1 and active and position = 0", []any{o.id}, func(r *sql.Rows) error {
+		var id int64
+		var a mail.Address
+		err := r.Scan(&id, &a)
+		wanted[id] = a
+		return err
+	})
+	return wanted, err
+}
+
+const mailboxColumns = "id, connection_id, user_id, address, state, since, checked_at, due_at, trouble, tries, bell"
+
+func (o *Org) scanMailbox(r *sql.Rows) (crm.Mailbox, error) {
+	b := crm.Mailbox{Org: o.id}
+	var trouble string
+	err := r.Scan(&b.ID, &b.Connection, &b.User, &b.Address, &b.State, stamp{&b.Since}, stamp{&b.Checked}, stamp{&b.Due}, &trouble, &b.Tries, &b.Bell)
+	if err == nil && trouble != "" {
+		err = json.Unmarshal([]byte(trouble), &b.Trouble)
+	}
+	return b, err
+}
+
+// mailboxes reads mailboxes in the order of the ids given.
+func (o *Org) mailboxes(ctx context.Context, q querier, list []int64) ([]crm.Mailbox, error) {
+	found := map[int64]crm.Mailbox{}
+	err := in(ctx, q, "select "+mailboxColumns+" from mailbox where org_id = $1 and id in (%s)", []any{o.id}, list, func(r *sql.Rows) error {
+		b, err := o.scanMailbox(r)
+		found[int64(b.ID)] = b
+		return err
+	})
+	var boxes []crm.Mailbox
+	for _, id := range list {
+		if b, ok := found[id]; ok {
+			boxes = append(boxes, b)
+		}
+	}
+	return boxes, err
+}
+
+// DueMailboxes returns mailboxes that are on and due, the longest due first.
+func (o *Org) DueMailboxes(ctx context.Context, now time.Time, limit int) ([]crm.Mailbox, error) {
+	list, err := ids(ctx, o.read(), "select id from mailbox where org_id = $1 and state <> 'off' and due_at <= $2 order by due_at, id limit $3",
+		o.id, micros(now), limit)
+	if err != nil {
+		return nil, err
+	}
+	return o.mailboxes(ctx, o.read(), list)
+}
+
+// SaveMailbox keeps how a mailbox goes: State, Since, Checked, Due, Trouble, Tries. A
+// mailbox that was switched off meanwhile stays off, and one for which the bell rang
+// since box was read stays due.
+func (o *Org) SaveMailbox(ctx context.Context, box *crm.Mailbox) error {
+	trouble := ""
+	if box.Trouble != nil {
+		f := *box.Trouble
+		f.Err = nil
+		text, err := json.Marshal(f)
+		if err != nil {
+			return err
+		}
+		trouble = string(text)
+	}
+	return o.db.update(ctx, func(t *tx) error {
+		n, err := t.exec(ctx, `update mailbox set
+			state = case when state = 'off' then state else $3 end,
+			since = case when state = 'off' then since else $4 end,
+			checked_at = $5,
+			due_at = case when bell <> $7 and due_at < $6 then due_at else $6 end,
+			trouble = $8, tries = $9
+			where org_id = $1 and id = $2`,
+			o.id, box.ID, box.State, micros(box.Since), micros(box.Checked), micros(box.Due), box.Bell, trouble, box.Tries)
+		if err == nil && n == 0 {
+			return ErrNotFound
+		}
+		return err
+	})
+}
+
+// LookNow makes mailboxes due; none = all.
+func (o *Org) LookNow(ctx context.Context, boxes ...crm.MailboxID) error {
+	return o.db.update(ctx, func(t *tx) error {
+		if len(boxes) == 0 {
+			_, err := t.exec(ctx, "update mailbox set due_at = $2, bell = bell + 1 where org_id = $1", o.id, micros(o.s.now()))
+			return err
+		}
+		list := make([]int64, len(boxes))
+		for i, b := range boxes {
+			list[i] = int64(b)
+		}
+		return o.ring(ctx, t, list)
+	})
+}
+
+// ring makes mailboxes due.
+func (o *Org) ring(ctx context.Context, t *tx, boxes []int64) error {
+	_, err := execIn(ctx, t, "update mailbox set due_at = $2, bell = bell + 1 where org_id = $1 and id in (%s)", []any{o.id, micros(o.s.now())}, boxes)
+	return err
+}
+
+// Mailbox returns one mailbox, or ErrNotFound.
+func (o *Org) Mailbox(ctx context.Context, id crm.MailboxID) (*MailboxView, error) {
+	return notFound(o.mailboxViews(ctx, []int64{int64(id)}))
+}
+
+// MailboxByAddress returns the mailbox with that address, one that is on before one that
+// is off, or ErrNotFound.
+func (o *Org) MailboxByAddress(ctx context.Context, a mail.Address) (*MailboxView, error) {
+	list, err := ids(ctx, o.read(), "select id from mailbox where org_id = $1 and address = $2 order by state = 'off', id limit 1", o.id, a)
+	if err != nil {
+		return nil, err
+	}
+	return notFound(o.mailboxViews(ctx, list))
+}
+
+// Mailboxes returns a part of the list of mailboxes and how many there are in all.
+func (o *Org) Mailboxes(ctx context.Context, q ListQuery) ([]MailboxView, int, error) {
+	const from = ` from mailbox b join account a on a.id = b.user_id where b.org_id = $1 and a.words like $2 escape '\'`
+	var total int
+	if err := one(ctx, o.read(), "select count(*)"+from, []any{o.id, like(q.Text)}, &total); err != nil {
+		return nil, 0, err
+	}
+	list, err := ids(ctx, o.read(), "select b.id"+from+" order by b.address, b.id limit $3 offset $4", o.id, like(q.Text), q.limit(), q.Offset)
+	if err != nil {
+		return nil, 0, err
+	}
+	views, err := o.mailboxViews(ctx, list)
+	return views, total, err
+}
+
+func (o *Org) mailboxViews(ctx context.Context, list []int64) ([]MailboxView, error) {
+	boxes, err := o.mailboxes(ctx, o.read(), list)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]MailboxView, len(boxes))
+	at := map[int64]*MailboxView{}
+	for i, b := range boxes {
+		views[i].Mailbox = b
+		at[int64(b.ID)] = &views[i]
+	}
+	err = in(ctx, o.read(), "select b.id, a.name from mailbox b join account a on a.id = b.user_id where b.org_id = $1 and b.id in (%s)", []any{o.id}, list,
+		func(r *sql.Rows) error {
+			var id int64
+			var name string
+			err := r.Scan(&id, &name)
+			if v := at[id]; v != nil {
+				v.UserName = name
+			}
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	err = in(ctx, o.read(), `select mailbox_id, sum(total) from folder where org_id = $1 and in_scope and total > 0 and mailbox_id in (%s)
+		group by mailbox_id`, []any{o.id}, list, func(r *sql.Rows) error {
+		var id int64
+		var n int
+		err := r.Scan(&id, &n)
+		if v := at[id]; v != nil {
+			v.Items = n
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = in(ctx, o.read(), `select mailbox_id, outcome, reason, count(*) from decision where org_id = $1 and mailbox_id in (%s)
+		group by mailbox_id, outcome, reason`, []any{o.id}, list, func(r *sql.Rows) error {
+		var id int64
+		var outcome crm.Outcome
+		var reason crm.Reason
+		var n int
+		err := r.Scan(&id, &outcome, &reason, &n)
+		if v := at[id]; v != nil {
+			v.Counts.add(outcome, reason, n)
+		}
+		return err
+	})
+	return views, err
 }

@@ -1,6 +1,15 @@
 package store
 
-import "postern/crm"
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"postern/crm"
+)
 
 // An Entry is an item of a page with its decision.
 type Entry struct {
@@ -29,4 +38,403 @@ type Page struct {
 type PageResult struct {
 	Filed  []crm.ActivityID // new activities
 	Copies int              // new copies, those of new activities included
+}
+
+// SavePage saves all that a page brought and the cursor behind it in one transaction; a
+// page may be saved again and leaves the same rows. ErrStale when people, settings or
+// rules changed since the page was decided, or the folder was reset: nothing is saved
+// then, and the page is to be decided or listed anew.
+//
+// An item that is filed stays filed, whatever later headers say. A filed entry without
+// an Item whose copy is not known after all becomes a failed one that is due at once.
+func (o *Org) SavePage(ctx context.Context, p Page) (PageResult, error) {
+	h, err := o.hasher(ctx)
+	if err != nil {
+		return PageResult{}, err
+	}
+	rules, err := o.Rules(ctx)
+	if err != nil {
+		return PageResult{}, err
+	}
+	entries := distinct(p.Entries)
+	filings, err := o.prepare(ctx, entries, p.Mailbox.ID, rules)
+	if err != nil {
+		return PageResult{}, o.db.fault(err)
+	}
+	var res PageResult
+	err = o.db.update(ctx, func(t *tx) error {
+		s := saving{o: o, t: t, h: h, box: p.Mailbox.ID, page: &p, entries: entries, filings: filings, now: micros(o.s.now())}
+		err := s.run(ctx)
+		res = s.res
+		return err
+	})
+	if err != nil {
+		return PageResult{}, fmt.Errorf("save page of mailbox %d, folder %d: %w", p.Mailbox.ID, p.Folder, err)
+	}
+	return res, nil
+}
+
+// An entry is an Entry on its way into the database.
+type entry struct {
+	Entry
+	hash   [16]byte     // of the item id
+	before *ledgerState // nil = none yet
+	keep   bool         // the decision before stands
+	id     int64        // of the decision
+	traces []byte
+}
+
+// ledgerState is the decision about an item that stands already.
+type ledgerState struct {
+	id      int64
+	outcome crm.Outcome
+	traces  []byte
+}
+
+// distinct keeps one entry for each item: the last, but not one without a message after
+// one with it.
+func distinct(list []Entry) []*entry {
+	at := make(map[[16]byte]int, len(list))
+	entries := make([]*entry, 0, len(list))
+	for _, e := range list {
+		n := &entry{Entry: e, hash: hash16(e.Decision.Item)}
+		if n.Item != nil && (n.Item.Fault != nil || n.Decision.Outcome != crm.Filed) {
+			n.Item = nil
+		}
+		i, twice := at[n.hash]
+		switch {
+		case !twice:
+			at[n.hash] = len(entries)
+			entries = append(entries, n)
+		case e.Item != nil || entries[i].Item == nil:
+			entries[i] = n
+		}
+	}
+	return entries
+}
+
+// saving is one run of SavePage's transaction.
+type saving struct {
+	o       *Org
+	t       *tx
+	h       hasher
+	box     crm.MailboxID
+	user    crm.UserID // the mailbox' owner
+	page    *Page
+	entries []*entry
+	filings []*filing
+	now     int64
+
+	res   PageResult
+	stale []int64 // messages whose row in My Emails is to be derived anew
+}
+
+func (s *saving) run(ctx context.Context) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	for _, step := range []func(context.Context) error{s.remember, s.file, s.known, s.decide, s.read, s.gone, s.cursor, s.refresh} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin checks that the page still holds, and keeps it so.
+func (s *saving) begin(ctx context.Context) (err error) {
+	var rev int64
+	if err := one(ctx, s.t, "select revision from org where id = $1"+s.t.d.share, []any{s.o.id}, &rev); err != nil {
+		return err
+	}
+	if len(s.entries) > 0 && rev != s.page.Rev {
+		return ErrStale
+	}
+	if s.user, err = s.o.lockMailbox(ctx, s.t, s.box); err != nil || s.page.Folder == 0 {
+		return err
+	}
+	var epoch int
+	err = one(ctx, s.t, "select epoch from folder where org_id = $1 and mailbox_id = $2 and id = $3", []any{s.o.id, s.box, s.page.Folder}, &epoch)
+	if errors.Is(err, ErrNotFound) || err == nil && epoch != s.page.Epoch {
+		return ErrStale
+	}
+	return err
+}
+
+// remember looks up what was decided before about the page's items.
+func (s *saving) remember(ctx context.Context) error {
+	at := make(map[[16]byte]*entry, len(s.entries))
+	hashes := make([][]byte, len(s.entries))
+	for i, e := range s.entries {
+		e.before, e.keep = nil, false
+		at[e.hash] = e
+		hashes[i] = e.hash[:]
+	}
+	return in(ctx, s.t, "select item_hash, id, outcome, traces from decision where org_id = $1 and mailbox_id = $2 and item_hash in (%s)",
+		[]any{s.o.id, s.box}, hashes, func(r *sql.Rows) error {
+			var hash []byte
+			var l ledgerState
+			err := r.Scan(&hash, &l.id, &l.outcome, &l.traces)
+			if e := at[[16]byte(hash)]; e != nil {
+				e.before = &l
+			}
+			return err
+		})
+}
+
+// known brings copies up to date that were filed before. A filed item whose copy is not
+// here, which only a hand on the database or a caller's mistake can bring about, is to be
+// loaded again.
+func (s *saving) known(ctx context.Context) error {
+	for _, e := range s.entries {
+		wasFiled := e.before != nil && e.before.outcome == crm.Filed
+		if e.Item != nil || !wasFiled && e.Decision.Outcome != crm.Filed {
+			continue
+		}
+		found, err := s.touch(ctx, e)
+		if err != nil {
+			return err
+		}
+		e.keep = found && wasFiled
+		if !found && e.Decision.Outcome == crm.Filed {
+			e.Decision = crm.Decision{Item: e.Decision.Item, Outcome: crm.Failed, Reason: "copy-missing", RetryAt: s.o.s.now(),
+				Rule: "it was filed, but its copy is not here; it is loaded again"}
+		}
+	}
+	return nil
+}
+
+// touch brings the copy of an entry up to date, and tells whether there is one.
+func (s *saving) touch(ctx context.Context, e *entry) (bool, error) {
+	var message int64
+	query := "update copy set folder_id = $4, gone_at = 0 where org_id = $1 and mailbox_id = $2 and item_hash = $3 returning message_id"
+	args := []any{s.o.id, s.box, e.hash[:], s.folder(e)}
+	if e.Header != nil && e.Header.Fault == nil {
+		query = `update copy set folder_id = $4, gone_at = 0, version = $5, is_read = $6
+			where org_id = $1 and mailbox_id = $2 and item_hash = $3 returning message_id`
+		args = append(args, clean(e.Header.Version), e.Header.Read)
+	}
+	err := one(ctx, s.t, query, args, &message)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	s.stale = append(s.stale, message)
+	return err == nil, err
+}
+
+func (s *saving) folder(e *entry) crm.FolderID {
+	if e.Folder != 0 {
+		return e.Folder
+	}
+	return s.page.Folder
+}
+
+// decide writes the ledger rows.
+func (s *saving) decide(ctx context.Context) error {
+	var args []any
+	written := make(map[[16]byte]*entry, len(s.entries))
+	for _, e := range s.entries {
+		if e.keep {
+			_, err := s.t.exec(ctx, "update decision set folder_id = $3, epoch = case when $4 > epoch then $4 else epoch end where org_id = $1 and id = $2",
+				s.o.id, e.before.id, s.folder(e), s.page.Epoch)
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		e.traces = s.traces(e)
+		written[e.hash] = e
+		d := &e.Decision
+		var when, due int64
+		if e.Header != nil {
+			when = micros(e.Header.When())
+		}
+		if d.Outcome == crm.Failed {
+			due = max(1, micros(d.RetryAt)) // a failed item is always tried again
+		}
+		args = append(args, s.o.id, s.box, e.hash[:], clean(d.Item), s.folder(e), s.page.Epoch, d.Outcome, d.Reason, d.Rule, d.Tries, due, when, s.now, e.traces)
+	}
+	err := s.t.insert(ctx, `insert into decision (org_id, mailbox_id, item_hash, item, folder_id, epoch, outcome, reason, rule, tries, due_at, when_at, decided_at, traces) values`,
+		"(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", `on conflict (org_id, mailbox_id, item_hash) do update set
+			folder_id = excluded.folder_id, epoch = case when excluded.epoch > decision.epoch then excluded.epoch else decision.epoch end,
+			outcome = excluded.outcome, reason = excluded.reason, rule = excluded.rule, tries = excluded.tries, due_at = excluded.due_at, when_at = excluded.when_at,
+			decided_at = case when decision.outcome = excluded.outcome and decision.reason = excluded.reason then decision.decided_at else excluded.decided_at end,
+			traces = excluded.traces
+		returning id, item_hash`, args, func(r *sql.Rows) error {
+			var id int64
+			var hash []byte
+			err := r.Scan(&id, &hash)
+			written[[16]byte(hash)].id = id
+			return err
+		})
+	if err != nil {
+		return err
+	}
+	return s.trace(ctx)
+}
+
+// traces are the keyed hashes by which an item that is not filed can be found again, 8
+// bytes each. What is not mail at all leaves none of its people.
+func (s *saving) traces(e *entry) []byte {
+	traces := []byte{}
+	if e.Decision.Outcome == crm.Filed || e.Header == nil || e.Header.Fault != nil && len(e.Header.People) == 0 {
+		return traces
+	}
+	var hashes []int64
+	if e.Header.MessageID != "" {
+		hashes = append(hashes, s.h.messageID(e.Header.MessageID))
+	}
+	if e.Decision.Reason != crm.NotMail {
+		for _, p := range e.Header.People {
+			if p.Address != "" {
+				hashes = append(hashes, s.h.address(p.Address))
+			}
+		}
+	}
+	for _, h := range unique(hashes) {
+		traces = binary.BigEndian.AppendUint64(traces, uint64(h))
+	}
+	return traces
+}
+
+func unpackTraces(b []byte) []int64 {
+	list := make([]int64, 0, len(b)/8)
+	for ; len(b) >= 8; b = b[8:] {
+		list = append(list, int64(binary.BigEndian.Uint64(b)))
+	}
+	return list
+}
+
+// trace brings the rows of traces in line with the decisions just written.
+func (s *saving) trace(ctx context.Context) error {
+	var args []any
+	for _, e := range s.entries {
+		if e.keep {
+			continue
+		}
+		now := unpackTraces(e.traces)
+		if e.before != nil {
+			for _, h := range unpackTraces(e.before.traces) {
+				if slices.Contains(now, h) {
+					continue
+				}
+				if _, err := s.t.exec(ctx, "delete from trace where org_id = $1 and hash = $2 and decision_id = $3", s.o.id, h, e.id); err != nil {
+					return err
+				}
+			}
+		}
+		for _, h := range now {
+			args = append(args, s.o.id, h, e.id)
+		}
+	}
+	return s.t.insert(ctx, "insert into trace (org_id, hash, decision_id) values", "(?, ?, ?)", "on conflict do nothing", args, nil)
+}
+
+// read keeps read states that changed alone.
+func (s *saving) read(ctx context.Context) error {
+	for item, read := range s.page.Read {
+		hash := hash16(item)
+		err := rows(ctx, s.t, `update copy set is_read = $4 where org_id = $1 and mailbox_id = $2 and item_hash = $3 and is_read <> $4
+			returning message_id`, []any{s.o.id, s.box, hash[:], read}, s.staleMessage)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *saving) staleMessage(r *sql.Rows) error {
+	var message int64
+	err := r.Scan(&message)
+	s.stale = append(s.stale, message)
+	return err
+}
+
+// gone takes away what left the folder. An item that stands in another folder by now has
+// moved there under its own id, and stays.
+func (s *saving) gone(ctx context.Context) error {
+	hashes := make([][]byte, len(s.page.Gone))
+	for i, item := range s.page.Gone {
+		hash := hash16(item)
+		hashes[i] = hash[:]
+	}
+	for part := range parts(hashes) {
+		condition, args := inPart("item_hash in (%s)", []any{s.o.id, s.box}, part)
+		if s.page.Folder != 0 {
+			condition += fmt.Sprintf(" and folder_id = %d", s.page.Folder)
+		}
+		if err := s.leave(ctx, condition, args[2:]...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leave removes ledger rows of the mailbox and marks their copies as gone. The condition's
+// placeholders begin with $3.
+func (s *saving) leave(ctx context.Context, condition string, args ...any) error {
+	all := append([]any{s.o.id, s.box}, args...)
+	type row struct {
+		id     int64
+		traces []byte
+	}
+	var left []row
+	var hashes [][]byte
+	err := rows(ctx, s.t, "delete from decision where org_id = $1 and mailbox_id = $2 and "+condition+" returning id, item_hash, traces", all,
+		func(r *sql.Rows) error {
+			var l row
+			var hash []byte
+			err := r.Scan(&l.id, &hash, &l.traces)
+			left, hashes = append(left, l), append(hashes, hash)
+			return err
+		})
+	if err != nil {
+		return err
+	}
+	for _, l := range left {
+		for _, h := range unpackTraces(l.traces) {
+			if _, err := s.t.exec(ctx, "delete from trace where org_id = $1 and hash = $2 and decision_id = $3", s.o.id, h, l.id); err != nil {
+				return err
+			}
+		}
+	}
+	return in(ctx, s.t, `update copy set gone_at = $3 where org_id = $1 and mailbox_id = $2 and gone_at = 0 and item_hash in (%s)
+		returning message_id`, []any{s.o.id, s.box, s.now}, hashes, s.staleMessage)
+}
+
+// cursor moves the folder on. When the listing is complete, what it did not bring is gone.
+func (s *saving) cursor(ctx context.Context) error {
+	if s.page.Folder == 0 {
+		return nil
+	}
+	if s.page.SetCursor {
+		_, err := s.t.exec(ctx, "update folder set cursor = $3 where org_id = $1 and id = $2", s.o.id, s.page.Folder, string(s.page.Next))
+		if err != nil {
+			return err
+		}
+	}
+	if !s.page.Last {
+		return nil
+	}
+	_, err := s.t.exec(ctx, "update folder set listed = true, saved_mark = $3 where org_id = $1 and id = $2", s.o.id, s.page.Folder, clean(s.page.Mark))
+	if err != nil {
+		return err
+	}
+	return s.leave(ctx, "folder_id = $3 and epoch < $4", s.page.Folder, s.page.Epoch)
+}
+
+// refresh derives the rows of My Emails anew from the copies in the mailbox.
+func (s *saving) refresh(ctx context.Context) error {
+	for _, message := range unique(s.stale) {
+		_, err := s.t.exec(ctx, `update user_message set
+			unread = exists (select 1 from copy c where c.org_id = $1 and c.message_id = $2 and c.mailbox_id = $4 and c.gone_at = 0 and not c.is_read),
+			gone = not exists (select 1 from copy c where c.org_id = $1 and c.message_id = $2 and c.mailbox_id = $4 and c.gone_at = 0)
+			where org_id = $1 and user_id = $3 and message_id = $2
+				and when_at = (select m.when_at from message m where m.org_id = $1 and m.id = $2)`,
+			s.o.id, message, s.user, s.box)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

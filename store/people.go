@@ -1,18 +1,31 @@
 package store
 
 import (
+	"context"
+	"database/sql"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"postern/crm"
 	"postern/mail"
 )
 
-// A ListQuery asks for a part of a list of people or mailboxes.
+// A ListQuery asks for a part of a list of people or mailboxes, in the order of names.
 type ListQuery struct {
 	Text   string // part of a name, company or address; "" = all
 	Limit  int    // 0 = 50
 	Offset int
+}
+
+const defaultLimit = 50
+
+func (q ListQuery) limit() int {
+	if q.Limit <= 0 {
+		return defaultLimit
+	}
+	return q.Limit
 }
 
 // Saved tells what became of a list of people.
@@ -22,29 +35,218 @@ type Saved struct {
 	Linked             int // links added to activities that were filed already
 }
 
-// A ContactView is a contact with what its row in a list shows.
-type ContactView struct {
-	crm.Contact
-	Activities int
-	Last       time.Time // of the newest activity; zero = none
-}
-
-// A UserView is a user with what its row in a list shows.
-type UserView struct {
-	crm.User
-	Activities  int
-	Last        time.Time
-	Mailbox     crm.MailboxID // 0 = none
-	HasPassword bool
-}
-
-// A ConflictError tells that an address belongs to another active user.
+// A ConflictError tells that an address belongs to another active user. Nothing of the
+// list was saved.
 type ConflictError struct {
 	Index   int // in the list that was to be saved
 	Address mail.Address
-	Owner   crm.UserID // 0 when the other one stands in the same list
+	Owner   crm.UserID
 }
 
 func (e *ConflictError) Error() string {
 	return fmt.Sprintf("user %d of the list: the address %s belongs to another active user", e.Index+1, e.Address)
+}
+
+// People tells who is behind the addresses of a page, and the revision of people,
+// settings and rules, which goes back with the page into SavePage. The revision is read
+// first: what changes in between makes the page stale, never wrong.
+func (o *Org) People(ctx context.Context, headers []crm.Header) (crm.People, int64, error) {
+	var rev int64
+	if err := one(ctx, o.read(), "select revision from org where id = $1", []any{o.id}, &rev); err != nil {
+		return nil, 0, err
+	}
+	var addresses []string
+	for i := range headers {
+		for _, p := range headers[i].People {
+			if p.Address != "" {
+				addresses = append(addresses, string(p.Address))
+			}
+		}
+	}
+	people := crm.People{}
+	err := in(ctx, o.read(), `select address, contact_id, 0 from contact_address where org_id = $1 and address in (%s)
+		order by address, contact_id`, []any{o.id}, unique(addresses), func(r *sql.Rows) error {
+		return addPerson(people, r)
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	err = in(ctx, o.read(), `select address, 0, user_id from user_address where org_id = $1 and active and address in (%s)`,
+		[]any{o.id}, addresses, func(r *sql.Rows) error {
+			return addPerson(people, r)
+		})
+	return people, rev, err
+}
+
+func addPerson(people crm.People, r *sql.Rows) error {
+	var address mail.Address
+	var contact crm.ContactID
+	var user crm.UserID
+	if err := r.Scan(&address, &contact, &user); err != nil {
+		return err
+	}
+	p := people[address]
+	if contact != 0 && !slices.Contains(p.Contacts, contact) {
+		p.Contacts = append(p.Contacts, contact)
+	}
+	if user != 0 {
+		p.User = user
+	}
+	people[address] = p
+	return nil
+}
+
+// decidedByPeople are the reasons that another contact, user or domain can change.
+var decidedByPeople = []crm.Reason{crm.NoContact, crm.NoUser, crm.Internal, crm.ThirdParty}
+
+// rematch makes due what was not filed for one of the reasons and carries one of the
+// addresses, and rings for the mailboxes. It returns how many items that are.
+func (o *Org) rematch(ctx context.Context, t *tx, h hasher, addresses []mail.Address, reasons ...crm.Reason) (int, error) {
+	if len(addresses) == 0 {
+		return 0, nil
+	}
+	hashes := make([]int64, len(addresses))
+	for i, a := range addresses {
+		hashes[i] = h.address(a)
+	}
+	var decisions, boxes []int64
+	err := in(ctx, t, `select d.id, d.mailbox_id, d.reason from trace t join decision d on d.id = t.decision_id
+		where t.org_id = $1 and d.outcome = 'not_filed' and t.hash in (%s)`, []any{o.id}, unique(hashes), func(r *sql.Rows) error {
+		var id, box int64
+		var reason crm.Reason
+		err := r.Scan(&id, &box, &reason)
+		if slices.Contains(reasons, reason) {
+			decisions, boxes = append(decisions, id), append(boxes, box)
+		}
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	decisions = unique(decisions)
+	_, err = execIn(ctx, t, "update decision set due_at = $2 where org_id = $1 and id in (%s)", []any{o.id, micros(o.s.now())}, decisions)
+	if err != nil {
+		return 0, err
+	}
+	return len(decisions), o.ring(ctx, t, unique(boxes))
+}
+
+// linkFiled ties a person to what is filed already and bears one of the addresses. A
+// person who stands in several parts is linked by the most open one.
+func (o *Org) linkFiled(ctx context.Context, t *tx, person string, id int64, addresses []mail.Address) (int, error) {
+	var touched []int64
+	err := in(ctx, t, `insert into activity_link (org_id, person, person_id, when_at, activity_id, address, part, auto)
+		select p.org_id, cast($2 as text), cast($3 as bigint), a.when_at, a.id, p.who, p.part, true
+		from participant p join activity a on a.org_id = p.org_id and a.message_id = p.message_id
+		where p.org_id = $1 and p.readable and p.part <> 'reply-to' and p.who in (%s)
+		order by case p.part when 'from' then 0 when 'sender' then 1 when 'to' then 2 when 'cc' then 3 else 4 end
+		on conflict do nothing returning activity_id`, []any{o.id, person, id}, addresses, func(r *sql.Rows) error {
+		var activity int64
+		err := r.Scan(&activity)
+		touched = append(touched, activity)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(touched), o.countLinks(ctx, t, touched)
+}
+
+// unlink takes away the automatic links of a person by addresses that are the person's
+// no more, and links anew by those that are left.
+func (o *Org) unlink(ctx context.Context, t *tx, person string, id int64, lost, left []mail.Address) error {
+	var touched []int64
+	err := in(ctx, t, `delete from activity_link where org_id = $1 and person = $2 and person_id = $3 and auto and address in (%s)
+		returning activity_id`, []any{o.id, person, id}, lost, func(r *sql.Rows) error {
+		var activity int64
+		err := r.Scan(&activity)
+		touched = append(touched, activity)
+		return err
+	})
+	if err != nil || len(touched) == 0 {
+		return err
+	}
+	if _, err := o.linkFiled(ctx, t, person, id, left); err != nil {
+		return err
+	}
+	return o.countLinks(ctx, t, touched)
+}
+
+func (o *Org) countLinks(ctx context.Context, t *tx, activities []int64) error {
+	_, err := execIn(ctx, t, `update activity set links = (select count(*) from activity_link l
+		where l.org_id = activity.org_id and l.activity_id = activity.id) where org_id = $1 and id in (%s)`, []any{o.id}, activities)
+	return err
+}
+
+// lock keeps other changes of people, settings and rules, and pages, out until the
+// transaction ends.
+func (o *Org) lock(ctx context.Context, t *tx) error {
+	var rev int64
+	return one(ctx, t, "select revision from org where id = $1"+t.d.update, []any{o.id}, &rev)
+}
+
+// peopleChanged ends a transaction that saved people.
+func (o *Org) peopleChanged(ctx context.Context, t *tx, s *Saved) error {
+	if s.New+s.Changed == 0 {
+		return nil
+	}
+	return o.changed(ctx, t)
+}
+
+// listWords are what a list of people is searched by.
+func listWords(addresses []mail.Address, names ...string) string {
+	var b strings.Builder
+	b.WriteString(strings.Join(names, " "))
+	for _, a := range addresses {
+		b.WriteByte(' ')
+		b.WriteString(string(a))
+	}
+	return fold(b.String(), b.Len())
+}
+
+// addAddresses appends those that are new, keeping the order.
+func addAddresses(list, more []mail.Address) []mail.Address {
+	for _, a := range more {
+		if a != "" && !slices.Contains(list, a) {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// without returns those of list that are not in other.
+func without(list, other []mail.Address) []mail.Address {
+	var rest []mail.Address
+	for _, a := range list {
+		if !slices.Contains(other, a) {
+			rest = append(rest, a)
+		}
+	}
+	return rest
+}
+
+// personStats fills in how many activities a person has, and the last. A link by Bcc is
+// not counted, since not everybody may see it.
+func (o *Org) personStats(ctx context.Context, person string, list []int64, each func(id int64, n int, last time.Time)) error {
+	return in(ctx, o.read(), `select person_id, count(*), max(when_at) from activity_link
+		where org_id = $1 and person = $2 and part <> 'bcc' and person_id in (%s) group by person_id`, []any{o.id, person}, list,
+		func(r *sql.Rows) error {
+			var id int64
+			var n int
+			var last time.Time
+			err := r.Scan(&id, &n, stamp{&last})
+			each(id, n, last)
+			return err
+		})
+}
+
+// notFound makes the sentinel out of a list that should hold one.
+func notFound[T any](list []T, err error) (*T, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case len(list) == 0:
+		return nil, ErrNotFound
+	}
+	return &list[0], nil
 }

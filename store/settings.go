@@ -110,7 +110,10 @@ func (o *Org) SaveSettings(ctx context.Context, s crm.Settings) error {
 		if err != nil {
 			return err
 		}
-		_, err = o.rematch(ctx, t, h, addresses, crm.NoUser, crm.NoContact)
+		if err := o.linkUsers(ctx, t, addresses); err != nil {
+			return err
+		}
+		_, err = o.rematch(ctx, t, h, addresses, decidedByPeople...)
 		return err
 	})
 }
@@ -154,7 +157,7 @@ func (o *Org) addressesIn(ctx context.Context, t *tx, domains []string) ([]mail.
 	all, err := texts(ctx, t, "select address from user_address where org_id = $1 and active", o.id)
 	var list []mail.Address
 	for _, a := range all {
-		if slices.Contains(domains, domainOf(mail.Address(a))) {
+		if slices.Contains(domains, mail.Address(a).Domain()) {
 			list = append(list, mail.Address(a))
 		}
 	}

@@ -88,6 +88,9 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 		if s.lock, err = lockFolder(o.Dir); err != nil {
 			return err
 		}
+		if err := removeIncoming(o.Dir); err != nil {
+			return err
+		}
 	}
 	opening, err := os.OpenFile(filepath.Join(o.Dir, "opening"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -136,6 +139,15 @@ func lockFolder(dir string) (*os.File, error) {
 		Message: fmt.Sprintf("Another Postern, process %s, collects mail into %s.", strings.TrimSpace(string(pid)), dir),
 		Advice:  "Stop that process, or choose another data folder.",
 	}
+}
+
+// removeIncoming takes away what a killed process was about to store.
+func removeIncoming(dir string) error {
+	list, err := filepath.Glob(filepath.Join(dir, "blobs", "incoming-*"))
+	for _, path := range list {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
 }
 
 func writeAt(f *os.File, text string) error {

@@ -18,18 +18,18 @@ type searchData struct {
 
 func (s *server) search(w http.ResponseWriter, r *http.Request) error {
 	d := searchData{Text: strings.TrimSpace(r.URL.Query().Get("q"))}
-	p := page{Title: "Search", Query: d.Text}
+	if err := s.find(r, &d); err != nil {
+		return err
+	}
+	p := page{Title: "All filed mail", Query: d.Text, Data: d}
 	if d.Text != "" {
 		p.Title = d.Text
-		if err := s.find(r, &d); err != nil {
-			return err
-		}
 	}
-	p.Data = d
 	return s.show(w, r, http.StatusOK, "search", p)
 }
 
-// find looks for messages, and on the first page for people, too.
+// find looks for messages, all of them when nothing is searched for, and on the first
+// page for people, too.
 func (s *server) find(r *http.Request, d *searchData) error {
 	ctx, before := r.Context(), r.URL.Query().Get("before")
 	list, total, next, err := s.Org.Activities(ctx, store.MailQuery{Viewer: viewerOf(r).ID, Text: d.Text, Before: before})
@@ -37,7 +37,7 @@ func (s *server) find(r *http.Request, d *searchData) error {
 		return err
 	}
 	d.Rows, d.Total, d.Next = rowsOf(list, messageURL, 0), total, olderURL(r, next)
-	if before != "" {
+	if before != "" || d.Text == "" {
 		return nil
 	}
 	few := store.ListQuery{Text: d.Text, Limit: 6}

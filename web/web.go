@@ -45,6 +45,14 @@ type server struct {
 
 // New returns the handler of all pages and of the API.
 func New(c Config) (http.Handler, error) {
+	s, err := newServer(c)
+	if err != nil {
+		return nil, err
+	}
+	return s.handler(), nil
+}
+
+func newServer(c Config) (*server, error) {
 	s := &server{Config: c, hashing: newHasher(), attempts: newAttempts(c.Now)}
 	var err error
 	if s.assets, err = loadAssets(assetFiles); err != nil {
@@ -53,11 +61,15 @@ func New(c Config) (http.Handler, error) {
 	if s.pages, err = parsePages(c.Now, s.assets); err != nil {
 		return nil, fmt.Errorf("parse the pages: %w", err)
 	}
+	return s, nil
+}
+
+func (s *server) handler() http.Handler {
 	cross := http.NewCrossOriginProtection()
-	cross.SetDenyHandler(s.handler(anybody, func(http.ResponseWriter, *http.Request) error {
+	cross.SetDenyHandler(s.route(anybody, func(http.ResponseWriter, *http.Request) error {
 		return problem{http.StatusForbidden, "cross-origin", "This request came from another site", "Only pages of Postern itself may change anything.", "Open Postern in its own tab and do it there."}
 	}))
-	return s.guard(cross.Handler(s.routes())), nil
+	return s.guard(cross.Handler(s.routes()))
 }
 
 // settingsPath is where an administrator finds the connection: System → Configuration →
@@ -66,7 +78,7 @@ const settingsPath = "/system/configuration/integrations/email"
 
 func (s *server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
-	on := func(pattern string, who role, do action) { mux.Handle(pattern, s.handler(who, do)) }
+	on := func(pattern string, who role, do action) { mux.Handle(pattern, s.route(who, do)) }
 
 	mux.Handle("GET /assets/{name}", s.assets)
 	on("GET /sign-in", anybody, s.signInForm)
@@ -122,8 +134,8 @@ const (
 // An action answers a request, or says why not; see errors.go for how that is shown.
 type action func(w http.ResponseWriter, r *http.Request) error
 
-// handler looks at who asks, then acts.
-func (s *server) handler(who role, do action) http.Handler {
+// route looks at who asks, then acts.
+func (s *server) route(who role, do action) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		viewer, err := s.viewer(r)
 		if err == nil {

@@ -239,5 +239,6 @@ function settings(form) {
 
 localTimes(document);
 fitFrames();
+$(".rail [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 if ($("#settings")) settings($("#settings"));
 if ($("[data-live]")) setInterval(refresh, REFRESH);

@@ -28,3 +28,12 @@ func flock(f *os.File, wait bool) (locked bool, err error) {
 		}
 	}
 }
+
+// syncDir makes a rename last.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -24,3 +24,6 @@ func flock(f *os.File, wait bool) (locked bool, err error) {
 	}
 	return false, &os.PathError{Op: "lock", Path: f.Name(), Err: err}
 }
+
+// syncDir has nothing to do: NTFS journals a rename by itself.
+func syncDir(string) error { return nil }
