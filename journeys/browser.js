@@ -1,0 +1,52 @@
+// What all journeys share: the browser, signing in, waiting for what collecting brings.
+import { chromium } from "playwright-core";
+
+// Where the demonstration is, as "postern demo --url-file" wrote it.
+export const demo = JSON.parse(process.env.POSTERN_DEMO ?? "{}");
+
+export const settings = "/system/configuration/integrations/email";
+
+// A new browser with an empty profile, which can reach this machine alone. What it was
+// asked to fetch from elsewhere is in strayed.
+export async function open(t, options = {}) {
+  const browser = await chromium.launch({
+    executablePath: process.env.POSTERN_CHROMIUM ?? "/usr/bin/chromium",
+    args: [
+      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ],
+  });
+  t.after(() => browser.close());
+  const context = await browser.newContext({ baseURL: demo.url, viewport: { width: 1360, height: 860 }, ...options });
+  const strayed = [];
+  context.on("request", (request) => {
+    const url = request.url();
+    if (!url.startsWith(demo.url) && !url.startsWith("data:") && url !== "about:blank") strayed.push(url);
+  });
+  const page = await context.newPage();
+  return { context, page, strayed };
+}
+
+export async function signIn(page, user = demo.user, password = demo.password) {
+  await page.goto("/sign-in");
+  await page.getByLabel("E-mail address").fill(user);
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.waitForURL((url) => !url.pathname.startsWith("/sign-in"));
+}
+
+// Asks again until the answer is truthy. Collecting takes as long as it takes; the time
+// limit of the test ends what never comes.
+export async function until(ask, pause = 250) {
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
+    await new Promise((resume) => setTimeout(resume, pause));
+  }
+}
+
+// What the API answers to whoever is signed in on the page.
+export async function api(page, path, options) {
+  const answer = await page.request.fetch(path, options);
+  return { status: answer.status(), body: await answer.json() };
+}

@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { test } from "node:test";
+import { api, open, settings, signIn, until } from "./browser.js";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+// Every kind of page, found in the demonstration as it is.
+async function places(page) {
+  const first = await until(async () => (await api(page, "/api/mails")).body.items[0]);
+  const contact = [first.from, ...first.to].find((person) => person.contact);
+  const box = (await api(page, "/api/mailboxes")).body.items[0];
+  return [
+    "/", "/mails", "/contacts", `/contacts/${contact.contact}`, "/users", `/users/${box.user}`, `/messages/${first.message}`,
+    "/mailboxes", `/mailboxes/${box.id}`, "/not-filed", "/search?q=the", settings, "/no-such-page",
+  ];
+}
+
+for (const scheme of ["light", "dark"]) {
+  test(`pages are accessible, ${scheme}`, async (t) => {
+    const { page } = await open(t, { colorScheme: scheme });
+    await signIn(page);
+    for (const path of await places(page)) {
+      await page.goto(path);
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
+      const found = violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(" ") + " " + (n.any[0]?.message ?? "")).join("; ")}`);
+      assert.deepEqual(found, [], path);
+    }
+  });
+}
+
+test("pages fit a narrow screen, break no policy and throw nothing", async (t) => {
+  const { page } = await open(t, { viewport: { width: 320, height: 640 } });
+  const wrong = [];
+  page.on("pageerror", (error) => wrong.push(String(error)));
+  page.on("console", (message) => { if (/Content Security Policy/.test(message.text())) wrong.push(message.text()); });
+  await signIn(page);
+  for (const path of await places(page)) {
+    await page.goto(path);
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= 320, `${path} is ${width} wide`);
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test("pages work without script", async (t) => {
+  const { page } = await open(t, { javaScriptEnabled: false });
+  await signIn(page);
+  await page.goto("/mails");
+  await page.locator(".list a.mail").nth(1).click();
+  assert.match(page.url(), /message=/);
+  await page.goto(settings);
+  const before = await page.locator("input[name=domain]").count();
+  await page.getByRole("button", { name: "Add a domain" }).click();
+  assert.equal(await page.locator("input[name=domain]").count(), before + 1);
+  await page.getByRole("button", { name: "Test", exact: true }).click();
+  assert.ok(await page.locator(".steps li").count() >= 3);
+});

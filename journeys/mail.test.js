@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { api, demo, open, signIn, until } from "./browser.js";
+
+test("A8: new mail is filed by itself and comes up on the contact's page", async (t) => {
+  const { page } = await open(t);
+  await signIn(page);
+
+  // The first import ends by itself.
+  const boxes = await until(async () => {
+    const { body } = await api(page, "/api/mailboxes");
+    return body.items.length > 0 && body.items.every((box) => box.state === "live" && box.checked) && body.items;
+  });
+  assert.ok(boxes.reduce((sum, box) => sum + box.filed, 0) > 0, "nothing was filed");
+
+  // A letter that arrives later is on its contact's page without anybody doing anything.
+  const known = new Set((await api(page, "/api/search?q=&limit=500")).body.items.map((item) => item.message));
+  const fresh = await until(async () => {
+    const { body } = await api(page, "/api/search?q=&limit=20");
+    return body.items.find((item) => !known.has(item.message));
+  });
+  const people = [fresh.from, ...fresh.to];
+  const contact = people.find((person) => person.contact);
+  await page.goto(`/contacts/${contact.contact}`);
+  await page.locator(`#activities a[href="/messages/${fresh.message}"]`).click();
+  await page.waitForURL(`**/messages/${fresh.message}`);
+  assert.equal(await page.getByRole("heading", { level: 1 }).innerText(), fresh.subject);
+  const why = await page.locator(".why").first().innerText();
+  assert.ok(why.includes(contact.address), `the page does not say why it is here: ${why}`);
+});
+
+test("A12: one message in three places, and not in a colleague's mail", async (t) => {
+  const { page } = await open(t);
+  await signIn(page);
+  const me = (await api(page, "/api/users")).body.items.find((user) => user.addresses.includes(demo.user));
+  const mine = await until(async () => {
+    const { body } = await api(page, "/api/mails");
+    return body.items.find((item) => item.direction === "in" && item.from.contact && item.to.length === 1);
+  });
+
+  await page.goto(`/mails?message=${mine.message}`);
+  assert.equal(await page.locator(".reader h1").innerText(), mine.subject);
+  const places = {};
+  for (const [name, path] of [["contact", `/contacts/${mine.from.contact}`], ["user", `/users/${me.id}`]]) {
+    await page.goto(path);
+    const link = page.locator(`#activities a[href="/messages/${mine.message}"]`);
+    assert.equal(await link.count(), 1, `${name}: it is listed ${await link.count()} times`);
+    places[name] = await link.locator("time").getAttribute("datetime");
+    await link.click();
+    assert.equal(await page.locator("h1").innerText(), mine.subject);
+  }
+  assert.equal(places.contact, places.user);
+
+  await page.goto("/mails?threads=1");
+  const whole = (await api(page, "/api/mails?limit=500")).body.total;
+  const threads = (await api(page, "/api/mails?limit=500&threads=1")).body.total;
+  assert.ok(threads < whole, `${threads} threads of ${whole} messages`);
+  assert.match(await page.locator(".threads").first().innerText(), /\d+ in thread/);
+
+  const read = (await api(page, `/api/messages/${mine.message}`)).body;
+  const holders = new Set(read.copies.map((copy) => copy.address));
+  const colleague = (await api(page, "/api/users")).body.items.find((user) => !holders.has(user.addresses[0]));
+  const other = await open(t);
+  await signIn(other.page, colleague.addresses[0]);
+  const theirs = (await api(other.page, "/api/mails?limit=500")).body.items;
+  assert.ok(!theirs.some((item) => item.message === mine.message), "it is in a colleague's mail");
+});
+
+test("reading goes by click and key, without leaving the list", async (t) => {
+  const { page } = await open(t);
+  await signIn(page);
+  await page.goto("/mails");
+  const rows = page.locator(".list a.mail");
+  await rows.nth(2).click();
+  await page.waitForURL(/message=/);
+  assert.equal(await rows.nth(2).getAttribute("aria-current"), "true");
+  const third = await page.locator(".reader h1").innerText();
+  await page.keyboard.press("k");
+  await page.waitForFunction(() => document.querySelectorAll(".list a.mail")[1].hasAttribute("aria-current"));
+  await page.keyboard.press("j");
+  await page.waitForFunction((subject) => document.querySelector(".reader h1").innerText === subject, third);
+  await page.keyboard.press("/");
+  assert.equal(await page.evaluate(() => document.activeElement.name), "q");
+});
