@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"postern/crm"
 	"postern/roster"
@@ -74,9 +75,31 @@ func (i *importFlags) with(c *common, run func(*store.Org) error) error {
 	return run(org)
 }
 
+// keepAdmins leaves those admins who are, where a file does not say who is: the next
+// import must not lock them out.
+func keepAdmins(ctx context.Context, org *store.Org, users []crm.User) error {
+	for i := range users {
+		for _, a := range users[i].Addresses {
+			old, _, err := org.SignIn(ctx, a)
+			switch {
+			case err == nil:
+				users[i].Admin = users[i].Admin || old.Admin
+			case !errors.Is(err, store.ErrNotFound):
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // saveUsers saves all users but those with an address that another user has, who are
 // refused. With none of them when strict, it saves nobody.
 func saveUsers(ctx context.Context, org *store.Org, f *roster.File[crm.User], strict bool) (store.Saved, error) {
+	if !slices.Contains(f.Columns, "admin") {
+		if err := keepAdmins(ctx, org, f.People); err != nil {
+			return store.Saved{}, err
+		}
+	}
 	for {
 		saved, err := org.SaveUsers(ctx, f.People)
 		taken, conflict := errors.AsType[*store.ConflictError](err)

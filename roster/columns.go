@@ -3,24 +3,24 @@ package roster
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 )
 
 // A field is what a column can mean.
-type field int
+type field string
 
 const (
-	unknown field = iota
-	name
-	given
-	middle
-	family
-	company
-	title
-	email
-	admin
-	active
+	name    field = "name"
+	given   field = "first name"
+	middle  field = "middle name"
+	family  field = "last name"
+	company field = "company"
+	title   field = "title"
+	email   field = "email"
+	admin   field = "admin"
+	active  field = "active"
 )
 
 // A fieldSet are the fields that a kind of people has, and how a person is told of them.
@@ -77,11 +77,21 @@ func meaning(heading string) (field, int) {
 	return h.field, h.rank
 }
 
-// columns tell where each field stands.
+// columns tell where each field stands. A heading of no meaning has the field "".
 type columns struct {
 	heading []string
 	comma   byte            // what separates the cells
 	at      map[field][]int // email may stand in several columns, all else in one
+}
+
+// names lists the fields that were found.
+func (c *columns) names() []string {
+	var list []string
+	for f := range c.at {
+		list = append(list, string(f))
+	}
+	slices.Sort(list)
+	return list
 }
 
 // findColumns reads the heading. The notes name the columns that are not used.

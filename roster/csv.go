@@ -25,7 +25,7 @@ func readCSV[T crm.Contact | crm.User](in *lines, known fieldSet, person func(*r
 		return nil, err
 	}
 	cols.comma = t.comma
-	f := &File[T]{}
+	f := &File[T]{Columns: cols.names()}
 	for {
 		cells, bad, ok := t.next()
 		if !ok {

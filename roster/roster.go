@@ -28,10 +28,11 @@ import (
 
 // A File is what was read of a file of people.
 type File[T crm.Contact | crm.User] struct {
-	People []T
-	Rows   []int      // where each of People stands
-	Bad    []RowError // what is wrong with the other rows; one row may have several
-	Notes  []string   // what was guessed, or left out of all rows
+	People  []T
+	Rows    []int      // where each of People stands
+	Bad     []RowError // what is wrong with the other rows; one row may have several
+	Notes   []string   // what was guessed, or left out of all rows
+	Columns []string   // of a CSV file, what it tells of each person: name, first name, email, admin, …
 }
 
 // A RowError says why a row was not read.

@@ -204,6 +204,9 @@ Fay,dan@acme.example,1,1
 	if diff := cmp.Diff(want, f.People); diff != "" {
 		t.Errorf("users (-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff([]string{"active", "admin", "email", "name"}, f.Columns); diff != "" {
+		t.Errorf("columns (-want +got):\n%s", diff)
+	}
 	if diff := cmp.Diff([]int{2, 3, 6, 7}, f.Rows); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)
 	}
