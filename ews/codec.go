@@ -139,14 +139,16 @@ func each[T any](x *codec, list *[]T, one func(*codec, *T)) {
 		}
 		return
 	}
-	for {
-		var v T
-		before := x.at.took
-		one(x, &v)
-		if x.at.took == before || !x.d.charge(256) {
+	for x.advance(); x.at.have; x.advance() {
+		n, before := len(*list), x.at.took
+		*list = append(*list, *new(T))
+		if one(x, &(*list)[n]); x.at.took == before {
+			*list = (*list)[:n]
 			return
 		}
-		*list = append(*list, v)
+		if !x.d.charge(256) {
+			return
+		}
 	}
 }
 
@@ -191,13 +193,32 @@ func (x *codec) keep(name string, v *string) {
 	if x.reading() {
 		if x.child(name) {
 			x.take()
-			*v = string(x.d.text())
+			*v = word(x.d.text())
 		}
 		return
 	}
 	x.begin(name)
 	x.chars(*v)
 	x.finish(name)
+}
+
+// word makes a string of text; the words that occur in every item cost nothing.
+func word(b []byte) string {
+	switch string(b) {
+	case RoutingSMTP:
+		return RoutingSMTP
+	case "Mailbox":
+		return "Mailbox"
+	case "OneOff":
+		return "OneOff"
+	case "Normal":
+		return "Normal"
+	case "IPM.Note":
+		return "IPM.Note"
+	case NoError:
+		return NoError
+	}
+	return string(b)
 }
 
 // parsed is a value with a text form; a form that cannot be read leaves the value as it

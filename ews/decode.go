@@ -101,7 +101,7 @@ func newDecoder(r io.Reader) *decoder {
 func (d *decoder) reset(r io.Reader) {
 	*d = decoder{
 		r: r, buf: d.buf, names: d.names[:0], starts: d.starts[:0], attrs: d.attrs[:0],
-		bindings: d.bindings[:0], scratch: d.scratch[:0], b64: base64Decoder{out: d.b64.out},
+		bindings: d.bindings[:0], scratch: d.scratch[:0], b64: base64Decoder{out: d.b64.out, stripped: d.b64.stripped},
 	}
 	if cap(d.scratch) > 1<<20 {
 		d.scratch = nil
@@ -346,7 +346,9 @@ func (d *decoder) endElement() token {
 	if d.err != nil {
 		return failed
 	}
-	t = bytes.TrimRight(t[1:], " \t\r\n")
+	for t = t[1:]; len(t) > 0 && isBlank(t[len(t)-1]); {
+		t = t[:len(t)-1]
+	}
 	n := len(d.starts)
 	if n == 0 || string(t) != string(d.names[d.starts[n-1]:]) {
 		return d.fail("end tag", errSyntax)
@@ -371,7 +373,7 @@ func (d *decoder) close() token {
 func (d *decoder) attributes(t []byte) bool {
 	d.attrs = d.attrs[:0]
 	for {
-		rest := bytes.TrimLeft(t, " \t\r\n")
+		rest := skipBlanks(t)
 		if len(rest) == 0 {
 			return true
 		}
@@ -381,12 +383,12 @@ func (d *decoder) attributes(t []byte) bool {
 			return false
 		}
 		name := rest[:n]
-		rest = bytes.TrimLeft(rest[n:], " \t\r\n")
+		rest = skipBlanks(rest[n:])
 		if len(rest) < 2 || rest[0] != '=' {
 			d.fail("attribute", errSyntax)
 			return false
 		}
-		rest = bytes.TrimLeft(rest[1:], " \t\r\n")
+		rest = skipBlanks(rest[1:])
 		if len(rest) < 2 || rest[0] != '"' && rest[0] != '\'' {
 			d.fail("attribute", errSyntax)
 			return false
@@ -407,6 +409,13 @@ func (d *decoder) attributes(t []byte) bool {
 			return false
 		}
 	}
+}
+
+func skipBlanks(b []byte) []byte {
+	for len(b) > 0 && isBlank(b[0]) {
+		b = b[1:]
+	}
+	return b
 }
 
 // bind takes note of a namespace declaration.
