@@ -142,8 +142,8 @@ func (t *table) next() (cells []string, bad *RowError, ok bool) {
 	return c.cells, nil, true
 }
 
-// A cutter cuts a row into cells (RFC 4180). A quotation mark inside a cell that does not
-// begin with one stands for itself.
+// A cutter cuts a row into cells (RFC 4180). Blanks around quotes, which people write, do
+// not count. A quotation mark inside a cell that does not begin with one stands for itself.
 type cutter struct {
 	comma  byte
 	cells  []string
@@ -154,7 +154,7 @@ type cutter struct {
 
 // line cuts the next line of the row. It ends early when the quotes are broken.
 func (c *cutter) line(s string) {
-	fresh := !c.open // at the begin of a cell
+	fresh := !c.open // nothing but blanks in the cell so far
 	for i := 0; i < len(s); i++ {
 		b := s[i]
 		switch {
@@ -165,18 +165,21 @@ func (c *cutter) line(s string) {
 			i++
 		case c.open:
 			c.open = false
-			if i+1 < len(s) && s[i+1] != c.comma {
+			rest := strings.TrimLeft(s[i+1:], " ")
+			if rest != "" && rest[0] != c.comma {
 				c.broken = true
 				return
 			}
+			i = len(s) - len(rest) - 1
 		case b == '"' && fresh:
 			c.open, fresh = true, false
+			c.cell.Reset()
 		case b == c.comma:
 			c.end()
 			fresh = true
 		default:
 			c.cell.WriteByte(b)
-			fresh = false
+			fresh = fresh && b == ' '
 		}
 	}
 	if !c.open {

@@ -46,6 +46,7 @@ func TestContactsAreFoundByTheirColumns(t *testing.T) {
 		"cell of two lines":   "name,company,title,email\n\"Ann\nBerg\",Acme,Buyer,\"ann@acme.example\na.berg@acme.example\"\n",
 		"named address":       "name,company,title,email,email 2\nAnn Berg,Acme,Buyer,Ann Berg <ANN@acme.example>,mailto:a.berg@ACME.example\n",
 		"hard blanks":         "name,company,title,email\nAnn\u00a0Berg,Acme,Buyer,\u00a0ann@acme.example;a.berg@acme.example;\n",
+		"blanks round quotes": "name, company, title, \"email\"\n\"Ann Berg\" , \"Acme\" ,Buyer, \"ann@acme.example,a.berg@acme.example\" \n",
 		"blank rows":          "\n\nname,company,title,email\n\n,,,\nAnn Berg,Acme,Buyer,ann@acme.example;a.berg@acme.example\n\n",
 		"UTF-16, little":      utf16File(binary.LittleEndian, "\ufeffname\tcompany\ttitle\temail\r\nAnn Berg\tAcme\tBuyer\tann@acme.example;a.berg@acme.example\r\n"),
 		"UTF-16, big":         utf16File(binary.BigEndian, "\ufeffname,company,title,email\nAnn Berg,Acme,Buyer,ann@acme.example;a.berg@acme.example\n"),
