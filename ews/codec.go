@@ -139,14 +139,24 @@ func each[T any](x *codec, list *[]T, one func(*codec, *T)) {
 		}
 		return
 	}
-	for x.advance(); x.at.have; x.advance() {
+	for {
+		var v T
+		before := x.at.took
+		if one(x, &v); x.at.took == before || !x.d.charge(256) {
+			return
+		}
+		*list = append(*list, v)
+	}
+}
+
+// fill reads what an element that is a list holds; other children are passed over. The
+// values are read in their place, since items are large.
+func fill[T any](x *codec, list *[]T, one func(*codec, *T)) {
+	for x.advance(); x.at.have && x.d.charge(256); x.advance() {
 		n, before := len(*list), x.at.took
 		*list = append(*list, *new(T))
 		if one(x, &(*list)[n]); x.at.took == before {
 			*list = (*list)[:n]
-			return
-		}
-		if !x.d.charge(256) {
 			return
 		}
 	}
@@ -154,20 +164,19 @@ func each[T any](x *codec, list *[]T, one func(*codec, *T)) {
 
 // list is an element that holds nothing but a list; it is absent when the list is nil.
 func list[T any](x *codec, name string, v *[]T, one func(*codec, *T)) {
-	fields := func(x *codec) { each(x, v, one) }
 	if x.reading() {
 		if x.child(name) {
 			x.take()
 			if *v == nil {
 				*v = []T{}
 			}
-			x.within(fields)
+			x.within(func(x *codec) { fill(x, v, one) })
 		}
 		return
 	}
 	if *v != nil {
 		x.begin(name)
-		fields(x)
+		each(x, v, one)
 		x.finish(name)
 	}
 }
