@@ -129,8 +129,9 @@ func decodeUTF7(b []byte) string {
 		case minus && n == 0:
 			out.WriteByte('+')
 			b = b[1:]
-		case n == 0:
+		case n < 3: // too short for a character: a plus that was not escaped
 			out.WriteByte('+')
+			out.Write(shifted)
 		default:
 			if minus {
 				b = b[1:]

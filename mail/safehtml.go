@@ -53,6 +53,7 @@ func newPolicy() *bluemonday.Policy {
 		"small", "span", "strike", "strong", "sub", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "tt", "u", "ul", "var", "wbr")
 	p.AllowElements("col", "colgroup", "font", "img", "a")
 	p.SkipElementsContent("title", "xml")
+	p.AllowElementsContent("frame", "frameset", "object") // these often never end, and would take the letter along
 
 	word := regexp.MustCompile(`^[a-zA-Z]{1,20}$`)
 	length := regexp.MustCompile(`^[0-9]{1,5}(\.[0-9]{1,4})?(px|%)?$`)
@@ -177,11 +178,15 @@ func (f *finisher) image(t html.Token) {
 	f.out.WriteString(t.String())
 }
 
+var raster = regexp.MustCompile(`^image/(?:gif|jpeg|jpg|png|webp|bmp);base64,`)
+
 func (f *finisher) source(src string) string {
 	scheme, rest, _ := strings.Cut(src, ":")
 	switch strings.ToLower(scheme) {
 	case "data":
-		return src
+		if raster.MatchString(rest) { // the filter lets SVG through
+			return src
+		}
 	case "cid":
 		if f.opt.CID == nil {
 			return ""

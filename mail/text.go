@@ -37,7 +37,7 @@ type texter struct {
 	blank  bool // a blank is owed before the next word
 	pre    int  // depth of <pre>
 	cells  int  // cells so far in the row
-	hidden bool // hidden elements are left out
+	hidden bool // elements that are not shown are left out, until one of them never ends
 	skip   atom.Atom
 	depth  int // of elements like skip within it
 }
@@ -53,11 +53,11 @@ func (t *texter) run(s string) (again string) {
 		pos += len(z.Raw())
 		switch kind {
 		case html.ErrorToken:
-			if t.skip != 0 {
-				t.skip, t.hidden = 0, false
-				return s[min(skipped, len(s)):]
+			if t.skip == 0 || isRaw(t.skip) {
+				return ""
 			}
-			return ""
+			t.skip, t.hidden = 0, false
+			return s[min(skipped, len(s)):]
 		case html.TextToken:
 			if t.skip == 0 {
 				t.text(z.Text())
@@ -103,12 +103,15 @@ func (t *texter) within(a atom.Atom, kind html.TokenType) {
 
 // leftOut tells whether the element that begins, and all in it, is not for readers.
 func (t *texter) leftOut(a atom.Atom, kind html.TokenType, hasAttr bool, z *html.Tokenizer) bool {
-	switch a {
-	case atom.Script, atom.Style, atom.Title, atom.Template, atom.Object, atom.Svg, atom.Math, atom.Head:
-		return kind == html.StartTagToken
-	}
-	if !t.hidden || kind != html.StartTagToken || a == 0 || a == atom.Body || a == atom.Html || isVoid(a) {
+	if kind != html.StartTagToken || a == 0 || isVoid(a) || a == atom.Html || a == atom.Body {
 		return false
+	}
+	if isRaw(a) || !t.hidden {
+		return isRaw(a)
+	}
+	switch a {
+	case atom.Head, atom.Template, atom.Object, atom.Svg, atom.Math:
+		return true
 	}
 	for hasAttr {
 		var key, val []byte
@@ -119,6 +122,10 @@ func (t *texter) leftOut(a atom.Atom, kind html.TokenType, hasAttr bool, z *html
 	}
 	return false
 }
+
+// isRaw names the elements that are left out and hold no elements, but only text up to
+// their end tag.
+func isRaw(a atom.Atom) bool { return a == atom.Script || a == atom.Style || a == atom.Title }
 
 // hides tells whether a style makes its element invisible.
 func hides(style []byte) bool {
@@ -190,10 +197,11 @@ func (t *texter) text(b []byte) {
 		switch {
 		case r == '\n' && t.pre > 0:
 			t.breaks = min(t.breaks+1, 2)
-		case r <= ' ' && t.pre > 0 && r != '\r':
+		case t.pre > 0 && (r == ' ' || r == '\t'):
 			t.word([]byte{' '})
-		case r <= ' ', r == 0xA0, r == 0x2028, r == 0x2029, r == 0x3000:
+		case r == ' ', r >= '\t' && r <= '\r', r == 0xA0, r == 0x2028, r == 0x2029, r == 0x3000:
 			t.blank = true
+		case r < ' ': // no text
 		case r == 0x200B, r == 0xFEFF, r == 0xAD, r == 0x34F, r == 0x2060: // padding of newsletters
 		default:
 			t.word(b[:size])
