@@ -28,7 +28,7 @@ func Reader(t *testing.T, src crm.Source, box *crm.Mailbox, limit int) {
 	}
 }
 
-var enough = errors.New("enough")
+var errEnough = errors.New("enough")
 
 // readFolder follows one folder and looks at what it holds from all sides.
 func (b *bench) readFolder(f crm.Folder, limit int) {
@@ -100,12 +100,12 @@ func (b *bench) compare(f crm.Folder, l *listing, more bool, limit int) {
 	var ids []string
 	err := b.Source.Items(b.Context(), b.box, f, func(part []string) error {
 		if ids = append(ids, part...); len(ids) > 2*limit {
-			return enough
+			return errEnough
 		}
 		return nil
 	})
 	switch {
-	case errors.Is(err, enough):
+	case errors.Is(err, errEnough):
 	case err != nil:
 		b.Errorf("Items: %v", err)
 	case !more:

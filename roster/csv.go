@@ -239,14 +239,15 @@ func (r *row) wrongAt(column int, value, code, message string) {
 
 // text returns the text in the column of that meaning, "" when there is no such column.
 func (r *row) text(f field) string {
-	for _, i := range r.cols.at[f] {
-		s, code, message := clean(r.cell(i))
-		if code != "" {
-			r.wrongAt(i, r.cell(i), code, message)
-		}
-		return s
+	at := r.cols.at[f]
+	if len(at) == 0 {
+		return ""
 	}
-	return ""
+	s, code, message := clean(r.cell(at[0]))
+	if code != "" {
+		r.wrongAt(at[0], r.cell(at[0]), code, message)
+	}
+	return s
 }
 
 // name is in one column or in several.
