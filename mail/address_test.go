@@ -159,6 +159,9 @@ func TestParseListReadsWhatIsSure(t *testing.T) {
 		{"blank inside", "<undisclosed recipients@acme.example>", []n{{"", "", "<undisclosed recipients@acme.example>"}}},
 		{"two @", "ann@bob@acme.example", []n{{"ann@bob@acme.example", "", "ann@bob@acme.example"}}},
 		{"words around", "write to ann@acme.example", []n{{"write to", "ann@acme.example", "write to ann@acme.example"}}},
+		{"several without commas", "ann@acme.example bob@acme.example", []n{
+			{"", "ann@acme.example", "ann@acme.example"}, {"", "bob@acme.example", "bob@acme.example"}}},
+		{"a name longer than a line", strings.Repeat("é", 600) + " <ann@acme.example>", []n{{strings.Repeat("é", 499), "ann@acme.example", strings.Repeat("é", 499)}}},
 		{"legacy name", "Ann </o=Acme/cn=Recipients/cn=ann>", []n{{"Ann", "", "Ann </o=Acme/cn=Recipients/cn=ann>"}}},
 		{"folded", "Ann\r\n <ann@acme.example>,\r\n\tbob@acme.example", []n{
 			{"Ann", "ann@acme.example", "Ann <ann@acme.example>"}, {"", "bob@acme.example", "bob@acme.example"}}},

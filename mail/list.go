@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Named is one entry of an address header.
@@ -212,28 +213,39 @@ func (l *lister) endBare(raw string) {
 		return
 	}
 	var words []string
-	var sure []Address
+	var sure []entry
 	for word := range strings.FieldsSeq(bare) {
 		if a, err := parseSpec(strings.Trim(word, "<>[]'.")); err == nil {
-			sure = append(sure, a)
+			sure = append(sure, entry{Named{Address: a, Raw: word}, errLoose})
 		} else {
 			words = append(words, word)
 		}
 	}
-	name := displayName(strings.Join(words, " "))
-	if len(sure) == 0 {
+	switch name := displayName(strings.Join(words, " ")); len(sure) {
+	case 0:
 		l.add(name, "", raw, err)
-	}
-	for _, a := range sure {
-		if len(sure) > 1 {
-			name = ""
-		}
-		l.add(name, a, raw, errLoose)
+	case 1:
+		l.add(name, sure[0].Address, raw, errLoose)
+	default: // the words could belong to any of them
+		l.found = append(l.found, sure...)
 	}
 }
 
+// add adds an entry, of which no more is kept than a line holds.
 func (l *lister) add(name string, a Address, raw string, err error) {
-	l.found = append(l.found, entry{Named{name, a, raw}, err})
+	const line = 998
+	l.found = append(l.found, entry{Named{clip(name, line), a, clip(raw, line)}, err})
+}
+
+// clip cuts s to at most n bytes, not within a character.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 // displayName makes a phrase fit to be shown: words decoded, on one line, without
