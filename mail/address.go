@@ -209,8 +209,7 @@ func foldDomain(s string) (string, error) {
 		return "", errTwoAt
 	}
 	if len(s) > 2 && s[0] == '[' && s[len(s)-1] == ']' {
-		ip, six := strings.ToLower(s[1:len(s)-1]), false
-		ip, six = strings.CutPrefix(ip, "ipv6:")
+		ip, six := strings.CutPrefix(strings.ToLower(s[1:len(s)-1]), "ipv6:")
 		addr, err := netip.ParseAddr(ip)
 		if err != nil || addr.Zone() != "" || six != addr.Is6() {
 			return "", errors.New("no IP address between [ and ]")

@@ -6,14 +6,18 @@
 //
 //   - What a person types is judged: [ParseAddress] and [NormalizeDomain] return one
 //     canonical form, or an error that says what is wrong.
-//   - What a stranger sent is read as far as it can be: [Parse], [ParseHeader],
-//     [ParseList] and [ParseDate] never give up on a message because a part of it is broken; what was odd
-//     is listed in [Message.Odd]. Nothing is invented: an address that is not sure is left
-//     empty.
+//   - What a stranger sent is read as far as it can be: [Parse], [ParseHeader] and
+//     [ParseList] never give up on a message because a part of it is broken; what was
+//     odd is listed in [Message.Odd]. Nothing is invented: an address that is not sure is
+//     left empty.
 //
 // All of it is bounded: time and memory grow linearly with the input, whatever the
 // input, and depth, parts and header size have limits of our own. All text returned is
 // valid UTF-8 without NUL, so that it can be stored anywhere.
+//
+// The structure of a message is read by a splitter of our own, in one pass: libraries read
+// each level of a message through the level above, which costs the square of the
+// depth, and give up on what real mailboxes hold. Tests hold it against one of them.
 //
 // HTML is kept as it came. [Text] makes it searchable when it is filed; [SafeHTML] makes
 // it harmless each time it is shown, so that a better filter also helps older mail.

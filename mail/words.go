@@ -95,8 +95,10 @@ func unfold(s string) string {
 	if !strings.ContainsAny(s, "\r\n") {
 		return strings.TrimSpace(s)
 	}
-	return strings.TrimSpace(strings.NewReplacer("\r", "", "\n", "").Replace(s))
+	return strings.TrimSpace(lineEnds.Replace(s))
 }
+
+var lineEnds = strings.NewReplacer("\r", "", "\n", "")
 
 // oneLine makes text from outside fit for one line on a page: white space becomes one
 // blank, and characters that control a terminal or turn the direction of writing go.
