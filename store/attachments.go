@@ -36,6 +36,7 @@ type PendingAttachment struct {
 	Item       string // the item of this mailbox that carries it
 	Folder     crm.FolderID
 	Tries      int
+	Ordinal    int // its place in the message's list
 	Attachment crm.Attachment
 }
 
@@ -45,7 +46,8 @@ type AttachmentResult struct {
 	State   AttachmentState
 	Blob    *Blob     // for AttachmentStored
 	Note    string    // why not
-	RetryAt time.Time // for AttachmentFailed; zero = not again
+	RetryAt time.Time // for AttachmentFailed and AttachmentPending; zero = not again
+	Source  string    // the source's new id for it, when the item was asked for anew; "" = unchanged
 }
 
 // An AttachmentView is an attachment as a message page shows it.
@@ -167,22 +169,39 @@ func (s *saving) attachAgain(ctx context.Context, f *filing) error {
 	return nil
 }
 
+// owedColumns are what a PendingAttachment is read from: an attachment and the live copy
+// that its id belongs to.
+const owedColumns = `select a.id, c.item, c.folder_id, a.tries, a.position, a.source_id, a.name, a.type, a.content_id, a.inline, a.size, a.mailbox_id
+	from attachment a join copy c on c.org_id = a.org_id and c.mailbox_id = a.mailbox_id and c.item_hash = a.item_hash
+		and c.message_id = a.message_id and c.gone_at = 0`
+
+func (p *PendingAttachment) fields(box *crm.MailboxID) []any {
+	a := &p.Attachment
+	return []any{&p.ID, &p.Item, &p.Folder, &p.Tries, &p.Ordinal, &a.ID, &a.Name, &a.Type, &a.ContentID, &a.Inline, &a.Size, box}
+}
+
 // PendingAttachments returns attachments of a mailbox whose content is to be fetched now,
 // the newest message first.
 func (o *Org) PendingAttachments(ctx context.Context, box crm.MailboxID, now time.Time, limit int) ([]PendingAttachment, error) {
 	var list []PendingAttachment
-	err := rows(ctx, o.read(), `select a.id, c.item, c.folder_id, a.tries, a.source_id, a.name, a.type, a.content_id, a.inline, a.size
-		from attachment a join copy c on c.org_id = a.org_id and c.mailbox_id = a.mailbox_id and c.item_hash = a.item_hash
-			and c.message_id = a.message_id and c.gone_at = 0
+	err := rows(ctx, o.read(), owedColumns+`
 		where a.org_id = $1 and a.mailbox_id = $2 and a.state in ('pending', 'failed') and a.due_at <= $3 and (a.state = 'pending' or a.due_at > 0)
 		order by a.due_at, a.id limit $4`, []any{o.id, box, micros(now), limit}, func(r *sql.Rows) error {
 		var p PendingAttachment
-		a := &p.Attachment
-		err := r.Scan(&p.ID, &p.Item, &p.Folder, &p.Tries, &a.ID, &a.Name, &a.Type, &a.ContentID, &a.Inline, &a.Size)
+		err := r.Scan(p.fields(&box)...)
 		list = append(list, p)
 		return err
 	})
 	return list, err
+}
+
+// OwedAttachment returns an attachment whose content is not here, and the mailbox to ask
+// for it. ErrNotFound when its content is here, or no copy of its message is left.
+func (o *Org) OwedAttachment(ctx context.Context, id int64) (*PendingAttachment, crm.MailboxID, error) {
+	var p PendingAttachment
+	var box crm.MailboxID
+	err := one(ctx, o.read(), owedColumns+" where a.org_id = $1 and a.id = $2 and a.state <> 'stored'", []any{o.id, id}, p.fields(&box)...)
+	return &p, box, err
 }
 
 // SaveAttachments keeps what came of fetching attachments.
@@ -197,8 +216,9 @@ func (o *Org) SaveAttachments(ctx context.Context, list []AttachmentResult) erro
 			case a.State == AttachmentStored:
 				err = fmt.Errorf("attachment %d: stored without a blob", a.ID)
 			default:
-				_, err = t.exec(ctx, "update attachment set state = $3, note = $4, due_at = $5, tries = tries + 1 where org_id = $1 and id = $2",
-					o.id, a.ID, a.State, clean(a.Note), micros(a.RetryAt))
+				_, err = t.exec(ctx, `update attachment set state = $3, note = $4, due_at = $5, tries = tries + 1,
+					source_id = case when $6 = '' then source_id else $6 end where org_id = $1 and id = $2`,
+					o.id, a.ID, a.State, clean(a.Note), micros(a.RetryAt), clean(a.Source))
 			}
 			if err != nil {
 				return err

@@ -17,12 +17,13 @@ type dialect struct {
 	// The words of the migrations.
 	ID, Bytes, Clustered, Search string
 
-	share, update string // row locks; SQLite has one writer at a time and needs none
-	batch         int    // rows per insert: SQLite gains nothing by more, PostgreSQL saves round trips
+	shareLock, rowLock string // SQLite has one writer at a time and needs none
+	batch              int    // rows per insert: SQLite gains nothing by more, PostgreSQL saves round trips
 
 	indexed  string             // where a row of the search index is looked up by message_id
 	index    string             // into the search index, of indexRow
 	indexRow string             // message id, subject, sender, recipient, body
+	unindex  string             // takes a message out of the search index
 	match    string             // the messages that a query finds
 	words    func(query) string // the query in the language of match
 
@@ -63,11 +64,11 @@ var postgresDialect = dialect{
 	Search: `create table search (message_id bigint primary key, words tsvector not null);
 create index search_words on search using gin (words)`,
 
-	share:   " for share",
-	update:  " for update",
-	batch:   128,
-	indexed: "search",
-	index:   "insert into search (message_id, words) values",
+	shareLock: " for share",
+	rowLock:   " for update",
+	batch:     128,
+	indexed:   "search",
+	index:     "insert into search (message_id, words) values",
 	indexRow: `(?, setweight(to_tsvector('simple', ?), 'A') || setweight(to_tsvector('simple', ?), 'B') ||
 		setweight(to_tsvector('simple', ?), 'C') || setweight(to_tsvector('simple', ?), 'D'))`,
 	unindex: "delete from search where message_id = $1",

@@ -115,6 +115,6 @@ func (o *Org) ResetFolder(ctx context.Context, id crm.FolderID) error {
 // lockMailbox makes pages of one mailbox wait for each other, and returns its user.
 func (o *Org) lockMailbox(ctx context.Context, t *tx, box crm.MailboxID) (crm.UserID, error) {
 	var user crm.UserID
-	err := one(ctx, t, "select user_id from mailbox where org_id = $1 and id = $2"+t.d.update, []any{o.id, box}, &user)
+	err := one(ctx, t, "select user_id from mailbox where org_id = $1 and id = $2"+t.d.rowLock, []any{o.id, box}, &user)
 	return user, err
 }

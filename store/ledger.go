@@ -105,10 +105,15 @@ func (o *Org) DueItems(ctx context.Context, box crm.MailboxID, now time.Time, li
 	return list, err
 }
 
-// Explain tells what became of the items of a mailbox that bear a Message-ID.
+// Explain tells what became of the items of a mailbox that bear a Message-ID, as the
+// mailbox' user may see it.
 func (o *Org) Explain(ctx context.Context, box crm.MailboxID, messageID string) ([]Explanation, error) {
 	h, err := o.hasher(ctx)
 	if err != nil {
+		return nil, err
+	}
+	var user crm.UserID
+	if err := one(ctx, o.read(), "select user_id from mailbox where org_id = $1 and id = $2", []any{o.id, box}, &user); err != nil {
 		return nil, err
 	}
 	var list []Explanation
@@ -137,7 +142,7 @@ func (o *Org) Explain(ctx context.Context, box crm.MailboxID, messageID string) 
 	for i := range list {
 		e := &list[i]
 		if e.Outcome == crm.Filed {
-			e.Links, err = o.linkViews(ctx, e.Message, 0)
+			e.Links, err = o.linkViews(ctx, e.Message, user)
 		} else {
 			e.Message = 0
 			e.Known, err = o.knownBy(ctx, unpackTraces(traces[i]))

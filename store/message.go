@@ -1,6 +1,9 @@
 package store
 
 import (
+	"context"
+	"database/sql"
+	"slices"
 	"time"
 
 	"postern/crm"
@@ -24,7 +27,7 @@ type MessageView struct {
 	Attachments []AttachmentView
 	Copies      []CopyView
 	Links       []LinkView
-	Thread      []ActivityRow // the whole thread, newest first, this message included
+	Thread      []ActivityRow // the thread, newest first, this message included; at most 200
 }
 
 // A CopyView is one copy of a message in a mailbox.
@@ -48,4 +51,103 @@ type LinkView struct {
 	Address mail.Address // that matched
 	Part    crm.Part
 	Auto    bool // by rule; false = by hand
+}
+
+// Message returns a message as the viewer may see it, or ErrNotFound. Who got it as Bcc
+// is left out unless a copy in the viewer's own mailbox says so.
+func (o *Org) Message(ctx context.Context, viewer crm.UserID, id crm.MessageID) (*MessageView, error) {
+	m := &MessageView{ID: id}
+	var thread int64
+	err := one(ctx, o.read(), `select a.id, m.message_id, m.subject, m.when_at, m.received_at, m.direction, m.encrypted, m.thread_id, b.html, b.text
+		from message m join activity a on a.org_id = m.org_id and a.message_id = m.id join body b on b.message_id = m.id
+		where m.org_id = $1 and m.id = $2`, []any{o.id, id},
+		&m.Activity, &m.MessageID, &m.Subject, stamp{&m.When}, stamp{&m.Received}, &m.Direction, &m.Encrypted, &thread, &m.HTML, &m.Text)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.messagePeople(ctx, viewer, m); err != nil {
+		return nil, err
+	}
+	if err := o.messageCopies(ctx, viewer, m); err != nil {
+		return nil, err
+	}
+	err = rows(ctx, o.read(), "select "+attachmentColumns+" from attachment where org_id = $1 and message_id = $2 order by position", []any{o.id, id},
+		func(r *sql.Rows) error {
+			var a AttachmentView
+			err := r.Scan(a.fields()...)
+			m.Attachments = append(m.Attachments, a)
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	inThread, err := ids(ctx, o.read(), `select m.id from message m join activity a on a.org_id = m.org_id and a.message_id = m.id
+		where m.org_id = $1 and m.thread_id = $2 order by m.when_at desc, m.id desc limit 200`, o.id, thread)
+	if err != nil {
+		return nil, err
+	}
+	m.Thread, err = o.activityRows(ctx, viewer, inThread)
+	return m, err
+}
+
+func (o *Org) messagePeople(ctx context.Context, viewer crm.UserID, m *MessageView) error {
+	found, err := o.linksOf(ctx, viewer, []int64{int64(m.ID)})
+	if err != nil {
+		return err
+	}
+	links := found[int64(m.ID)]
+	for _, l := range links {
+		m.Links = append(m.Links, l.LinkView)
+	}
+	return rows(ctx, o.read(), `select p.message_id, p.part, p.who, p.name, p.readable from participant p
+		left join mailbox b on b.id = p.mailbox_id
+		where p.org_id = $1 and p.message_id = $2 and (p.part <> 'bcc' or b.user_id = $3)
+		order by case p.part when 'from' then 0 when 'sender' then 1 when 'to' then 2 when 'cc' then 3 when 'bcc' then 4 else 5 end, p.position, p.who`,
+		[]any{o.id, m.ID, viewer}, func(r *sql.Rows) error {
+			_, p, err := scanPerson(r)
+			m.People = append(m.People, links.name(p))
+			return err
+		})
+}
+
+// messageCopies lists the copies, except those of users who got it as Bcc when the viewer
+// may not know that.
+func (o *Org) messageCopies(ctx context.Context, viewer crm.UserID, m *MessageView) error {
+	hidden, err := ids(ctx, o.read(), `select u.user_id from participant p join user_address u on u.org_id = p.org_id and u.address = p.who
+		join mailbox b on b.id = p.mailbox_id
+		where p.org_id = $1 and p.message_id = $2 and p.part = 'bcc' and b.user_id <> $3 and u.user_id <> $3
+			and not exists (select 1 from participant v left join mailbox w on w.id = v.mailbox_id
+				where v.org_id = p.org_id and v.message_id = p.message_id and v.who = p.who and (v.part <> 'bcc' or w.user_id = $3))`, o.id, m.ID, viewer)
+	if err != nil {
+		return err
+	}
+	return rows(ctx, o.read(), `select c.mailbox_id, coalesce(b.address, ''), coalesce(b.user_id, 0), coalesce(u.name, ''), c.item, coalesce(f.path, ''),
+			c.seen_at, c.gone_at, c.is_read, coalesce(d.rule, '')
+		from copy c
+		left join mailbox b on b.org_id = c.org_id and b.id = c.mailbox_id
+		left join account u on u.org_id = c.org_id and u.id = b.user_id
+		left join folder f on f.org_id = c.org_id and f.id = c.folder_id
+		left join decision d on d.org_id = c.org_id and d.mailbox_id = c.mailbox_id and d.item_hash = c.item_hash
+		where c.org_id = $1 and c.message_id = $2 order by c.seen_at, c.mailbox_id, c.item`, []any{o.id, m.ID}, func(r *sql.Rows) error {
+		var c CopyView
+		var rule string
+		err := r.Scan(&c.Mailbox, &c.Address, &c.User, &c.UserName, &c.Item, &c.Folder, stamp{&c.Seen}, stamp{&c.Gone}, &c.Read, &rule)
+		if m.Rule == "" {
+			m.Rule = rule
+		}
+		if !slices.Contains(hidden, int64(c.User)) {
+			m.Copies = append(m.Copies, c)
+		}
+		return err
+	})
+}
+
+// linkViews returns the links of a message that the viewer may know of.
+func (o *Org) linkViews(ctx context.Context, message crm.MessageID, viewer crm.UserID) ([]LinkView, error) {
+	found, err := o.linksOf(ctx, viewer, []int64{int64(message)})
+	var list []LinkView
+	for _, l := range found[int64(message)] {
+		list = append(list, l.LinkView)
+	}
+	return list, err
 }

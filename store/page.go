@@ -144,7 +144,7 @@ func (s *saving) run(ctx context.Context) error {
 // begin checks that the page still holds, and keeps it so.
 func (s *saving) begin(ctx context.Context) (err error) {
 	var rev int64
-	if err := one(ctx, s.t, "select revision from org where id = $1"+s.t.d.share, []any{s.o.id}, &rev); err != nil {
+	if err := one(ctx, s.t, "select revision from org where id = $1"+s.t.d.shareLock, []any{s.o.id}, &rev); err != nil {
 		return err
 	}
 	if len(s.entries) > 0 && rev != s.page.Rev {

@@ -182,7 +182,7 @@ func (o *Org) countLinks(ctx context.Context, t *tx, activities []int64) error {
 // transaction ends.
 func (o *Org) lock(ctx context.Context, t *tx) error {
 	var rev int64
-	return one(ctx, t, "select revision from org where id = $1"+t.d.update, []any{o.id}, &rev)
+	return one(ctx, t, "select revision from org where id = $1"+t.d.rowLock, []any{o.id}, &rev)
 }
 
 // peopleChanged ends a transaction that saved people.

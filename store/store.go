@@ -163,6 +163,17 @@ func fileFault(err error) error {
 	return err
 }
 
+// InUse tells whether a process that collects holds the lock of a data folder.
+func InUse(dir string) (bool, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() // gives the lock back if it was free
+	locked, err := flock(f, false)
+	return err == nil && !locked, err
+}
+
 // Close closes the store and gives the folder's lock back.
 func (s *Store) Close() error {
 	var err error

@@ -1,0 +1,211 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"fmt"
+
+	"postern/crm"
+)
+
+// A LedgerRow is one decision as it stands, and what is wrong with it.
+type LedgerRow struct {
+	Item    string
+	Outcome crm.Outcome
+	Reason  crm.Reason
+	Problem string // one sentence when rows that belong to it are missing or altered; "" = sound
+}
+
+// Ledger hands the decisions about the items of a folder to each, or of all folders of
+// the mailbox if folder is 0, and says of each whether all is there that it stands for:
+// for a filed item its copy, message with text and seal, participants, activity, links,
+// attachments with content, the entry in My Emails and in the search index; for the
+// others the traces by which they are found again. Whatever row is missing, the item is
+// named: with a problem, or by not coming at all.
+func (o *Org) Ledger(ctx context.Context, box crm.MailboxID, folder crm.FolderID, each func(LedgerRow) error) error {
+	const page = 200
+	for last := int64(0); ; {
+		list, err := o.evidence(ctx, box, folder, last, page)
+		if err != nil {
+			return err
+		}
+		if err := o.contents(ctx, list); err != nil {
+			return err
+		}
+		for _, e := range list {
+			problem := e.problem()
+			if err := each(LedgerRow{Item: e.item, Outcome: e.outcome, Reason: e.reason, Problem: problem}); err != nil {
+				return err
+			}
+			last = e.id
+		}
+		if len(list) < page {
+			return nil
+		}
+	}
+}
+
+// evidence is what stands in the tables about one decision.
+type evidence struct {
+	id               int64
+	item             string
+	hash             []byte
+	outcome          crm.Outcome
+	reason           crm.Reason
+	due              int64
+	traces           []byte
+	copy             int64 // the message that its copy belongs to; 0 = no copy
+	copyGone         bool
+	folder, inFolder int64
+	message          int64 // 0 = none
+	seal, expected   []byte
+	body             bool
+	people, parties  int // rows announced, rows there
+	activity         int64
+	links, linked    int
+
+	attachments   int
+	attached      int
+	mine, indexed bool
+	traced        int
+	lostBlob      string // name of an attachment whose content is not there
+}
+
+func (o *Org) evidence(ctx context.Context, box crm.MailboxID, folder crm.FolderID, after int64, limit int) ([]*evidence, error) {
+	var list []*evidence
+	err := rows(ctx, o.read(), `select d.id, d.item, d.item_hash, d.outcome, d.reason, d.due_at, d.traces, d.folder_id,
+			coalesce(c.message_id, 0), coalesce(c.gone_at, 0) <> 0, coalesce(c.folder_id, 0),
+			coalesce(m.id, 0), m.seal, coalesce(m.subject, ''), coalesce(m.from_address, ''), coalesce(m.sent_at, 0),
+			b.message_id is not null, coalesce(b.html, ''), coalesce(b.text, ''),
+			coalesce(m.people, 0), (select count(*) from participant p where p.org_id = m.org_id and p.message_id = m.id),
+			coalesce(a.id, 0), coalesce(a.links, 0),
+			(select count(*) from activity_link l where l.org_id = a.org_id and l.activity_id = a.id),
+			coalesce(m.attachments, 0), (select count(*) from attachment t where t.org_id = m.org_id and t.message_id = m.id),
+			u.message_id is not null, w.message_id is not null
+		from decision d
+		join mailbox x on x.id = d.mailbox_id
+		left join copy c on c.org_id = d.org_id and c.mailbox_id = d.mailbox_id and c.item_hash = d.item_hash
+		left join message m on m.org_id = c.org_id and m.id = c.message_id
+		left join body b on b.message_id = m.id
+		left join activity a on a.org_id = m.org_id and a.message_id = m.id and a.kind = 'email' and a.when_at = m.when_at
+		left join user_message u on u.org_id = m.org_id and u.user_id = x.user_id and u.when_at = m.when_at and u.message_id = m.id
+		left join `+o.db.indexed+` w on w.message_id = m.id
+		where d.org_id = $1 and d.mailbox_id = $2 and (d.folder_id = $3 or $3 = 0) and d.id > $4
+		order by d.id limit $5`, []any{o.id, box, folder, after, limit}, func(r *sql.Rows) error {
+		var e evidence
+		var subject, from, html, text string
+		var sent int64
+		err := r.Scan(&e.id, &e.item, &e.hash, &e.outcome, &e.reason, &e.due, &e.traces, &e.folder,
+			&e.copy, &e.copyGone, &e.inFolder, &e.message, &e.seal, &subject, &from, &sent, &e.body, &html, &text,
+			&e.people, &e.parties, &e.activity, &e.links, &e.linked, &e.attachments, &e.attached, &e.mine, &e.indexed)
+		e.expected = seal(subject, from, sent, html, text)
+		list = append(list, &e)
+		return err
+	})
+	return list, err
+}
+
+// contents looks up what a join cannot: the traces of what was not filed, and the files
+// of attachments.
+func (o *Org) contents(ctx context.Context, list []*evidence) error {
+	byID, byMessage := map[int64]*evidence{}, map[int64][]*evidence{}
+	var hashes, messages []int64
+	for _, e := range list {
+		byID[e.id] = e
+		hashes = append(hashes, unpackTraces(e.traces)...)
+		if e.attachments > 0 {
+			byMessage[e.message] = append(byMessage[e.message], e)
+			messages = append(messages, e.message)
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	err := in(ctx, o.read(), "select decision_id from trace where org_id = $1 and decision_id between $2 and $3 and hash in (%s)",
+		[]any{o.id, list[0].id, list[len(list)-1].id}, unique(hashes), func(r *sql.Rows) error {
+			var id int64
+			err := r.Scan(&id)
+			if e := byID[id]; e != nil {
+				e.traced++
+			}
+			return err
+		})
+	if err != nil {
+		return err
+	}
+	return in(ctx, o.read(), "select message_id, name, sha256, size from attachment where org_id = $1 and state = 'stored' and message_id in (%s)",
+		[]any{o.id}, unique(messages), func(r *sql.Rows) error {
+			var message, size int64
+			var name string
+			var sum []byte
+			if err := r.Scan(&message, &name, &sum, &size); err != nil {
+				return err
+			}
+			missing, err := o.blobMissing(sum, size)
+			for _, e := range byMessage[message] {
+				if missing {
+					e.lostBlob = name
+				}
+			}
+			return err
+		})
+}
+
+// problem says what is wrong; "" = nothing.
+func (e *evidence) problem() string {
+	switch e.outcome {
+	case crm.Filed:
+		return e.filedProblem()
+	case crm.NotFiled, crm.Failed:
+		switch {
+		case e.copy != 0 && !e.copyGone:
+			return "not filed, but a copy of it stands here"
+		case e.traced != len(e.traces)/8:
+			return "not filed, and a trace by which it would be found again is missing"
+		case e.outcome == crm.Failed && e.due == 0:
+			return "failed, but no time is set to try it again"
+		}
+		return ""
+	}
+	return fmt.Sprintf("its outcome is %q, which there is not", e.outcome)
+}
+
+func (e *evidence) filedProblem() string {
+	switch {
+	case !bytes.Equal(e.hash, hashOf(e.item)):
+		return "filed, but its item id was altered"
+	case e.copy == 0:
+		return "filed, but its copy is missing"
+	case e.copyGone:
+		return "filed and listed, but its copy is marked as gone"
+	case e.inFolder != e.folder:
+		return "filed, but its copy stands in another folder"
+	case e.message == 0:
+		return "filed, but its message is missing"
+	case !e.body:
+		return "filed, but its text is missing"
+	case !bytes.Equal(e.seal, e.expected):
+		return "filed, but its subject, sender, date or text was altered"
+	case e.people != e.parties:
+		return fmt.Sprintf("filed with %d participants, but %d are here", e.people, e.parties)
+	case e.activity == 0:
+		return "filed, but its activity is missing"
+	case e.links != e.linked:
+		return fmt.Sprintf("filed with %d links to people, but %d are here", e.links, e.linked)
+	case e.attachments != e.attached:
+		return fmt.Sprintf("filed with %d attachments, but %d are here", e.attachments, e.attached)
+	case e.lostBlob != "":
+		return fmt.Sprintf("filed, but the content of its attachment %q is missing", e.lostBlob)
+	case !e.mine:
+		return "filed, but it is missing from My Emails of the mailbox' user"
+	case !e.indexed:
+		return "filed, but the search does not know it"
+	}
+	return ""
+}
+
+func hashOf(item string) []byte {
+	hash := hash16(item)
+	return hash[:]
+}

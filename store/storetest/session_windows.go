@@ -1,0 +1,5 @@
+package storetest
+
+import "syscall"
+
+var ownSession *syscall.SysProcAttr
