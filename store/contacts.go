@@ -22,8 +22,9 @@ type ContactView struct {
 
 // SaveContacts saves a list of contacts, all or none. One with an id replaces that
 // contact; one without is added to the contact that shares name and an address, whose
-// company and title stay where it has none; else it is new. New addresses bring mail: what was not filed becomes due for another look, and
-// what was filed already with such an address is linked.
+// company and title stay where it has none; else it is new. New addresses bring mail: what
+// was not filed becomes due for another look, and what was filed already with such an
+// address is linked.
 func (o *Org) SaveContacts(ctx context.Context, list []crm.Contact) (Saved, error) {
 	h, err := o.hasher(ctx)
 	if err != nil {
