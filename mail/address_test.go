@@ -192,11 +192,11 @@ func TestParseListReadsTenThousandRecipients(t *testing.T) {
 	}
 }
 
-// Each of these is a megabyte that keeps a parser busy for hours if it looks for the end
+// Each of these keeps a parser busy for hours if it looks for the end
 // of something again and again. The test's own time limit is the bound.
 func TestParseListIsLinear(t *testing.T) {
 	for _, unit := range []string{`"`, `(`, `<`, `<"`, `=?a?q?`, `=?a?q?x?=`, `:`, `@`, `a@b `, `((a)`, `"\`, `<@a,`, `a"b(c<d`, `=?utf-8?b?`} {
-		in := strings.Repeat(unit, (1<<20)/len(unit))
+		in := strings.Repeat(unit, (1<<18)/len(unit))
 		ParseList(in)
 		decodeWords(in)
 		MessageID(in)
