@@ -176,3 +176,26 @@ func aside(folders []Folder, byID map[string]int, i int) bool {
 	}
 	return false
 }
+
+// Paths says where each folder stands: the names from the top, joined by "/". The root
+// of a mailbox, which people do not see, is left out.
+func Paths(folders []Folder) []string {
+	byID := make(map[string]int, len(folders))
+	for i := range folders {
+		byID[folders[i].ID] = i
+	}
+	paths := make([]string, len(folders))
+	for i := range folders {
+		paths[i] = folders[i].Name
+		at := i
+		for range folders { // counted, as in aside
+			parent, ok := byID[folders[at].Parent]
+			if !ok || folders[parent].Role == Root {
+				break
+			}
+			at = parent
+			paths[i] = folders[at].Name + "/" + paths[i]
+		}
+	}
+	return paths
+}

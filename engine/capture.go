@@ -79,10 +79,10 @@ func (p *pass) folders(ctx context.Context) ([]store.Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list folders: %w", err)
 	}
-	scope := crm.InScope(list)
+	scope, paths := crm.InScope(list), crm.Paths(list)
 	rows := make([]store.Folder, len(list))
 	for i, f := range list {
-		rows[i] = store.Folder{Folder: f, InScope: scope[i]}
+		rows[i] = store.Folder{Folder: f, Path: paths[i], InScope: scope[i]}
 	}
 	if rows, err = p.Org.SaveFolders(ctx, p.box.ID, rows); err != nil {
 		return nil, err
