@@ -132,9 +132,9 @@ func newFilledSite(t *testing.T) *site {
 	}
 	for _, box := range boxes {
 		folders, err := s.org.SaveFolders(ctx, box.ID, []store.Folder{
-			{Folder: crm.Folder{ID: "inbox", Name: "Inbox", Role: crm.Inbox, Kind: crm.Email}, InScope: true},
-			{Folder: crm.Folder{ID: "sent", Name: "Sent Items", Role: crm.SentItems, Kind: crm.Email}, InScope: true},
-			{Folder: crm.Folder{ID: "drafts", Name: "Drafts", Role: crm.Drafts, Kind: crm.Email}},
+			{Folder: crm.Folder{ID: "inbox", Name: "Inbox", Role: crm.Inbox, Kind: crm.Email}, Path: "Inbox", InScope: true},
+			{Folder: crm.Folder{ID: "sent", Name: "Sent Items", Role: crm.SentItems, Kind: crm.Email}, Path: "Sent Items", InScope: true},
+			{Folder: crm.Folder{ID: "drafts", Name: "Drafts", Role: crm.Drafts, Kind: crm.Email}, Path: "Drafts"},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -89,7 +89,7 @@ func TestSettingsErrors(t *testing.T) {
 			if strings.Contains(body, "hidden-password") {
 				t.Error("the password is echoed")
 			}
-			if n := strings.Count(body, `-error">`); n != len(strings.Fields(c.fields)) {
+			if n := strings.Count(body, `-error"><p`); n != len(strings.Fields(c.fields)) {
 				t.Errorf("errors stand at %d fields, want %s", n, c.fields)
 			}
 			if got := s.settings(); !sameSettings(got, before) {

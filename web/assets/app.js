@@ -107,6 +107,12 @@ document.addEventListener("click", (event) => {
   read(link.href, true).catch(() => location.assign(link.href));
 });
 
+// The list may get a new first row, and then the address must still say which one is read.
+function rememberFirst() {
+  const row = $(".mails .list a.mail[aria-current]");
+  if (row && wide.matches && !new URL(location).searchParams.has("message")) history.replaceState(null, "", row.href);
+}
+
 addEventListener("popstate", () => location.reload());
 
 // A message's frame runs no script, so the page around it measures how tall it is.
@@ -239,6 +245,7 @@ function settings(form) {
 
 localTimes(document);
 fitFrames();
+rememberFirst();
 $(".rail [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 if ($("#settings")) settings($("#settings"));
 if ($("[data-live]")) setInterval(refresh, REFRESH);
