@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -28,7 +29,7 @@ func Postgres(t testing.TB) string {
 		}
 		t.Skipf("no PostgreSQL: %v", err)
 	}
-	admin, err := sql.Open("pgx", server)
+	admin, err := sql.Open("pgx", server.dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func Postgres(t testing.TB) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		admin, err := sql.Open("pgx", server)
+		admin, err := sql.Open("pgx", server.dsn)
 		if err == nil {
 			_, err = admin.ExecContext(context.WithoutCancel(t.Context()), "drop database "+name+" with (force)")
 			err = errors.Join(err, admin.Close())
@@ -47,7 +48,7 @@ func Postgres(t testing.TB) string {
 			t.Error(err)
 		}
 	})
-	u, err := url.Parse(server)
+	u, err := url.Parse(server.dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,14 +58,20 @@ func Postgres(t testing.TB) string {
 
 var databases atomic.Int64
 
-// startServer returns the connection string of the server, started at the first call.
-var startServer = sync.OnceValues(func() (string, error) {
+// A server is one that runs while this value is held.
+type server struct {
+	dsn   string
+	alive io.Closer // the write end of its pipe; see runCluster
+}
+
+// startServer returns the server, started at the first call.
+var startServer = sync.OnceValues(func() (*server, error) {
 	if dsn := os.Getenv("POSTERN_TEST_POSTGRES"); dsn != "" {
-		return dsn, nil
+		return &server{dsn: dsn}, nil
 	}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if len(found) == 0 {
-		return "", errors.New("POSTERN_TEST_POSTGRES is not set, and there is no /usr/lib/postgresql/*/bin")
+		return nil, errors.New("POSTERN_TEST_POSTGRES is not set, and there is no /usr/lib/postgresql/*/bin")
 	}
 	return runCluster(found[len(found)-1])
 })
@@ -72,14 +79,14 @@ var startServer = sync.OnceValues(func() (string, error) {
 // runCluster makes a cluster and starts it. A shell of the same user holds the read end
 // of a pipe whose write end is ours: however this program ends, the pipe closes, and the
 // shell stops the server and removes the folder.
-func runCluster(bin string) (string, error) {
+func runCluster(bin string) (*server, error) {
 	dir, err := os.MkdirTemp("", "postern-postgres-")
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	as, err := ordinaryUser(dir)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	script := `
 set -e
@@ -93,23 +100,24 @@ rm -rf "$2"
 	cmd := exec.Command(as[0], append(as[1:], "sh", "-c", script, "sh", bin, dir)...)
 	cmd.Dir = dir
 	cmd.SysProcAttr = ownSession // Ctrl-C ends the test program first, and then this by the pipe
-	if _, err := cmd.StdinPipe(); err != nil {
-		return "", err
+	alive, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return "", err
+		return nil, err
 	}
 	ready := make([]byte, 6)
 	if _, err := out.Read(ready); err != nil || !bytes.HasPrefix(ready, []byte("ready")) {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
-		return "", fmt.Errorf("PostgreSQL in %s does not start: %w\n%s", dir, err, log)
+		return nil, fmt.Errorf("PostgreSQL in %s does not start: %w\n%s", dir, err, log)
 	}
-	server := url.URL{Scheme: "postgres", User: url.User("postern"), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode()}
-	return server.String(), ping(server.String())
+	dsn := url.URL{Scheme: "postgres", User: url.User("postern"), Path: "/postgres", RawQuery: url.Values{"host": {dir}}.Encode()}
+	return &server{dsn.String(), alive}, ping(dsn.String())
 }
 
 func ping(dsn string) error {
