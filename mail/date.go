@@ -122,6 +122,9 @@ func (d *dateParts) takeClock(w string) {
 		w = w[:n]
 	}
 	p := strings.SplitN(w, ":", 3)
+	if len(p) < 2 { // the colon was in the offset
+		return
+	}
 	h, errH := strconv.Atoi(p[0])
 	m, errM := strconv.Atoi(p[1])
 	sec := 0

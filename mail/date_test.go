@@ -62,7 +62,7 @@ func TestDatesInAllTheirForms(t *testing.T) {
 			t.Errorf("ParseDate(%q) = %v, %v, want %v", tt.in, got, err, tt.want)
 		}
 	}
-	for _, in := range []string{"", "Whenever", "Malformed Date.", "0", "18:05", "32 Nov 2026 12:00", "31 Feb 2026 12:00", "Mon, 1 Jan 1601 00:00:00 GMT",
+	for _, in := range []string{"", "Whenever", "Malformed Date.", "0", "18:05", "0+0:", "32 Nov 2026 12:00", "31 Feb 2026 12:00", "Mon, 1 Jan 1601 00:00:00 GMT",
 		"Wed, 1 Jan 4501 00:00:00 GMT", "11/12/2026 12:00", "21 Foo 2026 12:00", string(make([]byte, 600))} {
 		if got, err := ParseDate(in); err == nil {
 			t.Errorf("ParseDate(%.40q) = %v, want an error", in, got)
