@@ -115,7 +115,7 @@ func (p *population) settle(ctx context.Context, org *store.Org, url string) err
 // serve shows the pages until ctx ends.
 func (d *demoCommand) serve(ctx context.Context, c *common, org *store.Org, people *population, dir, url string) error {
 	l, err := listen(d.Listen)
-	if crm.AsFault(err).Code == "address-in-use" {
+	if err != nil && crm.AsFault(err).Code == "address-in-use" {
 		l, err = listen("127.0.0.1:0")
 	}
 	if err != nil {
