@@ -77,7 +77,7 @@ func sealed(class string) bool {
 	return strings.HasPrefix(upper, smime) || strings.HasPrefix(upper, "REPORT."+smime)
 }
 
-// loadMIME reads items from their originals, one by one.
+// loadMIME reads items from their originals, a few in a call.
 func (s *source) loadMIME(ctx context.Context, ss *Session, headers []crm.Header, list []rung, take func(*crm.Item) error) error {
 	b := &batch{s: s, answered: make([]bool, len(headers))}
 	why := map[int]*crm.Fault{}
@@ -93,21 +93,33 @@ func (s *source) loadMIME(ctx context.Context, ss *Session, headers []crm.Header
 		return take(out)
 	}
 	b.ask = func(ctx context.Context, part []int) error {
-		ids := []ItemID{{ID: headers[part[0]].ID}}
+		ids := make([]ItemID, len(part))
+		for k, i := range part {
+			ids[k] = ItemID{ID: headers[i].ID}
+		}
 		shape := ItemShape{Base: IDOnly, IncludeMimeContent: true}
-		return s.getItems(ctx, ss, shape, ids, func(_ int, item *Item, f *crm.Fault) error {
-			b.answered[part[0]] = true
+		return s.getItems(ctx, ss, shape, ids, func(k int, item *Item, f *crm.Fault) error {
+			i := part[k]
+			if b.answered[i] {
+				return nil
+			}
+			b.answered[i] = true
 			if f != nil {
-				return give(part[0], crm.Body{}, f)
+				return give(i, crm.Body{}, f)
 			}
 			body, f := s.bodyOfMIME(item.Mime)
-			return give(part[0], body, f)
+			return give(i, body, f)
 		})
 	}
 	b.alone = func(i int, f *crm.Fault) error { return give(i, crm.Body{}, f) }
 	for _, r := range list {
 		why[r.i] = r.fault
-		if err := b.run(ctx, []int{r.i}); err != nil {
+	}
+	for _, pack := range packs(len(list), mimePack, func(k int) int64 { return headers[list[k].i].Size }) {
+		for k := range pack {
+			pack[k] = list[pack[k]].i
+		}
+		if err := b.run(ctx, pack); err != nil {
 			return err
 		}
 	}

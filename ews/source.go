@@ -18,6 +18,7 @@ const (
 	syncPage   = 500  // changes; the schema allows 512
 	headerPack = 100  // ids of headers
 	bodyPack   = 200  // ids of bodies, and no more than packBytes
+	mimePack   = 20   // ids of originals, and no more than packBytes
 	attachPack = 100  // ids of attachments, and no more than packBytes
 	findPage   = 1000 // ids of a listing: what Exchange's policy allows at most
 	packBytes  = 8 << 20
