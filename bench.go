@@ -55,8 +55,12 @@ type measured struct {
 	PeakRSS       int64   `json:"peak_rss_bytes"`
 }
 
-// benchCompany owns no letter of anybody, so that all lie in one mailbox.
-const benchCompany = "bench.example"
+// Every letter goes to benchUser, too, so that all lie in one mailbox and all are filed
+// whose sender is a contact.
+const (
+	benchCompany = "bench.example"
+	benchUser    = "everyone@" + benchCompany
+)
 
 func (b *benchImport) Run(c *common) error {
 	dir, err := os.MkdirTemp("", "postern-bench-")
@@ -120,7 +124,7 @@ func (b *benchImport) startSim(ctx context.Context, dir string) (url string, sto
 	}
 	file := filepath.Join(dir, "url.json")
 	child := exec.CommandContext(ctx, self, "sim", "--listen", "127.0.0.1:0", "--letters", b.Letters, "--limit", strconv.Itoa(b.Messages),
-		"--company", benchCompany, "--account", demoLogin+":"+demoPassword, "--url-file", file)
+		"--company", benchCompany, "--also-to", benchUser, "--account", demoLogin+":"+demoPassword, "--url-file", file)
 	var said bytes.Buffer
 	child.Stderr = &said
 	if err := child.Start(); err != nil {
@@ -153,14 +157,13 @@ type measure struct {
 	settings  crm.Settings
 	requests  meter
 	ids       []string
-	users     []mail.Address // recipients who never sent
-	contacts  []crm.Contact  // senders
+	contacts  []crm.Contact // the senders
 }
 
 func newMeasure(ctx context.Context, url string) (*measure, error) {
-	m := &measure{ctx: ctx, url: url, box: &crm.Mailbox{ID: 1, Address: "archive@" + benchCompany}}
+	m := &measure{ctx: ctx, url: url, box: &crm.Mailbox{ID: 1, Address: benchUser}}
 	m.connector = ews.Connector(m.requests.observe)
-	m.settings = crm.Settings{Enabled: true, Server: url, Version: "Exchange2013_SP1", Login: demoLogin, Password: crm.NewSecret(demoPassword), UserAgent: crm.DefaultUserAgent}
+	m.settings = crm.Settings{Enabled: true, Server: url, Version: "Exchange2013_SP1", Login: demoLogin, Password: crm.NewSecret(demoPassword), UserAgent: crm.DefaultUserAgent, Domains: []string{benchCompany}}
 	var err error
 	if m.source, err = m.connector.Source(m.settings); err != nil {
 		return nil, err
@@ -168,14 +171,13 @@ func newMeasure(ctx context.Context, url string) (*measure, error) {
 	return m, m.survey()
 }
 
-// survey lists the items and sorts the people so that as much as possible is filed:
-// whoever sent something is a contact, all others are addresses of one user.
+// survey lists the items and makes a contact of each sender.
 func (m *measure) survey() error {
 	folders, err := m.source.Folders(m.ctx, m.box)
 	if err != nil {
 		return err
 	}
-	senders, recipients := make(map[mail.Address]bool), make(map[mail.Address]bool)
+	senders := make(map[mail.Address]bool)
 	for i, in := range crm.InScope(folders) {
 		for since, more := crm.Cursor(""), in; more; {
 			page, err := m.source.Changes(m.ctx, m.box, folders[i], since)
@@ -185,34 +187,18 @@ func (m *measure) survey() error {
 			for _, h := range page.Headers {
 				m.ids = append(m.ids, h.ID)
 				for _, p := range h.People {
-					switch p.Part {
-					case crm.From, crm.Sender:
-						senders[p.Address] = true
-					case crm.To, crm.Cc, crm.Bcc:
-						recipients[p.Address] = true
-					}
+					senders[p.Address] = senders[p.Address] || p.Part == crm.From
 				}
 			}
 			since, more = page.Next, page.More
 		}
 	}
 	delete(senders, "")
-	delete(recipients, "")
-	m.users = addresses(m.box.Address)
-	domains := map[string]bool{benchCompany: true}
-	for a := range recipients {
-		if !senders[a] && a != m.box.Address {
-			m.users = append(m.users, a)
-			domains[a.Domain()] = true
+	for a, sent := range senders {
+		if sent && a != benchUser {
+			m.contacts = append(m.contacts, crm.Contact{Name: a.Local(), Addresses: addresses(a)})
 		}
 	}
-	for d := range domains {
-		m.settings.Domains = append(m.settings.Domains, d)
-	}
-	for a := range senders {
-		m.contacts = append(m.contacts, crm.Contact{Name: a.Local(), Addresses: addresses(a)})
-	}
-	slices.Sort(m.users[1:])
 	return nil
 }
 
@@ -373,7 +359,7 @@ func (m *measure) job(dir string, contacts []crm.Contact) (filed int, err error)
 	}
 	defer st.Close()
 	org := st.Org(1)
-	if _, err := org.SaveUsers(m.ctx, []crm.User{{Name: "Bench", Addresses: m.users, Active: true}}); err != nil {
+	if _, err := org.SaveUsers(m.ctx, []crm.User{{Name: "Bench", Addresses: addresses(benchUser), Active: true}}); err != nil {
 		return 0, err
 	}
 	if _, err := org.SaveContacts(m.ctx, contacts); err != nil {

@@ -22,6 +22,7 @@ type simCommand struct {
 	Listen  string        `help:"Address to listen on; loopback unless you mean it." default:"127.0.0.1:8318"`
 	Letters string        `help:"Letters to fill it with: an .eml file, a folder, a Maildir or an mbox (.gz, .zst); none = the cast of the demonstration." type:"path"`
 	Limit   int           `help:"Take so many letters at most; 0 = all."`
+	AlsoTo  string        `help:"Add this recipient to every letter."`
 	Company string        `help:"Domain whose addresses have mailboxes; none = the one met most often."`
 	Version string        `help:"Version of Exchange to be." default:"ExchangeSE"`
 	Account []string      `help:"Service account as LOGIN:PASSWORD, or LOGIN:PASSWORD:MAILBOX,MAILBOX to narrow what it may impersonate." default:"svc-postern:postern"`
@@ -32,7 +33,7 @@ type simCommand struct {
 }
 
 func (s *simCommand) Run(c *common) error {
-	x, err := sim.New(sim.Options{Version: sim.Version(s.Version), MaxLetters: s.Limit})
+	x, err := sim.New(sim.Options{Version: sim.Version(s.Version), MaxLetters: s.Limit, AlsoTo: mail.Address(s.AlsoTo)})
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,9 @@ type Options struct {
 	SyncStatePadding int
 	// MaxLetters bounds how many letters Load takes; 0 = all.
 	MaxLetters int
+	// AlsoTo is added to the recipients of every letter that Load takes, as if each had
+	// gone to that address, too.
+	AlsoTo mail.Address
 }
 
 // An Exchange is a simulated organization. It is safe for concurrent use.

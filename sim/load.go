@@ -219,6 +219,9 @@ func (in *intake) take(raw []byte) error {
 	if max := in.x.options.MaxLetters; max > 0 && len(in.letters) == max {
 		return errEnough
 	}
+	if also := in.x.options.AlsoTo; also != "" {
+		raw = append([]byte("To: "+string(also)+"\r\n"), raw...)
+	}
 	l, e, err := in.x.newLetter(raw)
 	if err != nil {
 		return err
