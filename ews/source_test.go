@@ -1,0 +1,722 @@
+package ews
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"postern/crm"
+	"postern/mail"
+)
+
+// A mailboxScript answers as a mailbox with these items would.
+type mailboxScript struct {
+	t     *testing.T
+	items map[string]*Item
+	// trouble, when it returns a code for an id, is the answer for it.
+	trouble func(op *GetItem, id string) string
+	names   map[string]string // what the directory knows
+}
+
+func (m *mailboxScript) answer(r *Request) ([]Answer, *SOAPFault) {
+	switch op := r.Op.(type) {
+	case *GetFolder:
+		return folderAnswers(op), nil
+	case *GetItem:
+		var list []Answer
+		for _, id := range op.IDs {
+			list = append(list, m.get(op, id.ID))
+		}
+		return list, nil
+	case *ResolveNames:
+		smtp, ok := m.names[op.Entry]
+		if !ok {
+			return []Answer{&ResolveNamesResult{Result: Failed("ErrorNameResolutionNoResults", "keiner")}}, nil
+		}
+		return []Answer{&ResolveNamesResult{Result: Succeeded(), Resolutions: []Resolution{{Mailbox: Mailbox{EmailAddress: smtp, RoutingType: "SMTP"}}}}}, nil
+	}
+	m.t.Errorf("unexpected %s", r.Op.Operation())
+	return nil, &SOAPFault{Code: "ErrorInvalidRequest"}
+}
+
+func (m *mailboxScript) get(op *GetItem, id string) Answer {
+	if m.trouble != nil {
+		if code := m.trouble(op, id); code != "" {
+			r := Failed(code, "irgendein Text")
+			if code == "ErrorBatchProcessingStopped" {
+				r.Class = Warning
+			}
+			return &ItemsResult{Result: r}
+		}
+	}
+	item := m.items[id]
+	if item == nil {
+		return &ItemsResult{Result: Failed("ErrorItemNotFound", "weg")}
+	}
+	out := *item
+	if op.Shape.IncludeMimeContent {
+		out = Item{Element: item.Element, ID: item.ID, Mime: item.Mime}
+	} else if !asks(op, "item:Body") {
+		out.Body, out.Attachments, out.Mime = nil, nil, nil
+	} else {
+		out.Mime = nil
+	}
+	return &ItemsResult{Result: Succeeded(), Items: []Item{out}}
+}
+
+func asks(op *GetItem, uri string) bool {
+	return slices.Contains(op.Shape.Additional, Field(uri))
+}
+
+func letter(id string) *Item {
+	return &Item{
+		Element: MessageItem, ID: ItemID{ID: id, ChangeKey: "K" + id}, Class: "IPM.Note", Subject: "About " + id, Size: 1000,
+		Sent: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Body: &Body{Type: "Text", Text: "text of " + id},
+		From: &Mailbox{Name: "Bob", EmailAddress: "Bob@Example.com", RoutingType: "SMTP"},
+	}
+}
+
+func letters(n int) (*mailboxScript, []crm.Header) {
+	m := &mailboxScript{items: map[string]*Item{}}
+	var headers []crm.Header
+	for i := range n {
+		id := fmt.Sprintf("id-%03d", i)
+		m.items[id] = letter(id)
+		headers = append(headers, crm.Header{ID: id, Size: 1000, Envelope: crm.Envelope{Class: "IPM.Note"}})
+	}
+	return m, headers
+}
+
+// load loads and returns what became of each id: its text, or the code of its fault.
+func load(t *testing.T, src crm.Source, headers []crm.Header) (map[string]string, error) {
+	t.Helper()
+	got := map[string]string{}
+	err := src.Load(t.Context(), ann, headers, func(i *crm.Item) error {
+		if _, twice := got[i.ID]; twice {
+			t.Errorf("%s was handed out twice", i.ID)
+		}
+		got[i.ID] = i.Text
+		if i.Fault != nil {
+			got[i.ID] = i.Fault.Code
+		}
+		return nil
+	})
+	return got, err
+}
+
+func TestFolders(t *testing.T) {
+	generation := "F-"
+	s := newServer(t, func(r *Request) ([]Answer, *SOAPFault) {
+		switch op := r.Op.(type) {
+		case *GetFolder:
+			answers := folderAnswers(op)
+			for i := range answers {
+				f := &answers[i].(*FoldersResult).Folders[0]
+				f.ID.ID = generation + op.IDs[i].Distinguished
+			}
+			answers[len(answers)-1] = &FoldersResult{Result: Failed("ErrorFolderNotFound", "")}
+			return answers, nil
+		case *SyncFolderHierarchy:
+			extended := []ExtendedProperty{{Field: PropTag(0x670a, "SystemTime"), Value: "2026-01-01T00:00:00Z"}, {Field: PropTag(0x670b, "Integer"), Value: "3"}}
+			if op.SyncState == "" {
+				return []Answer{&SyncFolderHierarchyResult{Result: Succeeded(), SyncState: "one", Changes: []FolderChange{
+					{Kind: Created, Folder: Folder{Element: PlainFolder, ID: FolderID{ID: generation + "inbox"}, Class: "IPF.Note", Name: "Posteingang", Total: new(7), Extended: extended}},
+					{Kind: Created, Folder: Folder{Element: PlainFolder, ID: FolderID{ID: "X"}, Parent: &FolderID{ID: generation + "inbox"}, Name: "Projekte", Total: new(0)}},
+					{Kind: Created, Folder: Folder{Element: SearchFolder, ID: FolderID{ID: "S"}, Name: "Unread"}},
+					{Kind: Created, Folder: Folder{Element: PlainFolder, ID: FolderID{ID: "gone"}}},
+				}}}, nil
+			}
+			return []Answer{&SyncFolderHierarchyResult{Result: Succeeded(), SyncState: "two", Last: true, Changes: []FolderChange{
+				{Kind: Deleted, Folder: Folder{ID: FolderID{ID: "gone"}}},
+				{Kind: Created, Folder: Folder{Element: CalendarFolder, ID: FolderID{ID: "C"}, Class: "IPF.Appointment"}},
+				{Kind: Created, Folder: Folder{Element: PlainFolder, ID: FolderID{ID: "H"}, Class: "IPF.Note", Extended: []ExtendedProperty{{Field: PropTag(0x10f4, "Boolean"), Value: "true"}}}},
+				{Kind: Created, Folder: Folder{Element: PlainFolder, ID: FolderID{ID: "J"}, Class: "IPF.Configuration"}},
+			}}}, nil
+		}
+		return nil, &SOAPFault{Code: "ErrorInvalidRequest"}
+	})
+	src := s.source(t)
+	for _, generation = range []string{"F-", "G-"} { // the mailbox is restored in between
+		for range 2 {
+			got, err := src.Folders(t.Context(), ann)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := []crm.Folder{
+				{ID: generation + "inbox", Name: "Posteingang", Role: crm.Inbox, Kind: crm.Email, Total: 7, Mark: "2026-01-01T00:00:00Z/3/7"},
+				{ID: "X", Parent: generation + "inbox", Name: "Projekte", Kind: crm.Email},
+				{ID: "C", Kind: crm.Event, Total: -1}, {ID: "H", Total: -1}, {ID: "J", Total: -1},
+			}
+			if d := gocmp.Diff(want, got); d != "" {
+				t.Error(d)
+			}
+		}
+	}
+	if n := s.operations()["GetFolder"]; n != 2 {
+		t.Errorf("the roles were asked for %d times, want 2", n)
+	}
+}
+
+func TestChanges(t *testing.T) {
+	m, _ := letters(2)
+	m.items["id-001"].Element, m.items["id-001"].Class = MeetingRequest, "IPM.Schedule.Meeting.Request"
+	s := newServer(t, func(r *Request) ([]Answer, *SOAPFault) {
+		op, ok := r.Op.(*SyncFolderItems)
+		if !ok {
+			return m.answer(r)
+		}
+		if op.SyncState == "lost" {
+			return []Answer{&SyncFolderItemsResult{Result: Failed("ErrorInvalidSyncStateData", ""), Last: true}}, nil
+		}
+		change := func(kind ChangeKind, id string) SyncChange {
+			return SyncChange{Kind: kind, ID: ItemID{ID: id}, Item: Item{Element: MessageItem, ID: ItemID{ID: id}}}
+		}
+		read := change(ReadFlagChanged, "seen")
+		read.IsRead = true
+		contact := change(Created, "contact")
+		contact.Item.Element = ContactItem
+		return []Answer{&SyncFolderItemsResult{Result: Succeeded(), SyncState: "next", Changes: []SyncChange{
+			change(Created, "id-000"), change(Deleted, "unknown"), change(Created, "brief"), change(Deleted, "brief"),
+			change(Updated, "id-001"), read, change(Created, "ghost"), contact, change(ReadFlagChanged, "id-000"), change(Updated, "id-000"),
+		}}}, nil
+	})
+	src := s.source(t)
+	page, err := src.Changes(t.Context(), ann, crm.Folder{ID: "F"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, h := range page.Headers {
+		got = append(got, h.ID+" "+string(h.Kind)+" "+h.Class)
+		if h.Fault != nil {
+			got[len(got)-1] = h.ID + " " + h.Fault.Code
+		}
+	}
+	want := []string{"id-000 email IPM.Note", "id-001 email IPM.Schedule.Meeting.Request", "ghost ErrorItemNotFound", "contact contact IPM.Contact"}
+	if d := gocmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if d := gocmp.Diff([]string{"unknown", "brief"}, page.Gone); d != "" {
+		t.Error(d)
+	}
+	if d := gocmp.Diff(map[string]bool{"seen": true}, page.Read); d != "" {
+		t.Error(d)
+	}
+	if page.Next != "next" || !page.More {
+		t.Errorf("next %q, more %v", page.Next, page.More)
+	}
+	if page, err = src.Changes(t.Context(), ann, crm.Folder{ID: "F"}, "next"); err != nil || page.More {
+		t.Errorf("a state that does not move: more %v, %v", page.More, err)
+	}
+	// The error form carries an empty state and "last": neither may be believed.
+	page, err = src.Changes(t.Context(), ann, crm.Folder{ID: "F"}, "lost")
+	if page != nil || crm.AsFault(err).Verdict != crm.Resync || crm.AsFault(err).Scope != crm.FolderScope {
+		t.Errorf("a lost state: %+v, %v", page, err)
+	}
+}
+
+func TestHeader(t *testing.T) {
+	yes := true
+	m := &mailboxScript{t: t, names: map[string]string{"/o=Ex/cn=dan": "dan@example.com"}}
+	m.items = map[string]*Item{"1": {
+		Element: MessageItem, ID: ItemID{ID: "1", ChangeKey: "K"}, Class: "IPM.Note", Subject: "S", Sensitivity: "Private", Size: 42,
+		Received: time.Date(4501, 1, 1, 0, 0, 0, 0, time.UTC), Sent: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		InReplyTo: "<0@Example.com>", References: "<a@x> <b@x>", InternetMessageID: " <One@Example.COM> ", IsDraft: &yes, IsRead: &yes,
+		ConversationID: &ItemID{ID: "conv"},
+		Sender:         &Mailbox{Name: "Assistant", EmailAddress: "/O=EX/CN=ASSI", RoutingType: "EX"},
+		From:           &Mailbox{Name: "Boss", EmailAddress: "/o=Ex/cn=boss", RoutingType: "EX"},
+		Extended:       []ExtendedProperty{{Field: PropTag(0x5D02, "String"), Value: "boss@example.com"}, {Field: PropTag(0x5D01, "String"), Value: "assi@example.com"}},
+		To:             []Mailbox{{Name: "Dan", EmailAddress: "/o=Ex/cn=dan", RoutingType: "EX"}, {Name: "Gone", EmailAddress: "/o=Ex/cn=gone", RoutingType: "EX"}},
+		Cc:             []Mailbox{{Name: "odd", EmailAddress: "no address", RoutingType: "SMTP"}, {Name: "Undisclosed"}},
+		Bcc:            []Mailbox{{EmailAddress: "eve@example.com", RoutingType: "SMTP"}},
+		ReplyTo:        []Mailbox{{EmailAddress: "list@example.com", RoutingType: "SMTP"}},
+	}}
+	s := newServer(t, m.answer)
+	src := s.source(t)
+	var got []crm.Header
+	for range 2 {
+		var err error
+		if got, err = src.Headers(t.Context(), ann, []string{"1", "not there"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []crm.Header{{ID: "1", Version: "K", Size: 42, Read: true, Envelope: crm.Envelope{
+		Kind: crm.Email, Class: "IPM.Note", MessageID: mail.MessageID("<One@Example.COM>"), References: mail.References("<a@x> <b@x>", "<0@Example.com>"),
+		Thread: "conv", Sent: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Subject: "S", Sensitivity: crm.Private, Draft: true,
+		People: []crm.Participant{
+			{Part: crm.From, Name: "Boss", Address: "boss@example.com", Raw: "/o=Ex/cn=boss"},
+			{Part: crm.Sender, Name: "Assistant", Address: "assi@example.com", Raw: "/O=EX/CN=ASSI"},
+			{Part: crm.To, Name: "Dan", Address: "dan@example.com", Raw: "/o=Ex/cn=dan"},
+			{Part: crm.To, Name: "Gone", Raw: "/o=Ex/cn=gone"},
+			{Part: crm.Cc, Name: "odd", Raw: "no address"},
+			{Part: crm.Cc, Name: "Undisclosed"},
+			{Part: crm.Bcc, Address: "eve@example.com"},
+			{Part: crm.ReplyTo, Address: "list@example.com"},
+		},
+	}}}
+	if d := gocmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if n := s.operations()["ResolveNames"]; n != 2 {
+		t.Errorf("the directory was asked %d times, want once for each name", n)
+	}
+	for _, op := range s.ops {
+		if get, ok := op.Op.(*GetItem); ok && (asks(get, "item:Body") || get.Shape.IncludeMimeContent || get.Shape.Base != IDOnly) {
+			t.Error("more than the header was asked for")
+		}
+	}
+}
+
+// TestMixedBatch: values and faults lie side by side, each with its own id.
+func TestMixedBatch(t *testing.T) {
+	m, headers := letters(6)
+	delete(m.items, "id-001")
+	m.trouble = func(op *GetItem, id string) string {
+		if id == "id-003" {
+			return "ErrorCorruptData"
+		}
+		return ""
+	}
+	m.t = t
+	got, err := load(t, newServer(t, m.answer).source(t), headers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"id-000": "text of id-000", "id-002": "text of id-002", "id-003": "ErrorCorruptData",
+		"id-004": "text of id-004", "id-005": "text of id-005",
+	}
+	if d := gocmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestMIMEIsTheLastRung: what has no properties is read from the original, and S/MIME
+// always is.
+func TestMIMEIsTheLastRung(t *testing.T) {
+	m, headers := letters(3)
+	m.t = t
+	m.items["id-001"].Mime = &Content{Bytes: []byte("Subject: x\r\nContent-Type: text/plain\r\n\r\nfrom the original\r\n")}
+	headers[2].Class = "IPM.Note.SMIME"
+	m.items["id-002"].Mime = &Content{Bytes: []byte("MIME-Version: 1.0\r\nContent-Type: application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m\r\nContent-Transfer-Encoding: base64\r\n\r\nAAAA\r\n")}
+	m.trouble = func(op *GetItem, id string) string {
+		if id == "id-001" && !op.Shape.IncludeMimeContent {
+			return "ErrorContentConversionFailed"
+		}
+		return ""
+	}
+	s := newServer(t, m.answer)
+	got := map[string]*crm.Item{}
+	if err := s.source(t).Load(t.Context(), ann, headers, func(i *crm.Item) error { got[i.ID] = i; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if i := got["id-001"]; i == nil || i.Fault != nil || strings.TrimSpace(i.Text) != "from the original" {
+		t.Errorf("the damaged one: %+v", i)
+	}
+	if i := got["id-002"]; i == nil || i.Fault != nil || !i.Encrypted || len(i.Attachments) != 1 || len(i.Attachments[0].Content) == 0 {
+		t.Errorf("the encrypted one: %+v", i)
+	}
+	for _, op := range s.ops {
+		if get, ok := op.Op.(*GetItem); ok && get.Shape.IncludeMimeContent && get.IDs[0].ID == "id-000" {
+			t.Error("MIME was asked for without need")
+		}
+	}
+}
+
+// TestCountMismatchMeansSingly: answers that cannot be told apart are asked for alone.
+func TestCountMismatchMeansSingly(t *testing.T) {
+	m, headers := letters(9)
+	m.t = t
+	s := newServer(t, func(r *Request) ([]Answer, *SOAPFault) {
+		answers, fault := m.answer(r)
+		if len(answers) > 1 {
+			answers = slices.Delete(answers, 0, 1) // all the others move up
+		}
+		return answers, fault
+	})
+	got, err := load(t, s.source(t), headers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range headers {
+		if got[h.ID] != "text of "+h.ID {
+			t.Errorf("%s has %q", h.ID, got[h.ID])
+		}
+	}
+}
+
+// TestFaultsAreNotMisplaced: with an answer too few, a fault may be another item's.
+func TestFaultsAreNotMisplaced(t *testing.T) {
+	m, headers := letters(4)
+	m.t = t
+	m.trouble = func(_ *GetItem, id string) string {
+		if id == "id-003" {
+			return "ErrorItemNotFound"
+		}
+		return ""
+	}
+	s := newServer(t, func(r *Request) ([]Answer, *SOAPFault) {
+		answers, fault := m.answer(r)
+		if len(answers) == 4 {
+			answers = slices.Delete(answers, 1, 3) // the fault stands in the second's place
+		}
+		return answers, fault
+	})
+	got, err := load(t, s.source(t), headers)
+	if err != nil || len(got) != 3 {
+		t.Errorf("got %v, %v, want all but the last", got, err)
+	}
+}
+
+// TestNotTriedIsPutBack: a batch that Exchange gave up is continued where it stopped.
+func TestNotTriedIsPutBack(t *testing.T) {
+	m, headers := letters(5)
+	m.t = t
+	done := 0
+	m.trouble = func(op *GetItem, id string) string {
+		if op.IDs[0].ID == id {
+			done = 0
+		}
+		if done++; done > 2 {
+			return "ErrorBatchProcessingStopped"
+		}
+		return ""
+	}
+	s := newServer(t, m.answer)
+	got, err := load(t, s.source(t), headers)
+	if err != nil || len(got) != 5 {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if n := s.operations()["GetItem"]; n != 3 {
+		t.Errorf("%d calls, want 3", n)
+	}
+}
+
+// TestBusyStopsTheMailbox: throttling of a part is throttling of the whole, with the
+// server's hint.
+func TestBusyStopsTheMailbox(t *testing.T) {
+	m, headers := letters(3)
+	m.t = t
+	s := newServer(t, func(r *Request) ([]Answer, *SOAPFault) {
+		answers, fault := m.answer(r)
+		if _, ok := r.Op.(*GetItem); ok {
+			busy := Failed("ErrorInternalServerError", "")
+			busy.XML = MessageXML{{Name: "InnerErrorResponseCode", Text: "ErrorServerBusy"}, {Name: "BackOffMilliseconds", Text: "5000"}}
+			answers[1] = &ItemsResult{Result: busy}
+		}
+		return answers, fault
+	})
+	_, err := load(t, s.source(t), headers)
+	f := crm.AsFault(err)
+	if f.Code != "ErrorServerBusy" || f.Scope != crm.MailboxScope || f.After != 5*time.Second || f.Verdict != crm.Retry {
+		t.Errorf("fault %+v", f)
+	}
+	if n := s.operations()["GetItem"]; n != 1 {
+		t.Errorf("%d calls while the server asks for silence", n)
+	}
+}
+
+// TestHalvesFindTheCulprit: one item that tears each answer costs itself alone.
+func TestHalvesFindTheCulprit(t *testing.T) {
+	m, headers := letters(64)
+	m.t = t
+	s := newServer(t, m.answer)
+	s.before = func(w http.ResponseWriter, r *http.Request) bool {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if bytes.Contains(body, []byte("id-041")) && r.Header.Get("Authorization") != "" {
+			w.Header().Set("Content-Type", "text/xml")
+			io.WriteString(w, `<s:Envelope xmlns:s="`+nsSOAP+`">`)
+			return true
+		}
+		return false
+	}
+	got, err := load(t, s.source(t), headers)
+	if err != nil || len(got) != 64 || got["id-041"] != "torn-answer" || got["id-040"] != "text of id-040" {
+		t.Errorf("got %d, culprit %q, %v", len(got), got["id-041"], err)
+	}
+	if n := s.count(); n > 2*7+5 {
+		t.Errorf("%d requests to find one of 64", n)
+	}
+}
+
+func TestLoadStopsWithTheCaller(t *testing.T) {
+	m, headers := letters(3)
+	m.t = t
+	stop := errors.New("disk full")
+	err := newServer(t, m.answer).source(t).Load(t.Context(), ann, headers, func(*crm.Item) error { return stop })
+	if err != stop {
+		t.Errorf("got %v, want the caller's own error", err)
+	}
+}
+
+func TestPacks(t *testing.T) {
+	sizes := []int64{1, packBytes, 2, 3, packBytes - 5, 1, packBytes * 3, 4}
+	got := packs(len(sizes), 3, func(i int) int64 { return sizes[i] })
+	want := [][]int{{0}, {1}, {2, 3, 4}, {5}, {6}, {7}}
+	if d := gocmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestBodyAndAttachments(t *testing.T) {
+	yes := true
+	m, headers := letters(1)
+	m.t = t
+	m.items["id-000"].Body = &Body{Type: "HTML", Text: "<p>Hello <b>you</b></p>"}
+	m.items["id-000"].Attachments = []Attachment{
+		{Element: FileAttachment, ID: "T1", Name: "../a.pdf", Type: "application/pdf", Size: 9, ContentID: "<c1>", IsInline: &yes},
+		{Element: ItemAttachment, ID: "T2", Name: "Forwarded"},
+		{Element: ReferenceAttachment, ID: "T3", Name: "cloud.docx"},
+	}
+	var got *crm.Item
+	if err := newServer(t, m.answer).source(t).Load(t.Context(), ann, headers, func(i *crm.Item) error { got = i; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	want := []crm.Attachment{
+		{ID: "T1", Name: "../a.pdf", Type: "application/pdf", Size: 9, ContentID: "c1", Inline: true},
+		{ID: "T2", Name: "Forwarded", Type: "message/rfc822"},
+		{ID: "T3", Name: "cloud.docx", Note: "link to a cloud file"},
+	}
+	if d := gocmp.Diff(want, got.Attachments); d != "" {
+		t.Error(d)
+	}
+	if got.HTML != "<p>Hello <b>you</b></p>" || got.Text != mail.Text(got.HTML) {
+		t.Errorf("body %q, text %q", got.HTML, got.Text)
+	}
+}
+
+func TestAttachments(t *testing.T) {
+	big := bytes.Repeat([]byte("0123456789"), 300_000)
+	s := newServer(t, func(r *Request) ([]Answer, *SOAPFault) {
+		op := r.Op.(*GetAttachment)
+		var list []Answer
+		for _, id := range op.IDs {
+			a := Attachment{Element: FileAttachment, ID: id, Name: id, Content: &Content{Bytes: []byte("content of " + id)}}
+			switch id {
+			case "big":
+				a.Content.Bytes = big
+			case "empty":
+				a.Content.Bytes = nil
+			case "mail":
+				if op.Shape == nil || !op.Shape.IncludeMimeContent {
+					t.Error("an attached item was asked for without its MIME")
+				}
+				a = Attachment{Element: ItemAttachment, ID: id, Item: []Item{{Element: MessageItem, Mime: &Content{Bytes: []byte("Subject: inner\r\n\r\n")}}}}
+			case "stale":
+				list = append(list, &AttachmentsResult{Result: Failed("ErrorItemNotFound", "")})
+				continue
+			case "virus":
+				list = append(list, &AttachmentsResult{Result: Failed("ErrorVirusDetected", "")})
+				continue
+			}
+			list = append(list, &AttachmentsResult{Result: Succeeded(), Attachments: []Attachment{a}})
+		}
+		return list, nil
+	})
+	list := []crm.Attachment{{ID: "a", Size: 10}, {ID: "stale"}, {ID: "mail", Type: "message/rfc822"}, {ID: "empty"}, {ID: "virus"}, {ID: "big", Size: packBytes}, {ID: "b", Size: 10}}
+	got := map[string]string{}
+	err := s.source(t).Attachments(t.Context(), ann, list, func(i int, r io.Reader, f *crm.Fault) error {
+		if f != nil {
+			got[list[i].ID] = string(f.Verdict)
+			return nil
+		}
+		b, err := io.ReadAll(r)
+		got[list[i].ID] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"a": "content of a", "b": "content of b", "mail": "Subject: inner\r\n\r\n", "empty": "", "big": string(big), "stale": string(crm.Gone), "virus": string(crm.Refused)}
+	if d := gocmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+	if n := s.operations()["GetAttachment"]; n != 3 {
+		t.Errorf("%d calls, want 3: small, big, small", n)
+	}
+}
+
+// TestTornAttachmentIsNotWhole: the taker sees the end of the world, not of the file.
+func TestTornAttachmentIsNotWhole(t *testing.T) {
+	s := newServer(t, nil)
+	s.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Header.Get("Authorization") == "" {
+			return false
+		}
+		whole := text(func(b *bytes.Buffer) {
+			WriteResponse(b, s.server, "GetAttachment", &AttachmentsResult{Result: Succeeded(), Attachments: []Attachment{
+				{Element: FileAttachment, ID: "a", Content: &Content{Bytes: bytes.Repeat([]byte("x"), 200_000)}},
+			}})
+		})
+		w.Header().Set("Content-Type", "text/xml")
+		io.WriteString(w, whole[:len(whole)/2])
+		return true
+	}
+	var read error
+	s.source(t).Attachments(t.Context(), ann, []crm.Attachment{{ID: "a"}}, func(_ int, r io.Reader, f *crm.Fault) error {
+		_, read = io.Copy(io.Discard, r)
+		return read
+	})
+	if read == nil {
+		t.Error("a torn content was taken for a whole one")
+	}
+}
+
+func TestOriginal(t *testing.T) {
+	m, _ := letters(1)
+	m.t = t
+	m.items["id-000"].Mime = &Content{Bytes: []byte("Subject: x\r\n\r\n" + strings.Repeat("text\r\n", 50_000))}
+	src := newServer(t, m.answer).source(t)
+	r, err := src.Original(t.Context(), ann, "id-000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(r)
+	if err != nil || string(b) != string(m.items["id-000"].Mime.Bytes) {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if r, err = src.Original(t.Context(), ann, "id-000"); err != nil {
+		t.Fatal(err)
+	}
+	r.Close() // early
+	if _, err := src.Original(t.Context(), ann, "unknown"); crm.AsFault(err).Verdict != crm.Gone {
+		t.Errorf("got %v, want gone", err)
+	}
+}
+
+// TestItems lists a folder that loses its oldest items while it is listed: those who
+// move up must not be missed.
+func TestItems(t *testing.T) {
+	var all []string
+	for i := range 2500 {
+		all = append(all, fmt.Sprintf("id-%04d", i))
+	}
+	there := slices.Clone(all)
+	calls := 0
+	s := newServer(t, func(r *Request) ([]Answer, *SOAPFault) {
+		op := r.Op.(*FindItem)
+		if calls++; calls == 2 {
+			there = there[300:]
+		}
+		from := min(op.View.Offset, len(there))
+		to := min(from+*op.View.Max, len(there))
+		a := &FindItemResult{Result: Succeeded(), Paging: Paging{Last: new(to == len(there)), Total: new(len(there))}, Items: []Item{}}
+		for _, id := range there[from:to] {
+			a.Items = append(a.Items, Item{Element: MessageItem, ID: ItemID{ID: id}})
+		}
+		return []Answer{a}, nil
+	})
+	got := map[string]int{}
+	err := s.source(t).Items(t.Context(), ann, crm.Folder{ID: "F"}, func(ids []string) error {
+		for _, id := range ids {
+			got[id]++
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range there {
+		if got[id] != 1 {
+			t.Fatalf("%s was listed %d times", id, got[id])
+		}
+	}
+}
+
+// TestRequestBudget counts the requests for a thousand messages.
+func TestRequestBudget(t *testing.T) {
+	m, _ := letters(1000)
+	m.t = t
+	ids := slices.Sorted(func(yield func(string) bool) {
+		for id := range m.items {
+			if !yield(id) {
+				return
+			}
+		}
+	})
+	s := newServer(t, func(r *Request) ([]Answer, *SOAPFault) {
+		switch op := r.Op.(type) {
+		case *SyncFolderHierarchy:
+			return []Answer{&SyncFolderHierarchyResult{Result: Succeeded(), Last: true, SyncState: "x", Changes: []FolderChange{
+				{Kind: Created, Folder: Folder{Element: PlainFolder, ID: FolderID{ID: "F-inbox"}, Class: "IPF.Note"}}}}}, nil
+		case *SyncFolderItems:
+			from := 0
+			fmt.Sscan(cmp.Or(op.SyncState, "0"), &from)
+			to := min(from+int(op.Max), len(ids))
+			a := &SyncFolderItemsResult{Result: Succeeded(), SyncState: fmt.Sprint(to), Last: to == len(ids)}
+			for _, id := range ids[from:to] {
+				a.Changes = append(a.Changes, SyncChange{Kind: Created, Item: Item{Element: MessageItem, ID: ItemID{ID: id}}})
+			}
+			return []Answer{a}, nil
+		}
+		return m.answer(r)
+	})
+	src := s.source(t)
+	ctx := context.Background()
+	folders, err := src.Folders(ctx, ann)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pages [][]crm.Header
+	for cursor, more := crm.Cursor(""), true; more; {
+		page, err := src.Changes(ctx, ann, folders[0], cursor)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, page.Headers)
+		cursor, more = page.Next, page.More
+	}
+	if n := s.count() - 1; n > 14 { // the very first request asks for the schemes
+		t.Errorf("%d requests when none is filed, want at most 14", n)
+	}
+	loaded := 0
+	for _, headers := range pages {
+		if err := src.Load(ctx, ann, headers, func(*crm.Item) error { loaded++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := s.count() - 1; n > 25 || loaded != 1000 {
+		t.Errorf("%d requests when all %d are filed, want at most 25", n, loaded)
+	}
+}
+
+func TestImpersonationAdvice(t *testing.T) {
+	for version, want := range map[string]string{
+		"Exchange2007_SP1": "ms-Exch-EPI-May-Impersonate", "Exchange2010": "ApplicationImpersonation", "ExchangeSE": "ApplicationImpersonation", "ExchangeOnline": "Microsoft 365",
+	} {
+		j := judge{version: version, login: `EXAMPLE\svc`}
+		f := j.fault(&Error{Code: "ErrorImpersonateUserDenied", Mailbox: "bob@example.com"}, crm.MailboxScope)
+		if f.Verdict != crm.Refused || f.Scope != crm.MailboxScope || f.Code != "ErrorImpersonateUserDenied" || !strings.Contains(f.Advice, want) {
+			t.Errorf("%s: %+v", version, f)
+		}
+	}
+}
+
+// TestEveryCodeHasWords: each row of the table says what happened and what to do.
+func TestEveryCodeHasWords(t *testing.T) {
+	for code := range codes {
+		f := judge{}.fault(&Error{Code: code}, crm.ItemScope)
+		if f.Message == "" || f.Advice == "" || f.Verdict == "" || f.Scope == "" || f.Code != code {
+			t.Errorf("%s: %+v", code, f)
+		}
+	}
+	for code, want := range map[string]crm.Scope{"ErrorNewTransientThing": crm.MailboxScope, "ErrorNewThing": crm.ItemScope} {
+		if f := (judge{}).fault(&Error{Code: code}, crm.ItemScope); f.Verdict != crm.Retry || f.Scope != want || f.Code != code {
+			t.Errorf("%s: %+v", code, f)
+		}
+	}
+}
