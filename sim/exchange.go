@@ -14,7 +14,7 @@ import (
 // Options say what kind of organization it is. The zero value is a server of today.
 type Options struct {
 	Version Version          // "" = ExchangeSE
-	Now     func() time.Time // nil = time.Now
+	Now     func() time.Time // nil = time.Now; several goroutines may call it at once
 	// FolderNames are display names of the folders with a role, in the language of the
 	// mailboxes; English where missing. Clients must go by the role.
 	FolderNames map[Role]string

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,8 +31,8 @@ var epoch = time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
 func newExchange(t testing.TB, o Options) *Exchange {
 	t.Helper()
 	if o.Now == nil {
-		now := epoch
-		o.Now = func() time.Time { now = now.Add(time.Second); return now }
+		var seconds atomic.Int64
+		o.Now = func() time.Time { return epoch.Add(time.Duration(seconds.Add(1)) * time.Second) }
 	}
 	x, err := New(o)
 	if err != nil {

@@ -66,7 +66,7 @@ func (c *call) syncChange(change *itemChange, p *plan) (ews.SyncChange, error) {
 	out := ews.SyncChange{Kind: change.kind}
 	switch change.kind {
 	case ews.Deleted:
-		out.ID = ews.ItemID{ID: change.id, ChangeKey: deletedKey}
+		out.ID = ews.ItemID{ID: change.id, ChangeKey: unknownKey}
 	case ews.ReadFlagChanged:
 		out.ID = ews.ItemID{ID: change.id, ChangeKey: change.item.changeKey()}
 		out.IsRead = change.item.read
@@ -79,8 +79,9 @@ func (c *call) syncChange(change *itemChange, p *plan) (ews.SyncChange, error) {
 	return out, nil
 }
 
-// deletedKey stands in for the change key of what is not there any more.
-const deletedKey = "AQAAAA=="
+// unknownKey stands in for a change key that the server does not look up: of what is not
+// there any more, and of an item's folder.
+const unknownKey = "AQAAAA=="
 
 // https://learn.microsoft.com/exchange/client-developer/web-service-reference/finditem-operation
 func (c *call) findItem(op *ews.FindItem) ([]ews.Answer, *ews.SOAPFault) {

@@ -97,7 +97,7 @@ func (v *view) openHeader() error {
 func (v *view) state(p *plan, out *ews.Item) {
 	it, want := v.item, p.fields
 	if want["item:ParentFolderId"] {
-		out.Parent = &ews.FolderID{ID: it.folder.ID(), ChangeKey: changeKey(it.box.guid, "\x01", it.folder.changed)}
+		out.Parent = &ews.FolderID{ID: it.folder.ID(), ChangeKey: unknownKey}
 	}
 	if want["item:ItemClass"] {
 		out.Class = it.letter.class

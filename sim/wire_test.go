@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"postern/ews"
@@ -182,4 +183,37 @@ func TestUnknownOperationIsNoFault(t *testing.T) {
 	if status != http.StatusOK || a.code() != "ErrorInvalidOperation" || a.messages()[0].Class != "Error" {
 		t.Errorf("status %d, %+v", status, a)
 	}
+}
+
+// TestManyAtOnce lets clients ask for everything while the mailbox changes; the race
+// detector is the judge, and each answer must be whole.
+func TestManyAtOnce(t *testing.T) {
+	x := newExchange(t, Options{})
+	it := fillFromTestdata(t, x)
+	ops := operations(it)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for range 4 {
+		wg.Go(func() {
+			c := asUser(t, x, ann)
+			for name, op := range ops {
+				if status, body := c.send(op); status != http.StatusOK || !bytes.HasSuffix(body, []byte("</s:Envelope>")) {
+					t.Errorf("%s: status %d, %d bytes", name, status, len(body))
+				}
+			}
+		})
+	}
+	wg.Go(func() {
+		for i := range 50 {
+			items, err := x.Deliver(plain(i))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			items[0].MarkRead(true)
+			items[0].SetSubject("Changed")
+			items[0].Move(x.Mailbox(ann).Folder(JunkEmail))
+			items[0].Copy(x.Mailbox(ann).Folder(Inbox)).Delete()
+		}
+	})
 }
