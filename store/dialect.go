@@ -41,7 +41,8 @@ var sqliteDialect = dialect{
 	Bytes:     "blob",
 	Clustered: "without rowid",
 	Search: `create virtual table search using fts5 (subject, sender, recipient, body, content='', contentless_delete=1, tokenize='ascii');
-insert into search (search, rank) values ('hashsize', 4194304)`,
+insert into search (search, rank) values ('hashsize', 4194304);
+insert into search (search, rank) values ('automerge', 16)`,
 
 	batch:    1,
 	indexed:  "(select id as message_id from search_docsize)",
