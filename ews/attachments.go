@@ -1,6 +1,7 @@
 package ews
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -10,7 +11,15 @@ import (
 	"postern/crm"
 )
 
-// Attachments packs small attachments into one call and streams each of them.
+// linked is the fault of an attachment that is a link: there are no bytes to be had.
+var linked = ruling{crm.Refused, crm.ItemScope, 0, "The attachment is a link to a file elsewhere.", "Open the message in Outlook to follow the link."}
+
+func (r ruling) fault(code string) *crm.Fault {
+	return &crm.Fault{Verdict: r.verdict, Scope: r.scope, After: r.after, Code: code, Message: r.message, Advice: r.advice}
+}
+
+// Attachments packs small attachments into one call and streams each of them. What came
+// along with its message is not asked for again.
 func (s *source) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Attachment, take func(i int, r io.Reader, fault *crm.Fault) error) error {
 	ss := s.session(box)
 	b := &batch{s: s, answered: make([]bool, len(list))}
@@ -21,11 +30,22 @@ func (s *source) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.A
 		})
 	}
 	b.alone = func(i int, f *crm.Fault) error { return take(i, nil, f) }
+	var fetch []int
+	for i := range list {
+		if list[i].Content == nil {
+			fetch = append(fetch, i)
+		} else if err := take(i, bytes.NewReader(list[i].Content), nil); err != nil {
+			return err
+		}
+	}
 	count := attachPack
 	if s.oneByOne() {
 		count = 1
 	}
-	for _, pack := range packs(len(list), count, func(i int) int64 { return list[i].Size }) {
+	for _, pack := range packs(len(fetch), count, func(k int) int64 { return list[fetch[k]].Size }) {
+		for k := range pack {
+			pack[k] = fetch[pack[k]]
+		}
 		if err := b.run(ctx, pack); err != nil {
 			return err
 		}
@@ -88,8 +108,11 @@ func (s *source) getAttachments(ctx context.Context, ss *Session, list []crm.Att
 			}
 			return stopped(f.end(err))
 		}
+		if err == nil && slices.ContainsFunc(r.Attachments, func(a Attachment) bool { return a.Element == ReferenceAttachment }) {
+			return stopped(take(i, nil, linked.fault("attachment-is-link")))
+		}
 		if err == nil {
-			return stopped(take(i, io.MultiReader(), nil)) // an attachment of no bytes
+			return stopped(take(i, bytes.NewReader(nil), nil)) // an attachment of no bytes
 		}
 		fault := s.fault(err, crm.ItemScope)
 		switch {

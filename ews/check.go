@@ -205,16 +205,6 @@ func release(v ServerVersion) int {
 	return versionIndex(name)
 }
 
-func (v ServerVersion) String() string {
-	s := ""
-	for _, p := range [...]*int{v.Major, v.Minor, v.MajorBuild, v.MinorBuild} {
-		if p != nil {
-			s += fmt.Sprintf(".%d", *p)
-		}
-	}
-	return s[min(len(s), 1):]
-}
-
 // mailbox impersonates one mailbox and counts what is to be read there. One that cannot
 // be read does not end the test.
 func (c *check) mailbox(ctx context.Context, box mail.Address) {

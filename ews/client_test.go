@@ -292,7 +292,7 @@ func TestAnswersOfOthers(t *testing.T) {
 		{"unknown", 418, "", "", "http-418", crm.Retry, time.Minute},
 		{"empty", 200, "Content-Type: text/xml", "", "torn-answer", crm.Retry, 0},
 		{"no XML", 200, "Content-Type: text/xml", "<a b></a>", "unreadable-answer", crm.Retry, 0},
-		{"unknown encoding", 200, "Content-Encoding: br", "", "network", crm.Retry, 0},
+		{"unknown encoding", 200, "Content-Encoding: br", "", "unreadable-answer", crm.Retry, 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

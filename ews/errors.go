@@ -54,8 +54,14 @@ func (r *Result) Err() error {
 	if r.OK() {
 		return nil
 	}
-	return &Error{Status: http.StatusOK, Code: r.Code, Text: r.Text, XML: r.XML, After: backOff(r.XML)}
+	e := &Error{Status: http.StatusOK, Code: r.Code, Text: r.Text, XML: r.XML, After: backOff(r.XML)}
+	if r.Code == "" {
+		e.Err = errNoCode
+	}
+	return e
 }
+
+var errNoCode = errors.New("response message without a code")
 
 // failure makes an *Error of what is known about a transaction.
 func (c *Client) failure(t *transaction, err error) error {

@@ -217,7 +217,6 @@ func (j judge) http(e *Error) (string, ruling) {
 	if e.Status != http.StatusOK && e.Status != http.StatusInternalServerError {
 		return byStatus(e)
 	}
-	var unreadable *DecodeError
 	switch {
 	case e.Status == http.StatusInternalServerError && e.Page:
 		return "server-error-page", ruling{crm.Retry, crm.OrgScope, time.Minute, "The web server reports an error in EWS.", askServer}
@@ -227,12 +226,10 @@ func (j judge) http(e *Error) (string, ruling) {
 		return cmp.Or(e.Code, "soap-fault"), ruling{crm.Retry, "", 0, "The server refuses the request without a code of Exchange.", itself}
 	case errors.Is(e.Err, io.ErrUnexpectedEOF), errors.Is(e.Err, io.EOF):
 		return "torn-answer", ruling{crm.Retry, "", 0, "The answer broke off.", itself}
-	case timedOut(e.Err):
-		return "timeout", timeout
-	case errors.As(e.Err, &unreadable) && !isNetwork(e.Err):
-		return "unreadable-answer", ruling{crm.Retry, "", 0, "The answer is not well-formed or exceeds what is accepted.", itself}
+	case timedOut(e.Err), isNetwork(e.Err):
+		return j.network(e.Err)
 	}
-	return j.network(e.Err)
+	return "unreadable-answer", ruling{crm.Retry, "", 0, "The answer is not well-formed or exceeds what is accepted.", itself}
 }
 
 // byStatus judges by HTTP's status.

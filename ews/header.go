@@ -44,7 +44,7 @@ func (s *source) headers(ctx context.Context, box *crm.Mailbox, listed []Item) (
 		list[i] = crm.Header{ID: listed[i].ID.ID, Version: listed[i].ID.ChangeKey}
 		kind, class := kindOf(listed[i].Element)
 		list[i].Envelope = crm.Envelope{Kind: kind, Class: class}
-		if kind == crm.Email && class == "" {
+		if class == "" {
 			ask = append(ask, i)
 		}
 	}
@@ -86,7 +86,7 @@ func kindOf(element string) (crm.Kind, string) {
 	case DistributionList:
 		return crm.ContactKind, "IPM.DistList"
 	case PostItem:
-		return crm.Email, "IPM.Post"
+		return "", "IPM.Post"
 	}
 	return crm.Email, ""
 }

@@ -3,7 +3,6 @@ package ews
 import (
 	"bytes"
 	"context"
-	"slices"
 	"strings"
 
 	"postern/crm"
@@ -170,7 +169,7 @@ func (s *source) bodyOfMIME(content *Content) (crm.Body, *crm.Fault) {
 	body := crm.Body{HTML: m.HTML, Text: m.Text, Encrypted: m.Kind == mail.Encrypted || m.Kind == mail.OpaqueSigned}
 	for _, a := range m.Attachments {
 		body.Attachments = append(body.Attachments, crm.Attachment{
-			Name: a.Name, Type: a.Type, ContentID: a.ContentID, Inline: a.Inline, Size: int64(len(a.Content)), Content: slices.Clone(a.Content),
+			Name: a.Name, Type: a.Type, ContentID: a.ContentID, Inline: a.Inline, Size: int64(len(a.Content)), Content: a.Content,
 		})
 	}
 	return body, nil

@@ -71,6 +71,17 @@ func (v *ServerVersion) fields(x *codec) {
 	x.attr("Version", &v.Version)
 }
 
+// String returns the numbers, as in 15.2.1544.11.
+func (v ServerVersion) String() string {
+	s := ""
+	for _, p := range [...]*int{v.Major, v.Minor, v.MajorBuild, v.MinorBuild} {
+		if p != nil {
+			s += fmt.Sprintf(".%d", *p)
+		}
+	}
+	return s[min(len(s), 1):]
+}
+
 // A Header is the SOAP header of a request or an answer.
 type Header struct {
 	// Of a request:
