@@ -103,7 +103,7 @@ func (p *population) settle(ctx context.Context, org *store.Org, url string) err
 		return err
 	}
 	connector := ews.Connector(nil)
-	wanted := crm.Settings{Enabled: true, Server: url, Version: connector.Versions[len(connector.Versions)-1].Name,
+	wanted := crm.Settings{Enabled: true, Server: url, Version: "ExchangeSE",
 		Login: demoLogin, Password: crm.NewSecret(demoPassword), Domains: domains}
 	settings, wrong := wanted.Check(connector, crm.Settings{})
 	if len(wrong) > 0 {
@@ -132,7 +132,7 @@ func (d *demoCommand) serve(ctx context.Context, c *common, org *store.Org, peop
 	}
 	connector := ews.Connector(nil)
 	log := slog.New(slog.NewTextHandler(c.errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	p := &program{org: org, connector: connector, log: log, hint: fmt.Sprintf("%s / %s", who, demoPassword),
+	p := &program{org: org, connector: connector, log: log, hint: fmt.Sprintf("In this demonstration: %s with the password %s", who, demoPassword),
 		engine: engine.New(engine.Config{Org: org, Connector: connector, Poll: 3 * time.Second, Log: log})}
 	fmt.Fprintf(c.out, "\n  Postern is at  http://%s\n  sign in as     %s\n  password       %s\n  data folder    %s\n\n%d letters in %d mailboxes of %s are being collected. Ctrl-C ends it.\n",
 		l.Addr(), who, demoPassword, dir, people.letters, len(people.users), people.company)
