@@ -56,6 +56,37 @@ func (c *call) answer() ([]ews.Answer, *ews.SOAPFault) {
 	return answers, f
 }
 
+// parts is how many response messages the request asks for.
+func (c *call) parts() int {
+	switch op := c.request.Op.(type) {
+	case *ews.GetFolder:
+		return len(op.IDs)
+	case *ews.FindFolder:
+		return len(op.Parents)
+	case *ews.CreateFolder:
+		return len(op.Folders)
+	case *ews.FindItem:
+		return len(op.Parents)
+	case *ews.GetItem:
+		return len(op.IDs)
+	case *ews.GetAttachment:
+		return len(op.IDs)
+	case *ews.ConvertID:
+		return len(op.IDs)
+	case *ews.CreateItem:
+		return len(op.Items)
+	case *ews.UpdateItem:
+		return len(op.Changes)
+	case *ews.MoveItem:
+		return len(op.IDs)
+	case *ews.CopyItem:
+		return len(op.IDs)
+	case *ews.DeleteItem:
+		return len(op.IDs)
+	}
+	return 1
+}
+
 // failure is a response message that says no, in the form of the operation.
 func (c *call) failure(r ews.Result) ews.Answer {
 	if c.record.Code == "" {

@@ -25,10 +25,13 @@ func (c *call) disturb() bool {
 		f.XML = ews.MessageXML{{Name: "Policy", Text: "EWSMaxConcurrency"}, {Name: "BackOffMilliseconds", Text: millis}}
 		c.fault(f)
 	case BusyInner:
-		f := fault("ErrorInternalServerError", "An internal server error occurred. The operation failed.")
-		f.XML = ews.MessageXML{{Name: "InnerErrorResponseCode", Text: "ErrorServerBusy"}, {Name: "BackOffMilliseconds", Text: millis}}
-		c.record.Code = f.Code
-		c.send(http.StatusOK, func(w io.Writer) error { return ews.WriteFault(w, c.x.serverVersion(), f) })
+		r := ews.Failed("ErrorInternalServerError", "An internal server error occurred. The operation failed.")
+		r.XML = ews.MessageXML{{Name: "InnerErrorResponseCode", Text: "ErrorServerBusy"}, {Name: "BackOffMilliseconds", Text: millis}}
+		answers := make([]ews.Answer, c.parts())
+		for i := range answers {
+			answers[i] = c.failure(r)
+		}
+		c.reply(answers)
 	case Busy401:
 		c.unauthorized()
 	case BareFault:
@@ -94,8 +97,8 @@ func (c *call) spoilt(answers []ews.Answer, write func(io.Writer) error) func(io
 			return err
 		}
 		if c.trouble.Kind == Torn {
-			// The connection goes without the last chunk, so that the client can tell.
-			c.record.Code = string(Torn)
+			// What is there goes out, and the connection ends without the last chunk.
+			_ = http.NewResponseController(c.w).Flush()
 			panic(http.ErrAbortHandler)
 		}
 		return nil

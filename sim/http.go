@@ -89,7 +89,7 @@ func (c *call) post(body io.Reader) {
 		c.fault(f)
 		return
 	}
-	c.trouble = c.x.trouble.pick(c.record.Operation, c.box)
+	c.trouble = c.x.trouble.pick(c)
 	if c.trouble != nil {
 		c.record.Trouble = c.trouble.Kind
 		if c.disturb() {

@@ -195,7 +195,7 @@ func (c *call) getOne(i int, id string, p *plan) ews.Answer {
 		if p.mime {
 			a.MIME++
 		}
-		if p.content() && !p.mime || p.fields["item:Body"] {
+		if p.text() {
 			a.Body++
 		}
 	}, p.content())

@@ -25,8 +25,8 @@ type RequestRecord struct {
 	Code      string // of a fault, or of the first failed response message; "" when all went well
 	Trouble   Kind   // the trouble that was made, "" if none
 	In, Out   int64  // bytes of the bodies
-	Content   []string
 	// Content lists the ids of the items whose body, MIME or attachments were asked for.
+	Content []string
 }
 
 // A Tally adds up the requests of one operation.
@@ -84,7 +84,9 @@ func (x *Exchange) ForgetRequests() {
 
 // Asked counts how often the content of one item was asked for.
 type Asked struct {
-	Body, MIME, Attachments int
+	Body        int // its text, its preview or the list of its attachments
+	MIME        int
+	Attachments int // the bytes of any of them
 }
 
 // Asked tells how often the content of this item was asked for, over all its places. It

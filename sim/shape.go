@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"strings"
 
 	"postern/ews"
@@ -18,8 +19,8 @@ type plan struct {
 	mime     bool
 }
 
-// contentFields need the letter's body.
-var contentFields = []string{"item:Body", "item:Attachments", "item:TextBody", "item:UniqueBody", "item:NormalizedBody", "item:Preview"}
+// textFields need the letter's body.
+var textFields = []string{"item:Body", "item:Attachments", "item:TextBody", "item:UniqueBody", "item:NormalizedBody", "item:Preview"}
 
 // unlisted are properties that FindItem and SyncFolderItems cannot return.
 var unlisted = []string{"item:Body", "item:Attachments", "item:MimeContent", "item:TextBody", "item:UniqueBody", "item:NormalizedBody",
@@ -104,27 +105,18 @@ func (c *call) refuse(uri string, listing bool) *ews.SOAPFault {
 	if family, _, ok := strings.Cut(uri, ":"); !ok || family == "folder" {
 		return fault("ErrorInvalidPropertyRequest", "Property is not valid for this object type: "+uri)
 	}
-	if listing && has(unlisted, uri) {
+	if listing && slices.Contains(unlisted, uri) {
 		return fault("ErrorInvalidPropertyRequest", "Property cannot be returned by this operation: "+uri)
 	}
 	return nil
 }
 
-func has(list []string, s string) bool {
-	for _, t := range list {
-		if t == s {
-			return true
-		}
-	}
-	return false
-}
+// content tells whether the plan asks for more than the header of a letter.
+func (p *plan) content() bool { return p.mime || p.text() }
 
-// content tells whether the plan needs more than the header of a letter.
-func (p *plan) content() bool {
-	if p.mime {
-		return true
-	}
-	for _, f := range contentFields {
+// text tells whether the plan asks for the text or the list of attachments.
+func (p *plan) text() bool {
+	for _, f := range textFields {
 		if p.fields[f] {
 			return true
 		}

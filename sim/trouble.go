@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"postern/ews"
 	"postern/mail"
 )
 
@@ -20,7 +21,7 @@ const (
 	Busy503        Kind = "busy-503"             // HTTP 503 without a hint
 	Busy503Hint    Kind = "busy-503-retry-after" // HTTP 503 with Retry-After
 	BusyFault      Kind = "busy-fault"           // fault ErrorServerBusy with BackOffMilliseconds
-	BusyInner      Kind = "busy-inner"           // HTTP 200, ErrorInternalServerError with the inner code ErrorServerBusy
+	BusyInner      Kind = "busy-inner"           // each response message is ErrorInternalServerError with the inner code ErrorServerBusy
 	Busy401        Kind = "busy-401"             // 401 under load, although the password is right
 	BareFault      Kind = "bare-fault"           // HTTP 200, fault without detail, faultcode without prefix
 	WebPage        Kind = "web-page"             // HTTP 200 with a page of HTML
@@ -127,12 +128,12 @@ func (x *Exchange) Calm() {
 }
 
 // pick counts a request and returns the trouble that it meets, nil if none.
-func (t *troubles) pick(operation string, box *Mailbox) *Trouble {
+func (t *troubles) pick(c *call) *Trouble {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var picked *Trouble
 	for _, p := range t.list {
-		if p.Operation != "" && p.Operation != operation || p.Mailbox != "" && (box == nil || p.Mailbox != box.address) {
+		if p.Operation != "" && p.Operation != c.record.Operation || p.Mailbox != "" && p.Mailbox != c.record.Mailbox || !c.suits(p.Kind) {
 			continue
 		}
 		p.met++
@@ -144,6 +145,25 @@ func (t *troubles) pick(operation string, box *Mailbox) *Trouble {
 		picked = &p.Trouble
 	}
 	return picked
+}
+
+// suits tells whether a kind of trouble can happen to this request at all: what cannot is
+// not counted.
+func (c *call) suits(kind Kind) bool {
+	switch kind {
+	case LostState:
+		switch op := c.request.Op.(type) {
+		case *ews.SyncFolderItems:
+			return op.SyncState != ""
+		case *ews.SyncFolderHierarchy:
+			return op.SyncState != ""
+		}
+		return false
+	case Vanish, Corrupt, CorruptMIME, CorruptBody:
+		_, ok := c.request.Op.(*ews.GetItem)
+		return ok
+	}
+	return true
 }
 
 // backOff is what a busy server asks for.

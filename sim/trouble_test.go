@@ -102,6 +102,45 @@ func TestTroubleIsCounted(t *testing.T) {
 	}
 }
 
+func TestTroubleWaitsForWhatSuitsIt(t *testing.T) {
+	x := newExchange(t, Options{})
+	it := deliver(t, x, plain(0))
+	c := asUser(t, x, ann)
+	x.MakeTrouble(Trouble{Kind: LostState, Times: 1})
+	x.MakeTrouble(Trouble{Kind: Vanish, Times: 1})
+	first := c.step("", 10) // no state that could be lost, and no item asked for
+	again := &ews.SyncFolderItems{Shape: itemShape(), Folder: inbox(), SyncState: first.SyncState, Max: 10}
+	if a := c.ask(again); a.code() != "ErrorInvalidSyncStateData" {
+		t.Errorf("the first state shown: %s", a.code())
+	}
+	if a := c.ask(again); a.code() != "NoError" {
+		t.Errorf("the second time: %s", a.code())
+	}
+	a := c.ask(&ews.GetItem{Shape: itemShape(), IDs: []ews.ItemID{{ID: it.ID()}}})
+	if a.code() != "ErrorItemNotFound" || it.Folder() != nil {
+		t.Errorf("the item asked for: %s", a.code())
+	}
+}
+
+func TestBusyServerAnswersEachPart(t *testing.T) {
+	x := newExchange(t, Options{})
+	it := deliver(t, x, plain(0))
+	c := asUser(t, x, ann)
+	x.MakeTrouble(Trouble{Kind: BusyInner})
+	for name, op := range operations(it) {
+		busy := c.ask(op)
+		x.Calm()
+		calm := c.ask(op)
+		x.MakeTrouble(Trouble{Kind: BusyInner})
+		if got, want := len(busy.messages()), len(calm.messages()); got != want || busy.code() != "ErrorInternalServerError" {
+			t.Errorf("%s: %d response messages with %s when busy, %d otherwise", name, got, busy.code(), want)
+		}
+	}
+	if got := it.Asked(); got.Body != 1 {
+		t.Errorf("a busy server read the item: %+v", got)
+	}
+}
+
 func TestDamagedItems(t *testing.T) {
 	x := newExchange(t, Options{})
 	it := deliver(t, x, plain(0))
