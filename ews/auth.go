@@ -69,6 +69,7 @@ func (c *Client) authorize(l *lane, t *transaction) (*http.Response, error) {
 		return nil, err
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
+		c.setScheme(c.choose(resp)) // the server may have changed what it offers
 		return resp, c.refused(t.password)
 	}
 	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusInternalServerError {
