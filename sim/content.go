@@ -62,7 +62,7 @@ func (v *view) text(form string) *ews.Body {
 		return &ews.Body{Type: e.body.Type, Text: e.body.Text}
 	}
 	m := v.body
-	if v.item.letter.class == classEncrypted || m.Kind == mail.Encrypted && v.item.letter.class != classNote {
+	if v.item.letter.class == classEncrypted {
 		return &ews.Body{Type: "Text"}
 	}
 	switch {

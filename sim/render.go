@@ -244,7 +244,7 @@ func (v *view) mailbox(n mail.Named, nameOnly bool) *ews.Mailbox {
 		return m
 	}
 	m.EmailAddress, m.RoutingType, m.BoxType = address, ews.RoutingSMTP, "OneOff"
-	if box := v.x.Mailbox(n.Address); box != nil && n.Address != "" {
+	if box := v.x.Mailbox(n.Address); box != nil {
 		m.BoxType = "Mailbox"
 		if v.x.options.LegacyRouting {
 			m.EmailAddress, m.RoutingType = box.dn, ews.RoutingEX
