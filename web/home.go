@@ -62,6 +62,7 @@ type homeData struct {
 	Plot     plot
 	States   []stateCount
 	Last     []row
+	Reasons  []reasonCount // why mail was not filed, the commonest
 	Imports  []boxRow
 }
 
@@ -72,6 +73,9 @@ type stateCount struct {
 
 // stateOrder is the order in which states are listed: what needs somebody first.
 var stateOrder = []crm.MailboxState{crm.Attention, crm.Waiting, crm.Importing, crm.Live, crm.Provisioned, crm.Off}
+
+// commonest keeps the reasons that a glance should show.
+func commonest(list []reasonCount) []reasonCount { return list[:min(len(list), 5)] }
 
 func (s *server) home(w http.ResponseWriter, r *http.Request) error {
 	viewer, ctx := viewerOf(r), r.Context()
@@ -91,6 +95,10 @@ func (s *server) home(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	counts, err := s.Org.Counts(ctx)
+	if err != nil {
+		return err
+	}
 	last, _, _, err := s.Org.Activities(ctx, store.MailQuery{Viewer: viewer.ID, Limit: 6})
 	if err != nil {
 		return err
@@ -98,7 +106,7 @@ func (s *server) home(w http.ResponseWriter, r *http.Request) error {
 	d := homeData{
 		HomeStats: stats, Findings: findings(boxes), Plot: dayPlot(stats.ByDay),
 		Disabled: !settings.Enabled, Fresh: connection == 0 || settings.Server == "",
-		Last: rowsOf(last, messageURL, 0),
+		Last: rowsOf(last, messageURL, 0), Reasons: commonest(reasonsOf(counts)),
 	}
 	for _, state := range stateOrder {
 		if n := stats.Mailboxes[state]; n > 0 {

@@ -79,7 +79,8 @@ func (s *server) mailboxes(w http.ResponseWriter, r *http.Request) error {
 
 type mailboxData struct {
 	boxRow
-	Folders []folderRow
+	Folders []folderRow // those that are read
+	Aside   []folderRow // those that are not
 	Admin   bool
 	Looking bool
 }
@@ -92,14 +93,12 @@ type folderRow struct {
 // Reason says why a folder is not read.
 func (f folderRow) Reason() string {
 	switch {
-	case f.InScope:
-		return ""
 	case f.Kind != crm.Email:
-		return "no mail folder"
+		return "holds no mail"
 	case f.Role == crm.Drafts, f.Role == crm.Outbox:
 		return "not sent yet"
 	case f.Role == crm.JunkEmail, f.Role == crm.DeletedItems:
-		return "junk and deleted mail are left alone"
+		return "left alone"
 	}
 	return "out of scope"
 }
@@ -133,17 +132,12 @@ func (s *server) mailbox(w http.ResponseWriter, r *http.Request) error {
 	}
 	d := mailboxData{boxRow: s.boxRows([]store.MailboxView{*box})[0], Admin: viewer.Admin, Looking: r.URL.Query().Get("looking") == "1"}
 	for _, f := range folders {
-		d.Folders = append(d.Folders, folderRow{f, counts[f.ID]})
-	}
-	slices.SortStableFunc(d.Folders, func(a, b folderRow) int {
-		if a.InScope != b.InScope {
-			if a.InScope {
-				return -1
-			}
-			return 1
+		if f.InScope {
+			d.Folders = append(d.Folders, folderRow{f, counts[f.ID]})
+		} else if f.Role != crm.Root {
+			d.Aside = append(d.Aside, folderRow{Folder: f})
 		}
-		return cmp.Compare(a.Path, b.Path)
-	})
+	}
 	p := page{Title: box.Address.Display(), Place: "mailboxes", Data: d}
 	if viewer.Admin {
 		p.Crumbs = []crumb{{"Mailboxes", "/mailboxes"}}

@@ -70,7 +70,7 @@ func TestPages(t *testing.T) {
 
 		{ann, "/mailboxes", 200, "Ann Archer|Bob Baker|Live|All is read", "zed@other.example"},
 		{bob, "/mailboxes", 403, "for administrators|not-an-administrator", "Ann Archer"},
-		{ann, "/mailboxes/{bob's box}", 200, "bob@acme.example|Inbox|Sent Items|not read: not sent yet", ""},
+		{ann, "/mailboxes/{bob's box}", 200, "bob@acme.example|Inbox|Sent Items|Not read: Drafts|not sent yet", ""},
 		{bob, "/mailboxes/{bob's box}", 200, "bob@acme.example", "Look now"},
 		{bob, "/mailboxes/{ann's box}", 404, "not-found", "ann@acme.example"},
 

@@ -13,10 +13,16 @@ const clock = say({ hour: "2-digit", minute: "2-digit" });
 const forms = {
   clock: say({ hour: "2-digit", minute: "2-digit", second: "2-digit" }),
   weekday: say({ weekday: "short" }),
-  day: say({ day: "numeric", month: "short" }),
-  year: say({ day: "numeric", month: "short", year: "numeric" }),
   title: say({ dateStyle: "full", timeStyle: "long" }),
 };
+
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+// Day and month, and the year when it is another.
+function day(t) {
+  const words = t.getDate() + " " + months[t.getMonth()];
+  return t.getFullYear() === new Date().getFullYear() ? words : words + " " + t.getFullYear();
+}
 
 function span(ms) {
   const s = Math.floor(ms / 1000);
@@ -37,12 +43,11 @@ function short(t) {
   const midnight = new Date(now.getFullYear(), now.getMonth(), now.getDate());
   if (t >= midnight && t - midnight < DAY) return clock.format(t);
   if (t < midnight && midnight - t < 6 * DAY) return forms.weekday.format(t) + " " + clock.format(t);
-  return (t.getFullYear() === now.getFullYear() ? forms.day : forms.year).format(t);
+  return day(t);
 }
 
 function full(t) {
-  const thisYear = t.getFullYear() === new Date().getFullYear();
-  return forms.weekday.format(t) + " " + (thisYear ? forms.day : forms.year).format(t) + ", " + clock.format(t);
+  return forms.weekday.format(t) + " " + day(t) + ", " + clock.format(t);
 }
 
 const words = { ago, short, full, clock: (t) => forms.clock.format(t) };
