@@ -126,7 +126,7 @@ func (s *saving) insertMessages(ctx context.Context, fresh []*filing, variants [
 		maker[identity{string(f.key), variants[i]}] = f
 		it := f.Item
 		args = append(args, s.o.id, f.key, variants[i], clean(it.MessageID), f.subject, f.from, f.sent, micros(it.Received), f.when,
-			f.Decision.Direction, preview(f.text), it.Encrypted, f.thread, len(f.people), len(f.attachments), f.seal())
+			f.Decision.Direction, preview(f.text), it.Encrypted, f.thread, f.peopleSum().column(), len(f.attachments), f.seal())
 	}
 	return s.t.insert(ctx, `insert into message (org_id, message_key, variant, message_id, subject, from_address, sent_at, received_at, when_at,
 		direction, preview, encrypted, thread_id, people, attachments, seal) values`,
@@ -232,9 +232,37 @@ func (s *saving) participants(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = execIn(ctx, s.t, `update message set people = (select count(*) from participant p
-		where p.org_id = message.org_id and p.message_id = message.id) where org_id = $1 and id in (%s)`, []any{s.o.id}, unique(touched))
-	return err
+	return s.sumPeople(ctx, unique(touched))
+}
+
+// sumPeople renews the checksums of participants.
+func (s *saving) sumPeople(ctx context.Context, messages []int64) error {
+	sums, err := s.o.peopleSums(ctx, s.t, messages)
+	if err != nil {
+		return err
+	}
+	for _, id := range messages {
+		if _, err := s.t.exec(ctx, "update message set people = $3 where org_id = $1 and id = $2", s.o.id, id, sums[id].column()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// peopleSums adds up the participants of messages.
+func (o *Org) peopleSums(ctx context.Context, q querier, messages []int64) (map[int64]checksum, error) {
+	sums := make(map[int64]checksum, len(messages))
+	err := in(ctx, q, "select message_id, part, who, mailbox_id, name from participant where org_id = $1 and message_id in (%s)", []any{o.id}, messages,
+		func(r *sql.Rows) error {
+			var message int64
+			var p party
+			err := r.Scan(&message, &p.part, &p.who, &p.box, &p.name)
+			c := sums[message]
+			c.addParty(p)
+			sums[message] = c
+			return err
+		})
+	return sums, err
 }
 
 // activities makes the activity of each message that has none and finds the others.
@@ -243,7 +271,7 @@ func (s *saving) activities(ctx context.Context) error {
 	var args []any
 	for _, f := range s.filings {
 		if len(at[f.message]) == 0 && !f.whole {
-			args = append(args, s.o.id, f.message, crm.Email, f.messageWhen, len(f.links))
+			args = append(args, s.o.id, f.message, crm.Email, f.messageWhen, f.linksSum().column())
 		}
 		at[f.message] = append(at[f.message], f)
 	}
@@ -312,7 +340,7 @@ func (s *saving) links(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.o.countLinks(ctx, s.t, unique(touched))
+	return s.o.sumLinks(ctx, s.t, unique(touched))
 }
 
 func personOf(l crm.Link) (person string, id int64) {

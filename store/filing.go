@@ -6,11 +6,14 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"postern/crm"
+	"postern/mail"
 )
 
 // A filing is a message on its way into the database: all that can be worked out before
@@ -147,6 +150,40 @@ func seal(subject, from string, sent int64, html, text string) []byte {
 	binary.BigEndian.PutUint64(n[:], uint64(sent))
 	h.Write(n[:])
 	return h.Sum(nil)[:16]
+}
+
+// A checksum tells whether rows are all there and unaltered, whatever their order: it is
+// the sum of their hashes.
+type checksum uint64
+
+func (c *checksum) add(fields ...any) {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%q", fields)
+	*c += checksum(h.Sum64())
+}
+
+func (c *checksum) addParty(p party) { c.add(string(p.part), p.who, int64(p.box), p.name) }
+
+func (c *checksum) addLink(person string, id int64, a mail.Address, part crm.Part) {
+	c.add(person, id, string(a), string(part))
+}
+
+// column is the checksum as it is kept.
+func (c checksum) column() int64 { return int64(c) }
+
+func (f *filing) peopleSum() (c checksum) {
+	for _, p := range f.people {
+		c.addParty(p)
+	}
+	return c
+}
+
+func (f *filing) linksSum() (c checksum) {
+	for _, l := range f.links {
+		person, id := personOf(l)
+		c.addLink(person, id, l.Address, l.Part)
+	}
+	return c
 }
 
 // preview is the beginning of a text in one line.

@@ -149,7 +149,7 @@ func (o *Org) linkFiled(ctx context.Context, t *tx, person string, id int64, add
 	if err != nil {
 		return 0, err
 	}
-	return len(touched), o.countLinks(ctx, t, touched)
+	return len(touched), o.sumLinks(ctx, t, touched)
 }
 
 // unlink takes away the automatic links of a person by addresses that are the person's
@@ -169,13 +169,39 @@ func (o *Org) unlink(ctx context.Context, t *tx, person string, id int64, lost, 
 	if _, err := o.linkFiled(ctx, t, person, id, left); err != nil {
 		return err
 	}
-	return o.countLinks(ctx, t, touched)
+	return o.sumLinks(ctx, t, touched)
 }
 
-func (o *Org) countLinks(ctx context.Context, t *tx, activities []int64) error {
-	_, err := execIn(ctx, t, `update activity set links = (select count(*) from activity_link l
-		where l.org_id = activity.org_id and l.activity_id = activity.id) where org_id = $1 and id in (%s)`, []any{o.id}, activities)
-	return err
+// sumLinks renews the checksums of links.
+func (o *Org) sumLinks(ctx context.Context, t *tx, activities []int64) error {
+	sums, err := o.linkSums(ctx, t, activities)
+	if err != nil {
+		return err
+	}
+	for _, id := range activities {
+		if _, err := t.exec(ctx, "update activity set links = $3 where org_id = $1 and id = $2", o.id, id, sums[id].column()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// linkSums adds up the links of activities.
+func (o *Org) linkSums(ctx context.Context, q querier, activities []int64) (map[int64]checksum, error) {
+	sums := make(map[int64]checksum, len(activities))
+	err := in(ctx, q, "select activity_id, person, person_id, address, part from activity_link where org_id = $1 and activity_id in (%s)",
+		[]any{o.id}, activities, func(r *sql.Rows) error {
+			var activity, id int64
+			var person string
+			var address mail.Address
+			var part crm.Part
+			err := r.Scan(&activity, &person, &id, &address, &part)
+			c := sums[activity]
+			c.addLink(person, id, address, part)
+			sums[activity] = c
+			return err
+		})
+	return sums, err
 }
 
 // lock keeps other changes of people, settings and rules, and pages, out until the

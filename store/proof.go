@@ -61,9 +61,9 @@ type evidence struct {
 	message          int64 // 0 = none
 	seal, expected   []byte
 	body             bool
-	people, parties  int // rows announced, rows there
+	people, links    checksum // as announced
+	parties, linked  checksum // of the rows there
 	activity         int64
-	links, linked    int
 
 	attachments   int
 	attached      int
@@ -78,9 +78,7 @@ func (o *Org) evidence(ctx context.Context, box crm.MailboxID, folder crm.Folder
 			coalesce(c.message_id, 0), coalesce(c.gone_at, 0) <> 0, coalesce(c.folder_id, 0),
 			coalesce(m.id, 0), m.seal, coalesce(m.subject, ''), coalesce(m.from_address, ''), coalesce(m.sent_at, 0),
 			b.message_id is not null, coalesce(b.html, ''), coalesce(b.text, ''),
-			coalesce(m.people, 0), (select count(*) from participant p where p.org_id = m.org_id and p.message_id = m.id),
-			coalesce(a.id, 0), coalesce(a.links, 0),
-			(select count(*) from activity_link l where l.org_id = a.org_id and l.activity_id = a.id),
+			coalesce(m.people, 0), coalesce(a.id, 0), coalesce(a.links, 0),
 			coalesce(m.attachments, 0), (select count(*) from attachment t where t.org_id = m.org_id and t.message_id = m.id),
 			u.message_id is not null, w.message_id is not null
 		from decision d
@@ -95,10 +93,11 @@ func (o *Org) evidence(ctx context.Context, box crm.MailboxID, folder crm.Folder
 		order by d.id limit $5`, []any{o.id, box, folder, after, limit}, func(r *sql.Rows) error {
 		var e evidence
 		var subject, from, html, text string
-		var sent int64
+		var sent, people, links int64
 		err := r.Scan(&e.id, &e.item, &e.hash, &e.outcome, &e.reason, &e.due, &e.traces, &e.folder,
 			&e.copy, &e.copyGone, &e.inFolder, &e.message, &e.seal, &subject, &from, &sent, &e.body, &html, &text,
-			&e.people, &e.parties, &e.activity, &e.links, &e.linked, &e.attachments, &e.attached, &e.mine, &e.indexed)
+			&people, &e.activity, &links, &e.attachments, &e.attached, &e.mine, &e.indexed)
+		e.people, e.links = checksum(people), checksum(links)
 		e.expected = seal(subject, from, sent, html, text)
 		list = append(list, &e)
 		return err
@@ -106,23 +105,44 @@ func (o *Org) evidence(ctx context.Context, box crm.MailboxID, folder crm.Folder
 	return list, err
 }
 
-// contents looks up what a join cannot: the traces of what was not filed, and the files
-// of attachments.
+// contents looks up what is no single row: participants and links, the files of
+// attachments, and the traces of what was not filed.
 func (o *Org) contents(ctx context.Context, list []*evidence) error {
-	byID, byMessage := map[int64]*evidence{}, map[int64][]*evidence{}
-	var hashes, messages []int64
-	for _, e := range list {
-		byID[e.id] = e
-		hashes = append(hashes, unpackTraces(e.traces)...)
-		if e.attachments > 0 {
-			byMessage[e.message] = append(byMessage[e.message], e)
-			messages = append(messages, e.message)
-		}
-	}
 	if len(list) == 0 {
 		return nil
 	}
-	err := in(ctx, o.read(), "select decision_id from trace where org_id = $1 and decision_id between $2 and $3 and hash in (%s)",
+	byMessage := map[int64][]*evidence{}
+	var messages, activities []int64
+	for _, e := range list {
+		byMessage[e.message] = append(byMessage[e.message], e)
+		messages, activities = append(messages, e.message), append(activities, e.activity)
+	}
+	parties, err := o.peopleSums(ctx, o.read(), unique(messages))
+	if err != nil {
+		return err
+	}
+	linked, err := o.linkSums(ctx, o.read(), unique(activities))
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		e.parties, e.linked = parties[e.message], linked[e.activity]
+	}
+	if err := o.lostBlobs(ctx, byMessage, messages); err != nil {
+		return err
+	}
+	return o.traced(ctx, list)
+}
+
+// traced counts the traces of what was not filed.
+func (o *Org) traced(ctx context.Context, list []*evidence) error {
+	byID := map[int64]*evidence{}
+	var hashes []int64
+	for _, e := range list {
+		byID[e.id] = e
+		hashes = append(hashes, unpackTraces(e.traces)...)
+	}
+	return in(ctx, o.read(), "select decision_id from trace where org_id = $1 and decision_id between $2 and $3 and hash in (%s)",
 		[]any{o.id, list[0].id, list[len(list)-1].id}, unique(hashes), func(r *sql.Rows) error {
 			var id int64
 			err := r.Scan(&id)
@@ -131,11 +151,12 @@ func (o *Org) contents(ctx context.Context, list []*evidence) error {
 			}
 			return err
 		})
-	if err != nil {
-		return err
-	}
+}
+
+// lostBlobs finds stored attachments whose file is not there.
+func (o *Org) lostBlobs(ctx context.Context, byMessage map[int64][]*evidence, messages []int64) error {
 	return in(ctx, o.read(), "select message_id, name, sha256, size from attachment where org_id = $1 and state = 'stored' and message_id in (%s)",
-		[]any{o.id}, unique(messages), func(r *sql.Rows) error {
+		[]any{o.id}, messages, func(r *sql.Rows) error {
 			var message, size int64
 			var name string
 			var sum []byte
@@ -188,11 +209,11 @@ func (e *evidence) filedProblem() string {
 	case !bytes.Equal(e.seal, e.expected):
 		return "filed, but its subject, sender, date or text was altered"
 	case e.people != e.parties:
-		return fmt.Sprintf("filed with %d participants, but %d are here", e.people, e.parties)
+		return "filed, but a participant is missing or was altered"
 	case e.activity == 0:
 		return "filed, but its activity is missing"
 	case e.links != e.linked:
-		return fmt.Sprintf("filed with %d links to people, but %d are here", e.links, e.linked)
+		return "filed, but a link to a contact or user is missing or was altered"
 	case e.attachments != e.attached:
 		return fmt.Sprintf("filed with %d attachments, but %d are here", e.attachments, e.attached)
 	case e.lostBlob != "":

@@ -180,8 +180,8 @@ create table message (
 	preview      text not null,
 	encrypted    boolean not null,
 	thread_id    bigint not null,
-	people       bigint not null,     -- rows in participant
-	attachments  bigint not null,     -- rows in attachment
+	people       bigint not null,     -- checksum of its rows in participant
+	attachments  bigint not null,     -- number of its rows in attachment
 	seal         {{.Bytes}} not null, -- hash of subject, sender, date and text; see seal
 	unique (org_id, message_key, variant)
 );
@@ -237,7 +237,7 @@ create table activity (
 	message_id bigint not null,
 	kind       text not null,
 	when_at    bigint not null,
-	links      bigint not null, -- rows in activity_link
+	links      bigint not null, -- checksum of its rows in activity_link
 	unique (org_id, message_id, kind)
 );
 create index activity_by_time on activity (org_id, when_at, id);
