@@ -21,13 +21,14 @@ for (const scheme of ["light", "dark"]) {
   test(`pages are accessible, ${scheme}`, async (t) => {
     const { page } = await open(t, { colorScheme: scheme });
     await signIn(page);
+    const found = [];
     for (const path of await places(page)) {
       await page.goto(path);
       await page.evaluate(axe);
       const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
-      const found = violations.map((v) => `${v.id}: ${v.nodes.map((n) => n.target.join(" ") + " " + (n.any[0]?.message ?? "")).join("; ")}`);
-      assert.deepEqual(found, [], path);
+      for (const v of violations) found.push(`${path} ${v.id}: ${v.nodes.map((n) => n.target.join(" ") + " " + (n.any[0]?.message ?? "")).join("; ")}`);
     }
+    assert.deepEqual(found, []);
   });
 }
 
