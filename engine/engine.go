@@ -12,6 +12,7 @@ package engine
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"reflect"
 	"strconv"
@@ -49,8 +50,9 @@ type Engine struct {
 // A line is one opened connection. Its first contact with the server is made by one
 // mailbox alone, so that a wrong password is tried once and not by every worker.
 type line struct {
-	src   crm.Source
-	first sync.Mutex
+	src    crm.Source
+	closer io.Closer // of src; nil = it holds nothing open
+	first  sync.Mutex
 
 	mu     sync.Mutex
 	proven bool
@@ -159,9 +161,13 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil && settings.Enabled {
 		return err
 	}
+	if e.line != nil {
+		e.line.close()
+	}
 	e.wanted, e.line = settings, &line{}
 	if src != nil {
 		e.line.src = e.policy.Guard(src)
+		e.line.closer, _ = src.(io.Closer)
 	}
 	_, err = e.Org.Provision(ctx)
 	return err
@@ -174,6 +180,13 @@ func (e *Engine) current(ctx context.Context) (*line, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.line, nil
+}
+
+// close gives idle connections back; calls under way end by themselves.
+func (l *line) close() {
+	if l.closer != nil {
+		l.closer.Close()
+	}
 }
 
 // stopped returns what holds the whole connection up, if anything does.
