@@ -137,11 +137,14 @@ func (d *database) fault(err error) error {
 	return diskFull(err)
 }
 
+// DiskFull is the code of a fault that goes away with room on the disk.
+const DiskFull = "disk-full"
+
 func diskFull(err error) *crm.Fault {
 	return &crm.Fault{
-		Verdict: crm.Retry, Scope: crm.OrgScope, Code: "disk-full",
+		Verdict: crm.Retry, Scope: crm.OrgScope, Code: DiskFull,
 		Message: "The disk with Postern's data is full; nothing more can be saved.",
-		Advice:  "Make room on the disk that holds the data folder. Collecting goes on by itself where it stopped.",
+		Advice:  "Make room on the disk that holds the data folder. Nothing is lost: a running Postern goes on by itself where it stopped.",
 		Err:     err,
 	}
 }

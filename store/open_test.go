@@ -112,7 +112,7 @@ func TestNothingIsKeptOfWhatIsNotFiled(t *testing.T) {
 		s := newStage(t, db.Store)
 		marked := func(id string, from mail.Address, to string) *crm.Item {
 			it := letter(id, from, to)
-			it.MessageID = "mark" + it.MessageID
+			it.MessageID = "xyzzy" + it.MessageID
 			it.Subject, it.Text, it.HTML, it.Thread = "xyzzysubject", "xyzzytext", "<p>xyzzyhtml</p>", "xyzzythread"
 			it.References = []string{"xyzzyreference@mail.example"}
 			it.People[0].Name = "xyzzyname"

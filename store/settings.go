@@ -44,9 +44,9 @@ func (o *Org) settings(ctx context.Context, q querier) (crm.Settings, crm.Connec
 	var s crm.Settings
 	var id crm.ConnectionID
 	var sealed []byte
-	err := one(ctx, q, `select id, enabled, server, version, login, password, user_agent, gzip, root_cas
+	err := one(ctx, q, `select id, enabled, server, version, login, password, user_agent, gzip, root_cas, saved_at
 		from connection where org_id = $1`, []any{o.id},
-		&id, &s.Enabled, &s.Server, &s.Version, &s.Login, &sealed, &s.UserAgent, &s.Gzip, &s.RootCAs)
+		&id, &s.Enabled, &s.Server, &s.Version, &s.Login, &sealed, &s.UserAgent, &s.Gzip, &s.RootCAs, stamp{&s.Saved})
 	if errors.Is(err, ErrNotFound) {
 		return crm.Settings{}, 0, nil
 	}
@@ -73,8 +73,8 @@ func (o *Org) domains(ctx context.Context, q querier) ([]string, error) {
 }
 
 // SaveSettings keeps the settings of the connection, and makes and switches off mailboxes
-// accordingly. With a new domain, mail of its users that had no user so far is looked at
-// again.
+// accordingly. Mailboxes in trouble are due at once: whoever saves has changed something
+// about it. With a new domain, mail of its users that had no user so far is looked at again.
 func (o *Org) SaveSettings(ctx context.Context, s crm.Settings) error {
 	h, err := o.hasher(ctx)
 	if err != nil {
@@ -95,6 +95,9 @@ func (o *Org) SaveSettings(ctx context.Context, s crm.Settings) error {
 			return err
 		}
 		if _, err := o.provision(ctx, t); err != nil {
+			return err
+		}
+		if err := o.forgiveMailboxes(ctx, t); err != nil {
 			return err
 		}
 		var added []string
@@ -134,9 +137,17 @@ func (o *Org) saveConnection(ctx context.Context, t *tx, id crm.ConnectionID, s 
 		}
 	}
 	_, err := t.exec(ctx, `update connection set enabled = $3, server = $4, version = $5, login = $6, password = $7,
-		user_agent = $8, gzip = $9, root_cas = $10 where org_id = $1 and id = $2`,
-		o.id, id, s.Enabled, s.Server, s.Version, s.Login, sealed, s.UserAgent, s.Gzip, s.RootCAs)
+		user_agent = $8, gzip = $9, root_cas = $10, saved_at = $11 where org_id = $1 and id = $2`,
+		o.id, id, s.Enabled, s.Server, s.Version, s.Login, sealed, s.UserAgent, s.Gzip, s.RootCAs, micros(o.s.now()))
 	return id, err
+}
+
+// forgiveMailboxes forgets the trouble of mailboxes and makes them due.
+func (o *Org) forgiveMailboxes(ctx context.Context, t *tx) error {
+	_, err := t.exec(ctx, `update mailbox set state = case when checked_at > 0 then 'live' else 'provisioned' end,
+		since = $2, due_at = $2, bell = bell + 1, trouble = '', tries = 0
+		where org_id = $1 and trouble <> '' and state <> 'off'`, o.id, micros(o.s.now()))
+	return err
 }
 
 func (o *Org) saveDomains(ctx context.Context, t *tx, id crm.ConnectionID, domains []string) error {

@@ -34,7 +34,8 @@ create table connection (
 	password   {{.Bytes}}, -- sealed
 	user_agent text not null,
 	gzip       boolean not null,
-	root_cas   text not null
+	root_cas   text not null,
+	saved_at   bigint not null default 0
 );
 
 create table connection_domain (
