@@ -1,6 +1,7 @@
 package crm
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/url"
 	"slices"
@@ -74,6 +75,9 @@ func (s Settings) Check(c Connector, kept Settings) (Settings, []FieldError) {
 		s.UserAgent = DefaultUserAgent
 	} else if hasControl(s.UserAgent) || len(s.UserAgent) > 256 {
 		wrong("user_agent", "malformed", "The User-Agent must be one line of at most 256 characters.")
+	}
+	if s.RootCAs = strings.TrimSpace(s.RootCAs); s.RootCAs != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(s.RootCAs)) {
+		wrong("root_cas", "malformed", "There is no certificate in it: paste the text from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.")
 	}
 	return s, errs
 }

@@ -80,10 +80,11 @@ type Settings struct {
 	Version   string // one of Connector.Versions
 	Login     string
 	Password  Secret
-	Domains   []string // A-labels, lower case
-	UserAgent string   // sent with every request
-	Gzip      bool     // ask for compressed answers
-	RootCAs   string   // PEM of certificate authorities to trust besides the system's
+	Domains   []string  // A-labels, lower case
+	UserAgent string    // sent with every request
+	Gzip      bool      // ask for compressed answers
+	RootCAs   string    // PEM of certificate authorities to trust besides the system's
+	Saved     time.Time // when they were saved, kept by the store; saving them again makes a new try
 }
 
 // A Version of the server to choose from.

@@ -51,6 +51,9 @@ func (e *Engine) collect(ctx context.Context, line *line, box *crm.Mailbox) erro
 	if err := e.policy.Allows(box); err != nil {
 		return err
 	}
+	if err := lockout(box); err != nil {
+		return err
+	}
 	rules, err := e.Org.Rules(ctx)
 	if err != nil {
 		return err
@@ -61,10 +64,12 @@ func (e *Engine) collect(ctx context.Context, line *line, box *crm.Mailbox) erro
 		if held := line.stopped(e.Now()); held != nil {
 			return held
 		}
-		if folders, err = p.folders(ctx); err == nil {
-			line.works()
+		if folders, err = p.folders(ctx); err != nil {
+			e.stop(ctx, line, box, err) // before the next mailbox may ask
+			return err
 		}
-		return err
+		line.works()
+		return nil
 	})
 	if err != nil {
 		return err

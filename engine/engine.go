@@ -157,21 +157,23 @@ func (e *Engine) open(ctx context.Context) error {
 		return nil
 	}
 	e.policy.Set(settings.Enabled, settings.Domains)
-	src, err := e.Connector.Source(settings)
-	if err != nil && settings.Enabled {
-		return err
-	}
 	if e.line != nil {
 		e.line.close()
 	}
 	e.wanted, e.line = settings, &line{}
-	if src != nil {
+	switch src, err := e.Connector.Source(settings); {
+	case err == nil:
 		e.line.src = e.policy.Guard(src)
 		e.line.closer, _ = src.(io.Closer)
+	default: // each mailbox says so then
+		e.line.hold(crm.AsFault(err), e.Now().Add(forever))
 	}
 	_, err = e.Org.Provision(ctx)
 	return err
 }
+
+// forever is how long a line is held whose settings cannot work.
+const forever = 100 * 365 * 24 * time.Hour
 
 func (e *Engine) current(ctx context.Context) (*line, error) {
 	if err := e.open(ctx); err != nil {

@@ -58,7 +58,7 @@ func (e *Engine) Reconcile(ctx context.Context, tell func(Report) error) error {
 		if box.State == crm.Off {
 			continue
 		}
-		if err := e.reconcileBox(ctx, line.src, box, tell); err != nil {
+		if err := e.reconcileBox(ctx, line, box, tell); err != nil {
 			if ctx.Err() != nil {
 				return err
 			}
@@ -70,12 +70,19 @@ func (e *Engine) Reconcile(ctx context.Context, tell func(Report) error) error {
 	return nil
 }
 
-func (e *Engine) reconcileBox(ctx context.Context, src crm.Source, box *crm.Mailbox, tell func(Report) error) error {
+func (e *Engine) reconcileBox(ctx context.Context, line *line, box *crm.Mailbox, tell func(Report) error) error {
 	if err := e.policy.Allows(box); err != nil {
 		return err
 	}
-	list, err := src.Folders(ctx, box)
+	if err := lockout(box); err != nil {
+		return err
+	}
+	if held := line.stopped(e.Now()); held != nil {
+		return held
+	}
+	list, err := line.src.Folders(ctx, box)
 	if err != nil {
+		e.stop(ctx, line, box, err)
 		return fmt.Errorf("list folders: %w", err)
 	}
 	rows, err := e.Org.Folders(ctx, box.ID)
@@ -90,7 +97,7 @@ func (e *Engine) reconcileBox(ctx context.Context, src crm.Source, box *crm.Mail
 		if !in {
 			continue
 		}
-		report, err := e.reconcileFolder(ctx, src, box, list[i], known[list[i].ID])
+		report, err := e.reconcileFolder(ctx, line.src, box, list[i], known[list[i].ID])
 		if err != nil {
 			return fmt.Errorf("folder %q: %w", list[i].Name, err)
 		}
