@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -62,11 +63,23 @@ func newBodyView(m *store.MessageView) bodyView {
 	return b
 }
 
-// themed tells whether HTML sets colours. What sets none may be shown in the colours of
-// the reader's choice; the rest was written for white paper.
+// themed tells whether HTML sets colours other than black on white. What sets none may be
+// shown in the colours of the reader's choice; the rest was written for white paper.
+// Outlook writes black out, so that alone is no choice of the sender's.
 func themed(html string) bool {
-	html = strings.ToLower(html)
-	return strings.Contains(html, "color") || strings.Contains(html, "background")
+	for _, m := range colours.FindAllStringSubmatch(strings.ToLower(html), -1) {
+		if !inkOnPaper[strings.ReplaceAll(strings.TrimSpace(m[1]), " ", "")] {
+			return true
+		}
+	}
+	return false
+}
+
+var colours = regexp.MustCompile(`(?i)(?:\bcolor|\bbackground|\bbackground-color|\bbgcolor)\s*[:=]\s*"?([^;">]*)`)
+
+var inkOnPaper = map[string]bool{
+	"": true, "inherit": true, "initial": true, "black": true, "windowtext": true, "#000": true, "#000000": true, "rgb(0,0,0)": true,
+	"none": true, "transparent": true, "white": true, "#fff": true, "#ffffff": true, "rgb(255,255,255)": true,
 }
 
 // frameStyle lets a letter look like one, and keeps wide ones within the frame.
@@ -74,7 +87,7 @@ const frameStyle = `html{overflow-x:auto;overflow-y:hidden}
 body{margin:0;padding:18px 20px;font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif;color:#1c2126;background:#fff;overflow-wrap:break-word}
 p{margin:0 0 12px}p:last-child{margin-bottom:0}img{max-width:100%;height:auto}img:not([src]):is([alt=""],:not([alt])){display:none}table{max-width:100%}a{color:#1f5f4a}
 blockquote{margin:8px 0;padding-left:12px;border-left:2px solid #d3cfc5;color:#565f68}pre{white-space:pre-wrap}
-@media (prefers-color-scheme:dark){body.plain{color:#e7eaec;background:#1a1f22}.plain a{color:#6fc3a4}.plain blockquote{color:#a9b2b9;border-color:#3a4348}}`
+@media (prefers-color-scheme:dark){body.plain{color:#e7eaec;background:#1a1f22}.plain :not(a){color:inherit!important;background:none!important}.plain a{color:#6fc3a4}.plain blockquote{color:#a9b2b9;border-color:#3a4348}}`
 
 var frameTemplate = template.Must(template.New("frame").Parse(`<!DOCTYPE html>
 <html lang="und"><head><meta charset="utf-8"><meta name="referrer" content="no-referrer"><title>Message</title><style>` + frameStyle + `</style></head><body{{if not .Themed}} class="plain"{{end}}>{{.HTML}}</body></html>

@@ -83,7 +83,7 @@ func (s *server) home(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, "/mails", http.StatusSeeOther)
 		return nil
 	}
-	stats, err := s.Org.Home(ctx, s.Now())
+	stats, err := s.stats(ctx, 0)
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,9 @@
 package web
 
 import (
+	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"postern/crm"
@@ -39,9 +41,34 @@ func pulseOf(stats *store.HomeStats) pulse {
 	return p
 }
 
+// pulseAge is how old the figures at the top of a page may be. They are counted over all
+// items, which is too much for each page that somebody leaves open.
+const pulseAge = 3 * time.Second
+
+// stats returns the figures of the organization, at most maxAge old.
+func (s *server) stats(ctx context.Context, maxAge time.Duration) (*store.HomeStats, error) {
+	s.counted.Lock()
+	defer s.counted.Unlock()
+	if now := s.Now(); s.counted.stats == nil || now.Sub(s.counted.at) >= maxAge {
+		stats, err := s.Org.Home(ctx, now)
+		if err != nil {
+			return nil, err
+		}
+		s.counted.stats, s.counted.at = stats, now
+	}
+	return s.counted.stats, nil
+}
+
+// counted keeps the figures that were counted last. They are not changed afterwards.
+type counted struct {
+	sync.Mutex
+	stats *store.HomeStats
+	at    time.Time
+}
+
 // frame fills what the layout shows on every page.
 func (s *server) frame(r *http.Request, p *page) error {
-	stats, err := s.Org.Home(r.Context(), s.Now())
+	stats, err := s.stats(r.Context(), pulseAge)
 	if err != nil {
 		return err
 	}

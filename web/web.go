@@ -41,6 +41,7 @@ type server struct {
 	assets   *assets
 	hashing  hasher
 	attempts *attempts
+	counted  counted
 }
 
 // New returns the handler of all pages and of the API.

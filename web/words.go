@@ -89,6 +89,8 @@ func ago(t, now time.Time) string {
 // span says a duration in its largest unit.
 func span(d time.Duration) string {
 	switch {
+	case d < time.Millisecond:
+		return "< 1 ms"
 	case d < time.Second:
 		return strconv.FormatInt(d.Milliseconds(), 10) + " ms"
 	case d < time.Minute:
