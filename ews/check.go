@@ -70,11 +70,8 @@ func (c *check) try(ctx context.Context, name string, try func(context.Context) 
 // name opens the source, which judges the settings, and looks the host up.
 func (c *check) name(ctx context.Context) (string, error) {
 	src, err := open(c.settings, c.observe)
-	switch {
-	case errors.Is(err, ErrRootCAs):
-		return "", &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "root-cas-malformed", Message: "The certificate authorities cannot be read.", Advice: ErrRootCAs.Error() + ".", Err: err}
-	case err != nil:
-		return "", &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "server-malformed", Message: "The server is neither a host name nor the address of an EWS endpoint.", Advice: "Write the host name, for example mail.example.com, or https://HOST/EWS/Exchange.asmx.", Err: err}
+	if err != nil {
+		return "", unopened(err)
 	}
 	c.src = src
 	addrs, err := net.DefaultResolver.LookupHost(ctx, src.host)

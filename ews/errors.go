@@ -20,7 +20,7 @@ type Error struct {
 	XML       MessageXML    // what it adds for programs
 	After     time.Duration // how long it asks to be left alone
 	Location  string        // where it redirects to
-	Page      bool          // the answer was a web page
+	Page      bool          // the answer was a web page, or something else that Exchange never sends
 	RequestID string        // client-request-id
 	Err       error         // what went wrong below Exchange, if that is it
 }
@@ -38,7 +38,7 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, ": %s", e.Code)
 	}
 	if e.Page {
-		b.WriteString(": a web page instead of an answer")
+		b.WriteString(": a page instead of an answer")
 	}
 	if e.Err != nil {
 		fmt.Fprintf(&b, ": %v", e.Err)
@@ -75,9 +75,16 @@ func (c *Client) failure(t *transaction, err error) error {
 		e.Code = t.resp.Header.Get("X-CasErrorCode")
 		e.Location = t.resp.Header.Get("Location")
 		e.After = retryAfter(t.resp.Header.Get("Retry-After"), c.now())
-		e.Page = strings.Contains(strings.ToLower(t.resp.Header.Get("Content-Type")), "html")
+		e.Page = foreign(t.resp.Header.Get("Content-Type"))
 	}
 	return e
+}
+
+// foreign tells of a type of content, if given, that it is not Exchange's: its answers
+// are text/xml, with MTOM multipart/related.
+func foreign(contentType string) bool {
+	t := strings.ToLower(contentType)
+	return strings.Contains(t, "html") || t != "" && !strings.Contains(t, "xml") && !strings.HasPrefix(t, "multipart/")
 }
 
 // backOff reads the hint that comes with ErrorServerBusy, in milliseconds.

@@ -221,7 +221,7 @@ func (j judge) http(e *Error) (string, ruling) {
 	case e.Status == http.StatusInternalServerError && e.Page:
 		return "server-error-page", ruling{crm.Retry, crm.OrgScope, time.Minute, "The web server reports an error in EWS.", askServer}
 	case e.Page:
-		return "not-exchange-web-page", ruling{crm.Refused, crm.OrgScope, 0, "The address answers with a web page, not with Exchange Web Services.", fixURL}
+		return "not-exchange-web-page", ruling{crm.Refused, crm.OrgScope, 0, "The address answers with a web page or another service, not with Exchange Web Services.", fixURL}
 	case errors.Is(e.Err, errFault):
 		return cmp.Or(e.Code, "soap-fault"), ruling{crm.Retry, "", 0, "The server refuses the request without a code of Exchange.", itself}
 	case errors.Is(e.Err, io.ErrUnexpectedEOF), errors.Is(e.Err, io.EOF):
@@ -291,14 +291,21 @@ func (j judge) network(err error) (string, ruling) {
 		return "tls-unknown-authority", refused("The server's certificate is signed by an authority that is not trusted here.", "Enter the certificate of your own authority (PEM) in the Email settings.")
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "tls-expired", refused("The server's certificate has expired or is not valid yet.", "Renew the certificate on the server, and check the clocks of both.")
-	case errors.As(err, &invalid), errors.As(err, &record), isAlert(err):
-		return "tls-failed", refused("There is no secure connection with this server: it does not speak TLS here, or only outdated versions of it.", "Check the port; the server must speak TLS 1.2 or later.")
+	case errors.Is(err, errHandshake) && hungUp(err):
+		return "tls-hung-up", ruling{crm.Retry, crm.OrgScope, time.Minute, "The server hung up while a secure connection was being made.", "Check that the port speaks TLS, as 443 does; it is tried again by itself."}
 	case timedOut(err):
 		return "timeout", timeout
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed), errors.Is(err, errHungUp):
+	case errors.As(err, &invalid), errors.As(err, &record), isAlert(err), errors.Is(err, errHandshake):
+		return "tls-failed", refused("There is no secure connection with this server: it does not speak TLS here, or only outdated versions of it.", "Check the port; the server must speak TLS 1.2 or later.")
+	case hungUp(err):
 		return "torn-answer", ruling{crm.Retry, "", 0, "The connection broke off.", itself}
 	}
 	return "network", ruling{crm.Retry, "", 0, "The server could not be reached.", itself}
+}
+
+func hungUp(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed) || errors.Is(err, errHungUp)
 }
 
 func isAlert(err error) bool {

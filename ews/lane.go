@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -17,6 +18,9 @@ const (
 	maxHeaderSize = 256 << 10
 	slowestRate   = 16 << 10 // bytes a second; who is slower loses the connection
 )
+
+// errHandshake marks errors from before the connection was secure.
+var errHandshake = errors.New("TLS handshake")
 
 var errHeaderSize = errors.New("answer header exceeds what is accepted")
 
@@ -105,7 +109,7 @@ func (c *Client) dial(ctx context.Context) (*lane, error) {
 		})
 		if err := secure.HandshakeContext(ctx); err != nil {
 			conn.Close()
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", errHandshake, err)
 		}
 		l.Conn = secure
 		l.leaf = secure.ConnectionState().PeerCertificates[0]

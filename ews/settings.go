@@ -41,7 +41,13 @@ func versionIndex(name string) int {
 func Connector(observe func(Call)) crm.Connector {
 	c := crm.Connector{
 		Name: "ews", Title: "Microsoft Exchange",
-		Source: func(s crm.Settings) (crm.Source, error) { return open(s, observe) },
+		Source: func(s crm.Settings) (crm.Source, error) {
+			src, err := open(s, observe)
+			if err != nil {
+				return nil, unopened(err)
+			}
+			return src, nil
+		},
 	}
 	for _, v := range versions {
 		c.Versions = append(c.Versions, crm.Version{Name: v.name, Title: v.title})
@@ -54,6 +60,17 @@ func Connector(observe func(Call)) crm.Connector {
 
 // ErrRootCAs says that a list of certificate authorities holds no certificate.
 var ErrRootCAs = errors.New("the certificate authorities are not in PEM form: paste the text from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----")
+
+// unopened is the fault of settings that no source can be made of.
+func unopened(err error) *crm.Fault {
+	f := &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "server-malformed", Err: err,
+		Message: "The server is neither a host name nor the address of an EWS endpoint.",
+		Advice:  "Write the host name, for example mail.example.com, or https://HOST/EWS/Exchange.asmx."}
+	if errors.Is(err, ErrRootCAs) {
+		f.Code, f.Message, f.Advice = "root-cas-malformed", "The certificate authorities cannot be read.", ErrRootCAs.Error()+"."
+	}
+	return f
+}
 
 // config turns settings into a client's.
 func config(s crm.Settings, observe func(Call)) (Config, error) {
