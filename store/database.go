@@ -218,9 +218,12 @@ func (t *tx) query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 // differ in the key of the conflict.
 func (t *tx) insert(ctx context.Context, head, row, tail string, args []any, each func(*sql.Rows) error) error {
 	width := strings.Count(row, "?")
+	query, size := "", 0
 	for len(args) > 0 {
 		n := min(t.d.batch, 1<<(bits.Len(uint(len(args)/width))-1)) // powers of two: few texts to prepare
-		query := head + " " + numbered(strings.Repeat(", "+row, n)[2:]) + " " + tail
+		if n != size {
+			query, size = head+" "+numbered(strings.Repeat(", "+row, n)[2:])+" "+tail, n
+		}
 		part := args[:n*width]
 		args = args[n*width:]
 		if each == nil {
