@@ -14,11 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 	"unicode/utf8"
-
-	"postern/crm"
 )
 
 // A database is SQLite or PostgreSQL. On SQLite all writing goes through one connection
@@ -31,9 +28,11 @@ type database struct {
 	prepared map[string]*sql.Stmt // on write; nil on PostgreSQL, whose driver does it
 }
 
+func databaseFile(dir string) string { return filepath.Join(dir, "postern.db") }
+
 func openSQLite(dir string) (*database, error) {
 	open := func(conns int, params string) (*sql.DB, error) {
-		file := url.URL{Scheme: "file", Path: filepath.ToSlash(filepath.Join(dir, "postern.db"))}
+		file := url.URL{Scheme: "file", Path: filepath.ToSlash(databaseFile(dir))}
 		db, err := sql.Open("sqlite", file.String()+"?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&"+params)
 		if err != nil {
 			return nil, err
@@ -126,26 +125,6 @@ func (d *database) prepare(ctx context.Context, queries []string) {
 			d.prepared[query] = stmt
 		}
 		d.mu.Unlock()
-	}
-}
-
-// fault turns a full disk into a fault and leaves other errors alone.
-func (d *database) fault(err error) error {
-	if err == nil || !(d.full(err) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) {
-		return err
-	}
-	return diskFull(err)
-}
-
-// DiskFull is the code of a fault that goes away with room on the disk.
-const DiskFull = "disk-full"
-
-func diskFull(err error) *crm.Fault {
-	return &crm.Fault{
-		Verdict: crm.Retry, Scope: crm.OrgScope, Code: DiskFull,
-		Message: "The disk with Postern's data is full; nothing more can be saved.",
-		Advice:  "Make room on the disk that holds the data folder. Nothing is lost: a running Postern goes on by itself where it stopped.",
-		Err:     err,
 	}
 }
 

@@ -27,7 +27,7 @@ type dialect struct {
 	match    string             // the messages that a query finds
 	words    func(query) string // the query in the language of match
 
-	full, retry func(error) bool // what an error of the driver means
+	full, retry, damaged, unwritable func(error) bool // what an error of the driver means
 }
 
 // sqliteDialect: the write-ahead log is flushed at each commit (synchronous = full). With
@@ -54,6 +54,17 @@ insert into search (search, rank) values ('automerge', 16)`,
 
 	full:  func(err error) bool { return sqliteCode(err)&0xff == sqlite3.SQLITE_FULL },
 	retry: func(err error) bool { return sqliteCode(err)&0xff == sqlite3.SQLITE_BUSY },
+	damaged: func(err error) bool {
+		code := sqliteCode(err) & 0xff
+		return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
+	},
+	unwritable: func(err error) bool {
+		switch sqliteCode(err) & 0xff {
+		case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR:
+			return true
+		}
+		return false
+	},
 }
 
 var postgresDialect = dialect{
@@ -78,6 +89,12 @@ create index search_words on search using gin (words)`,
 
 	full: func(err error) bool {
 		return postgresCode(err) == "53100"
+	},
+	damaged: func(err error) bool {
+		return postgresCode(err) == "XX001" || postgresCode(err) == "XX002" // data or an index corrupted
+	},
+	unwritable: func(err error) bool {
+		return postgresCode(err) == "25006" || postgresCode(err) == "58030" // read-only, input or output error
 	},
 	retry: func(err error) bool {
 		switch postgresCode(err) {

@@ -71,10 +71,35 @@ func TestWrongKeyIsRefused(t *testing.T) {
 		o := db.Options
 		if o.Postgres != "" {
 			o.Dir = t.TempDir() // a new folder has a new key
-		} else if err := os.Remove(filepath.Join(o.Dir, "key")); err != nil {
+			if _, err := store.Open(t.Context(), o); code(err) != "key-wrong" {
+				t.Errorf("opening with another key: %v", err)
+			}
+			return
+		}
+		key := filepath.Join(o.Dir, "key")
+		if err := os.WriteFile(key, []byte("no key"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := store.Open(t.Context(), o); code(err) != "key-missing" {
+		if _, err := store.Open(t.Context(), o); code(err) != "key-damaged" {
+			t.Errorf("opening with a damaged key: %v", err)
+		}
+		if err := os.Remove(key); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the first must not make a new key
+			if _, err := store.Open(t.Context(), o); code(err) != "key-missing" {
+				t.Errorf("opening without the key: %v", err)
+			}
+		}
+		other := o
+		other.Dir = t.TempDir()
+		if st, err := store.Open(t.Context(), other); err != nil || st.Close() != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(filepath.Join(other.Dir, "key"), key); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Open(t.Context(), o); code(err) != "key-wrong" {
 			t.Errorf("opening with another key: %v", err)
 		}
 	})

@@ -26,11 +26,15 @@ import (
 // keep the other elsewhere.
 type vault struct{ aead tink.AEAD }
 
-// openVault reads the key; it makes one where there is none.
+// openVault reads the key; it makes one where there is none, unless a database is there
+// already: a new key would open nothing in it, and stand in the way of the right one.
 func openVault(dir string) (*vault, error) {
 	path := filepath.Join(dir, "key")
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if _, e := os.Stat(databaseFile(dir)); e == nil {
+			return nil, keyFault("key-missing", fmt.Sprintf("The file \"key\" is missing in the data folder %s.", dir), err)
+		}
 		data, err = newKey(path)
 	}
 	if err != nil {
@@ -38,11 +42,11 @@ func openVault(dir string) (*vault, error) {
 	}
 	handle, err := insecurecleartextkeyset.Read(keyset.NewBinaryReader(bytes.NewReader(data)))
 	if err != nil {
-		return nil, fmt.Errorf("read the key in %s: %w", path, err)
+		return nil, keyFault("key-damaged", fmt.Sprintf("The file \"key\" in the data folder %s holds no key.", dir), err)
 	}
 	a, err := aead.New(handle)
 	if err != nil {
-		return nil, fmt.Errorf("read the key in %s: %w", path, err)
+		return nil, keyFault("key-damaged", fmt.Sprintf("The file \"key\" in the data folder %s holds no key of the right kind.", dir), err)
 	}
 	return &vault{a}, nil
 }
@@ -89,12 +93,8 @@ func (v *vault) seal(at place, text []byte) ([]byte, error) { return v.aead.Encr
 func (v *vault) open(at place, sealed []byte) ([]byte, error) {
 	text, err := v.aead.Decrypt(sealed, at.bytes())
 	if err != nil {
-		return nil, &crm.Fault{
-			Verdict: crm.Refused, Scope: crm.OrgScope, Code: "key-missing",
-			Message: "The file \"key\" in the data folder is not the one that this database was made with.",
-			Advice:  "Put back the file \"key\" from the same time as the database.",
-			Err:     fmt.Errorf("open %s.%s: %w", at.table, at.column, err),
-		}
+		return nil, keyFault("key-wrong", "The file \"key\" in the data folder is not the one that this database was made with.",
+			fmt.Errorf("open %s.%s: %w", at.table, at.column, err))
 	}
 	return text, nil
 }

@@ -31,7 +31,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"postern/crm"
@@ -41,6 +40,7 @@ import (
 type Options struct {
 	Dir       string           // data folder, made with mode 0700 if absent: postern.db, key, lock, blobs/
 	Postgres  string           // connection string: keep the tables in PostgreSQL; Dir still holds key and blobs
+	MustExist bool             // make no new data folder
 	Exclusive bool             // take the folder's lock: for the one process that collects
 	Now       func() time.Time // the clock; nil = time.Now
 }
@@ -68,7 +68,9 @@ type Store struct {
 
 // Open opens the data folder, makes it if absent, and brings the tables up to date. Its
 // faults have the codes "data-folder-in-use" (Exclusive, and another process has it),
-// "database-newer", "key-missing" and "disk-full". Organization 1 exists afterwards.
+// "data-folder-missing" (MustExist), "data-folder-unusable", "database-newer",
+// "database-damaged", "database-unwritable", "key-missing", "key-wrong", "key-damaged" and
+// "disk-full". Organization 1 exists afterwards.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{dir: o.Dir, now: o.Now, keys: map[crm.OrgID]hasher{}}
 	if s.now == nil {
@@ -81,27 +83,32 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context, o Options) (err error) {
+	if o.MustExist {
+		if err := mustExist(o); err != nil {
+			return err
+		}
+	}
 	if err := os.MkdirAll(filepath.Join(o.Dir, "blobs"), 0o700); err != nil {
-		return fileFault(err)
+		return folderFault(o.Dir, err)
 	}
 	if o.Exclusive {
 		if s.lock, err = lockFolder(o.Dir); err != nil {
-			return err
+			return folderFault(o.Dir, err)
 		}
 		if err := removeIncoming(o.Dir); err != nil {
-			return err
+			return folderFault(o.Dir, err)
 		}
 	}
 	opening, err := os.OpenFile(filepath.Join(o.Dir, "opening"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return fileFault(err)
+		return folderFault(o.Dir, err)
 	}
 	defer opening.Close()
 	if _, err := flock(opening, true); err != nil {
-		return err
+		return folderFault(o.Dir, err)
 	}
 	if s.vault, err = openVault(o.Dir); err != nil {
-		return fileFault(err)
+		return folderFault(o.Dir, err)
 	}
 	if o.Postgres != "" {
 		s.db, err = openPostgres(o.Postgres)
@@ -121,7 +128,7 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 func lockFolder(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fileFault(err)
+		return nil, err
 	}
 	locked, err := flock(f, false)
 	if err != nil {
@@ -130,7 +137,7 @@ func lockFolder(dir string) (*os.File, error) {
 	}
 	if locked {
 		err := errors.Join(f.Truncate(0), writeAt(f, fmt.Sprintf("%d\n", os.Getpid())))
-		return f, fileFault(err)
+		return f, err
 	}
 	defer f.Close()
 	pid, _ := io.ReadAll(io.LimitReader(f, 20)) // only for the message
@@ -152,14 +159,6 @@ func removeIncoming(dir string) error {
 
 func writeAt(f *os.File, text string) error {
 	_, err := f.WriteAt([]byte(text), 0)
-	return err
-}
-
-// fileFault turns a full disk into a fault.
-func fileFault(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		return diskFull(err)
-	}
 	return err
 }
 
