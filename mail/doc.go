@@ -17,7 +17,9 @@
 //
 // The structure of a message is read by a splitter of our own, in one pass: libraries read
 // each level of a message through the level above, which costs the square of the
-// depth, and give up on what real mailboxes hold. Tests hold it against one of them.
+// depth, and give up on what real mailboxes hold. What lies within
+// its bounds is decoded by go-message and the standard library; what they refuse is mended
+// here. Tests hold the splitter against go-message.
 //
 // HTML is kept as it came. [Text] makes it searchable when it is filed; [SafeHTML] makes
 // it harmless each time it is shown, so that a better filter also helps older mail.

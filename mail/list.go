@@ -127,12 +127,8 @@ func (l *lister) commented() bool {
 // not; false when none begins here. One with <> in it is a whole entry that was encoded
 // by mistake, and is read as it stands.
 func (l *lister) encoded() bool {
-	_, _, rest, ok := cutEncodedWord(l.s[l.i:])
-	if !ok {
-		return false
-	}
-	word := l.s[l.i : len(l.s)-len(rest)]
-	if strings.ContainsAny(word, "<>@\" ") {
+	word := encodedWord(l.s[l.i:])
+	if word == "" || strings.ContainsAny(word, "<>@\" ") {
 		return false
 	}
 	l.entry.words.WriteString(word)

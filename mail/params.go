@@ -1,40 +1,56 @@
 package mail
 
 import (
-	"cmp"
+	"maps"
+	"mime"
 	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 )
 
-// parseParams reads "value; name=value; …" of Content-Type and Content-Disposition, with
-// the continued and encoded values of RFC 2231, and with the blanks without quotes that
-// occur instead. Names and the value are lower case.
+// parseParams reads "value; name=value; …" of Content-Type and Content-Disposition. Names
+// and the value are lower case.
 func parseParams(s string) (value string, params map[string]string) {
+	value, params = looseParams(s)
+	if v, strict, err := mime.ParseMediaType(s); err == nil {
+		value = v
+		maps.Copy(params, strict)
+	}
+	return value, params
+}
+
+// looseParams reads what mime.ParseMediaType refuses, and it refuses all for one fault:
+// blanks without quotes, a quote without end, a name twice; and charsets other than UTF-8
+// in the extended values of RFC 2231.
+func looseParams(s string) (value string, params map[string]string) {
 	value, rest := cutParam(s)
 	value = strings.ToLower(strings.Trim(strings.TrimSpace(value), `"`))
 	params = map[string]string{}
-	var pieces []piece
 	for rest != "" {
 		var p string
 		p, rest = cutParam(rest)
 		name, v, ok := strings.Cut(p, "=")
-		name = strings.ToLower(strings.TrimSpace(name))
-		if !ok || name == "" {
-			continue
+		name, v = strings.ToLower(strings.TrimSpace(name)), paramValue(v)
+		if base, extended := strings.CutSuffix(name, "*"); extended {
+			name, v = base, extendedValue(v)
 		}
-		v = paramValue(v)
-		if base, n, encoded, ok := continued(name); ok {
-			pieces = append(pieces, piece{base, n, encoded, v})
-		} else if _, twice := params[name]; !twice {
+		if _, twice := params[name]; ok && name != "" && !twice {
 			params[name] = v
 		}
 	}
-	for name, v := range joinPieces(pieces) {
-		params[name] = v
-	}
 	return value, params
+}
+
+// extendedValue reads charset'language'value, with its bytes as in URLs.
+func extendedValue(s string) string {
+	p := strings.SplitN(s, "'", 3)
+	if len(p) < 3 {
+		return s
+	}
+	v, err := url.PathUnescape(p[2])
+	if err != nil {
+		return p[2]
+	}
+	return toUTF8([]byte(v), p[0])
 }
 
 // cutParam cuts at the next semicolon outside of quotes.
@@ -64,50 +80,4 @@ func paramValue(s string) string {
 		return strings.Trim(s, `"`)
 	}
 	return s
-}
-
-// A piece is one part of a value that RFC 2231 cut up: name*2*="…".
-type piece struct {
-	name    string
-	n       int
-	encoded bool
-	value   string
-}
-
-func continued(name string) (base string, n int, encoded, ok bool) {
-	base, tail, ok := strings.Cut(name, "*")
-	if !ok {
-		return "", 0, false, false
-	}
-	if tail == "" {
-		return base, 0, true, true
-	}
-	num, encoded := strings.CutSuffix(tail, "*")
-	n, err := strconv.Atoi(num)
-	return base, n, encoded, err == nil && n >= 0
-}
-
-func joinPieces(pieces []piece) map[string]string {
-	slices.SortStableFunc(pieces, func(a, b piece) int { return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.n, b.n)) })
-	values := map[string]string{}
-	for len(pieces) > 0 {
-		name, charset := pieces[0].name, ""
-		var raw []byte
-		for i := 0; len(pieces) > 0 && pieces[0].name == name; i, pieces = i+1, pieces[1:] {
-			v := pieces[0].value
-			if pieces[0].encoded {
-				if i == 0 {
-					if p := strings.SplitN(v, "'", 3); len(p) == 3 {
-						charset, v = p[0], p[2]
-					}
-				}
-				if u, err := url.PathUnescape(v); err == nil {
-					v = u
-				}
-			}
-			raw = append(raw, v...)
-		}
-		values[name] = toUTF8(raw, charset)
-	}
-	return values
 }

@@ -5,105 +5,86 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"strings"
+
+	message "github.com/emersion/go-message"
 )
 
 // decodeTransfer undoes a Content-Transfer-Encoding. ok is false when the encoding is
 // not known; the bytes are then returned as they are.
 func decodeTransfer(encoding string, b []byte) (out []byte, ok bool) {
+	var mend func([]byte) []byte
 	switch strings.ToLower(strings.Trim(encoding, " \t\r\n\"';")) {
 	case "", "7bit", "8bit", "binary", "7-bit", "8-bit", "7bits", "8bits", "7 bit", "8 bit", "none":
 		return b, true
 	case "quoted-printable", "quotedprintable", "qp":
-		return decodeQuoted(b), true
+		encoding, mend = "quoted-printable", mendQuoted
 	case "base64", "base-64", "b64":
-		return decodeBase64(b), true
+		encoding, mend = "base64", mendBase64
 	case "x-uuencode", "uuencode", "x-uue", "uue":
 		return decodeUU(b), true
+	default:
+		return b, false
 	}
-	return b, false
+	if out, err := decodeStrict(encoding, b); err == nil {
+		return out, true
+	}
+	return mend(b), true // rare: one body in a thousand
 }
 
-// decodeBase64 reads base64 with whatever stands between its characters. It ends at the
-// padding only if nothing more follows: some senders pad each line.
-func decodeBase64(b []byte) []byte {
-	out := make([]byte, 0, base64.StdEncoding.DecodedLen(len(b))+3)
-	var quad [4]byte
-	n := 0
-	flush := func() {
-		if n > 1 {
-			var three [3]byte
-			m, _ := base64.RawStdEncoding.Decode(three[:], quad[:n])
-			out = append(out, three[:m]...)
-		}
-		n = 0
+// decodeStrict fails at the first byte that the encoding does not allow.
+func decodeStrict(encoding string, b []byte) ([]byte, error) {
+	h := message.HeaderFromMap(map[string][]string{"Content-Transfer-Encoding": {encoding}})
+	e, err := message.New(h, bytes.NewReader(b))
+	if err != nil {
+		return nil, err
 	}
-	for len(b) > 0 {
-		if n == 0 { // the main road: a run of whole groups
-			run := base64Run(b)
-			out, _ = base64.RawStdEncoding.AppendDecode(out, b[:run])
-			if b = b[run:]; len(b) == 0 {
-				break
+	out := bytes.NewBuffer(make([]byte, 0, len(b)+bytes.MinRead)) // decoded it is shorter
+	_, err = out.ReadFrom(e.Body)
+	return out.Bytes(), err
+}
+
+// mendBase64 reads base64 with dirt in it. Padding ends a group but not the text: some
+// senders pad each line.
+func mendBase64(b []byte) []byte {
+	var out []byte
+	for group := range bytes.SplitSeq(b, []byte("=")) {
+		group = bytes.Map(func(r rune) rune {
+			if r < 0x80 && isBase64(byte(r)) {
+				return r
 			}
+			return -1
+		}, group)
+		if len(group)%4 == 1 { // half a byte
+			group = group[:len(group)-1]
 		}
-		switch c := b[0]; {
-		case isBase64(c):
-			quad[n] = c
-			if n++; n == 4 {
-				flush()
-			}
-		case c == '=':
-			flush()
-		}
-		b = b[1:]
+		out, _ = base64.RawStdEncoding.AppendDecode(out, group)
 	}
-	flush()
 	return out
-}
-
-// base64Run returns how many bytes at the start of b are whole groups of base64.
-func base64Run(b []byte) int {
-	n := 0
-	for n < len(b) && isBase64(b[n]) {
-		n++
-	}
-	return n - n%4
 }
 
 func isBase64(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '+' || c == '/'
 }
 
-// decodeQuoted reads quoted-printable. Blanks at the end of a line were added on the way and
-// go (RFC 2045, 6.7). A = that begins no code stands for itself.
-func decodeQuoted(b []byte) []byte {
+// mendQuoted reads quoted-printable with dirt in it. A = that begins no code stands for
+// itself.
+func mendQuoted(b []byte) []byte {
 	out := make([]byte, 0, len(b))
 	for line := range bytes.Lines(b) {
-		text, end := line, line[len(line):]
-		if n := len(line); line[n-1] == '\n' {
-			if n--; n > 0 && line[n-1] == '\r' {
-				n--
-			}
-			text, end = bytes.TrimRight(line[:n], " \t"), line[n:]
-		}
+		text := bytes.TrimRight(line, " \t\r\n")
+		end := bytes.TrimLeft(line[len(text):], " \t")
 		if soft, ok := bytes.CutSuffix(text, []byte("=")); ok {
 			text, end = soft, nil
 		}
-		for {
-			eq := bytes.IndexByte(text, '=')
-			if eq < 0 {
-				break
-			}
-			out = append(out, text[:eq]...)
-			text = text[eq+1:]
+		for len(text) > 0 {
 			var c [1]byte
-			if n, _ := hex.Decode(c[:], text[:min(2, len(text))]); n == 1 {
-				out = append(out, c[0])
-				text = text[2:]
+			if n, _ := hex.Decode(c[:], text[1:min(3, len(text))]); text[0] == '=' && n == 1 {
+				out, text = append(out, c[0]), text[3:]
 			} else {
-				out = append(out, '=')
+				out, text = append(out, text[0]), text[1:]
 			}
 		}
-		out = append(append(out, text...), end...)
+		out = append(out, end...)
 	}
 	return out
 }

@@ -1,93 +1,46 @@
 package mail
 
 import (
+	"io"
+	"mime"
+	"regexp"
 	"strings"
 	"unicode"
 )
 
 // decodeWords resolves the encoded words of a header value (RFC 2047), also where they
-// stand in quotes or hold blanks, as they do in real mail. Neighbouring words are
-// joined before their characters are decoded: some senders cut characters in two.
+// stand in quotes or hold blanks, as they do in real mail. What is none stays as it stands.
 func decodeWords(s string) string {
 	if !strings.Contains(s, "=?") {
 		return s
 	}
-	var out strings.Builder
-	var charset string
-	var pending []byte // decoded bytes of the words since the last plain text
-	flush := func() {
-		if pending != nil {
-			out.WriteString(toUTF8(pending, charset))
-			pending = nil
-		}
+	d := mime.WordDecoder{CharsetReader: func(charset string, r io.Reader) (io.Reader, error) {
+		b, err := io.ReadAll(r)
+		charset, _, _ = strings.Cut(charset, "*") // RFC 2231 lets a language follow
+		return strings.NewReader(toUTF8(b, charset)), err
+	}}
+	decoded, err := d.DecodeHeader(latin1.ReplaceAllString(s, "=?windows-1252?"))
+	if err != nil {
+		return s
 	}
-	for {
-		i := strings.Index(s, "=?")
-		if i < 0 {
-			break
-		}
-		cs, data, rest, ok := cutEncodedWord(s[i:])
-		between := s[:i]
-		if !ok {
-			flush()
-			skip := i + 2
-			if rest != "" { // it looks like a word up to here, but is none
-				skip = len(s) - len(rest)
-			}
-			out.WriteString(s[:skip])
-			s = s[skip:]
-			continue
-		}
-		if pending == nil || strings.TrimSpace(between) != "" {
-			flush()
-			out.WriteString(between)
-		} else if !strings.EqualFold(cs, charset) {
-			flush()
-		}
-		charset = cs
-		pending = append(pending, data...)
-		if pending == nil {
-			pending = []byte{}
-		}
-		s = rest
-	}
-	flush()
-	out.WriteString(s)
-	return out.String()
+	return toUTF8([]byte(decoded), "") // the bytes of words in UTF-8 come unchecked
 }
 
-// cutEncodedWord reads the encoded word at the start of s and returns its bytes and
-// what follows it. When it is no word but has the shape of one, rest is what follows the
-// shape, so that nothing is searched twice.
-func cutEncodedWord(s string) (charset string, data []byte, rest string, ok bool) {
-	if !strings.HasPrefix(s, "=?") {
-		return "", nil, "", false
+// latin1 is Windows-1252 in practice, and the decoder, left to itself, takes it literally.
+var latin1 = regexp.MustCompile(`(?i)=\?iso-8859-1\?`)
+
+// encodedWord returns the encoded word that s begins with, "" if it does not.
+func encodedWord(s string) string {
+	const maxLen = 4096 // RFC 2047 allows 75; some senders put a whole subject into one word
+	p := strings.SplitN(s[:min(len(s), maxLen)], "?", 4)
+	if len(p) < 4 || p[0] != "=" || len(p[2]) != 1 || !strings.Contains("bBqQ", p[2]) {
+		return ""
 	}
-	const (
-		maxLabel = 80   // longer than any name of a charset with its language
-		maxText  = 4096 // RFC 2047 allows 75; some senders put a whole subject into one word
-	)
-	head := s[2:min(len(s), 2+maxLabel)]
-	q := strings.IndexByte(head, '?')
-	if q <= 0 || len(s) < q+5 || s[q+4] != '?' {
-		return "", nil, "", false
+	text, _, ok := strings.Cut(p[3], "?=")
+	if !ok {
+		return ""
 	}
-	charset, _, _ = strings.Cut(head[:q], "*") // RFC 2231 lets a language follow
-	encoding, text := s[q+3], s[q+5:]
-	end := strings.Index(text[:min(len(text), maxText)], "?=")
-	if end < 0 {
-		return "", nil, "", false
-	}
-	text, rest = text[:end], text[end+2:]
-	switch encoding {
-	case 'q', 'Q':
-		data = decodeQuoted([]byte(strings.ReplaceAll(text, "_", " ")))
-	case 'b', 'B':
-		data = decodeBase64([]byte(text))
-	default:
-		return "", nil, rest, false
-	}
-	return charset, data, rest, true
+	return s[:len("=?")+len(p[1])+len("?q?")+len(text)+len("?=")]
 }
 
 // unfold joins the lines of a folded header value.
