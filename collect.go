@@ -3,6 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"postern/crm"
@@ -55,14 +59,34 @@ func (k *collectCommand) Run(c *common) error {
 		err = json.NewEncoder(c.out).Encode(result)
 	} else {
 		_, err = fmt.Fprintf(c.out, "%d mailboxes: %d filed, not filed%s, %d failed\n", result.Mailboxes, result.Filed, reasons(result.NotFiled), result.Failed)
-		for box, why := range result.Trouble {
-			fmt.Fprintf(c.errOut, "postern: %s: %s\n", box, why)
-		}
+		result.tellTrouble(c.errOut)
 	}
-	if err == nil && len(result.Trouble) > 0 {
-		err = exitError(1)
+	switch {
+	case err != nil:
+		return err
+	case result.Mailboxes == 0:
+		return nothingInScope("nothing-to-collect")
+	case len(result.Trouble) > 0:
+		return exitError(1)
 	}
-	return err
+	return nil
+}
+
+// nothingInScope is the fault of a command that needs mailboxes where there are none.
+func nothingInScope(code string) error {
+	return &crm.Fault{Verdict: crm.Refused, Code: code, Message: "There is no mailbox in scope.",
+		Advice: "Enable collecting in the Email settings and import users whose domain is in the Domain List."}
+}
+
+// tellTrouble says each trouble once, with the mailboxes that are in it.
+func (r *collected) tellTrouble(w io.Writer) {
+	boxes := make(map[string][]string)
+	for _, box := range slices.Sorted(maps.Keys(r.Trouble)) {
+		boxes[r.Trouble[box]] = append(boxes[r.Trouble[box]], box)
+	}
+	for _, why := range slices.Sorted(maps.Keys(boxes)) {
+		fmt.Fprintf(w, "postern: %s\n  mailboxes (%d): %s\n", why, len(boxes[why]), strings.Join(boxes[why], ", "))
+	}
 }
 
 // tally counts what stands in the ledger.

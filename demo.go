@@ -62,6 +62,7 @@ func (d *demoCommand) Run(c *common) error {
 	if err != nil {
 		return err
 	}
+	people.tellSkipped(c.errOut)
 	exchange, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"postern/crm"
-	"postern/mail"
 	"postern/store"
 )
 
@@ -83,7 +82,7 @@ func (l *mailboxesLook) Run(c *common) error {
 
 // mailbox finds a mailbox by its address.
 func mailbox(c *common, org *store.Org, text string) (*store.MailboxView, error) {
-	address, err := mail.ParseAddress(text)
+	address, err := parseAddress(text)
 	if err != nil {
 		return nil, err
 	}

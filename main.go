@@ -16,6 +16,8 @@ import (
 	"github.com/alecthomas/kong"
 
 	"postern/crm"
+	"postern/mail"
+	"postern/sim"
 	"postern/store"
 )
 
@@ -48,7 +50,16 @@ type dataFlags struct {
 
 // open opens the data folder of an installation that is there already.
 func (d *dataFlags) open(c *common, exclusive bool) (*store.Store, *store.Org, error) {
-	st, err := store.Open(c.ctx, store.Options{Dir: d.Data, Exclusive: exclusive})
+	return openData(c, store.Options{Dir: d.Data, Exclusive: exclusive, MustExist: true})
+}
+
+// make opens the data folder, and makes it when it is not there.
+func (d *dataFlags) make(c *common, exclusive bool) (*store.Store, *store.Org, error) {
+	return openData(c, store.Options{Dir: d.Data, Exclusive: exclusive})
+}
+
+func openData(c *common, o store.Options) (*store.Store, *store.Org, error) {
+	st, err := store.Open(c.ctx, o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -91,13 +102,33 @@ func run(args []string, out, errOut io.Writer) int {
 
 // explain says what happened, why and what to do.
 func explain(w io.Writer, err error) {
-	f, ok := errors.AsType[*crm.Fault](err)
-	if !ok {
-		fmt.Fprintf(w, "postern: %v\n", err)
-		return
+	f, isFault := errors.AsType[*crm.Fault](err)
+	letters, isLetters := errors.AsType[*sim.LoadError](err)
+	switch {
+	case isFault:
+	case isLetters:
+		f = &crm.Fault{Code: letters.Code, Message: letters.Path + ": " + letters.Problem, Advice: letters.Advice}
+	case errors.Is(err, context.Canceled):
+		f = &crm.Fault{Code: "interrupted", Message: "Interrupted.", Advice: "What was collected is saved; the same command goes on where this one ended."}
+	default:
+		f = &crm.Fault{Code: "unexpected", Message: err.Error()}
 	}
 	fmt.Fprintf(w, "postern: %s [%s]\n", f.Message, f.Code)
 	if f.Advice != "" {
 		fmt.Fprintf(w, "  %s\n", f.Advice)
 	}
+}
+
+// badArgument is the fault of an argument that the parser of the command line lets pass.
+func badArgument(message, advice string, err error) error {
+	return &crm.Fault{Verdict: crm.Refused, Code: "bad-argument", Message: message, Advice: advice, Err: err}
+}
+
+// parseAddress reads an address from the command line.
+func parseAddress(text string) (mail.Address, error) {
+	a, err := mail.ParseAddress(text)
+	if err != nil {
+		return "", badArgument(fmt.Sprintf("%q is not an e-mail address: %v.", text, err), "Write it as name@company.example.", err)
+	}
+	return a, nil
 }

@@ -67,7 +67,7 @@ func (i *importFlags) with(c *common, run func(*store.Org) error) error {
 	if i.DryRun {
 		return run(nil)
 	}
-	st, org, err := i.open(c, false)
+	st, org, err := i.make(c, false)
 	if err != nil {
 		return err
 	}
@@ -152,7 +152,10 @@ func importPeople[T crm.Contact | crm.User](i *importFlags, out, errOut io.Write
 	if len(f.Bad) == 0 {
 		return nil
 	}
-	if !held {
+	switch {
+	case held, len(f.People) == 0:
+		fmt.Fprintln(errOut, "Nothing was changed. Correct the rows named above and import the file again.")
+	default:
 		fmt.Fprintln(errOut, "The good rows are in. Correct the rows named above and import the file again: what is in already stays as it is.")
 	}
 	return exitError(1)

@@ -45,11 +45,10 @@ func (r *reconcileCommand) Run(c *common) error {
 	}
 	switch {
 	case folders == 0:
-		return &crm.Fault{Verdict: crm.Refused, Code: "nothing-to-prove", Message: "There is no mailbox in scope.",
-			Advice: "Enable collecting in the Email settings and import users whose domain is in the Domain List."}
+		return nothingInScope("nothing-to-prove")
 	case !proved:
-		fmt.Fprintln(c.errOut, "postern: the books do not agree with the server; see the lines that differ")
-		return exitError(1)
+		return &crm.Fault{Verdict: crm.Refused, Code: "not-proved", Message: "The books and the server do not agree everywhere, or a mailbox could not be read.",
+			Advice: "See the lines above that differ or are not proved; postern mailboxes look has mailboxes looked at again."}
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ type serveCommand struct {
 }
 
 func (s *serveCommand) Run(c *common) error {
-	st, org, err := s.open(c, true)
+	st, org, err := s.make(c, true)
 	if err != nil {
 		return err
 	}

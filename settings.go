@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -22,11 +21,11 @@ type settingsCommand struct {
 	Domain       []string `help:"Domain whose mailboxes are read; replaces the list."`
 	UserAgent    *string  `help:"User-Agent sent with every request."`
 	Gzip         *bool    `help:"Ask the server for compressed answers." negatable:""`
-	RootCAs      string   `help:"PEM file of authorities to trust besides the system's."`
+	RootCAs      string   `name:"root-cas" help:"PEM file of authorities to trust besides the system's."`
 }
 
 func (s *settingsCommand) Run(c *common) error {
-	st, org, err := s.open(c, false)
+	st, org, err := s.make(c, false)
 	if err != nil {
 		return err
 	}
@@ -45,7 +44,8 @@ func (s *settingsCommand) Run(c *common) error {
 			for _, w := range wrong {
 				fmt.Fprintf(c.errOut, "postern: %s: %s [%s]\n", w.Field, w.Message, w.Code)
 			}
-			return errors.New("nothing was saved")
+			return &crm.Fault{Verdict: crm.Refused, Code: "settings-invalid", Message: "Nothing was saved.",
+				Advice: "Correct the fields named above and give all of them again."}
 		}
 		if err := org.SaveSettings(c.ctx, checked); err != nil {
 			return err
@@ -91,7 +91,7 @@ func (s *settingsCommand) apply(kept crm.Settings) (next crm.Settings, changed b
 	if s.RootCAs != "" {
 		pem, err := os.ReadFile(s.RootCAs)
 		if err != nil {
-			return next, false, err
+			return next, false, badArgument(fmt.Sprintf("The file of authorities cannot be read: %v.", err), "Name a PEM file by --root-cas.", err)
 		}
 		next.RootCAs, changed = string(pem), true
 	}
@@ -104,5 +104,8 @@ func readSecret(file string) (crm.Secret, error) {
 		file = "/dev/stdin"
 	}
 	text, err := os.ReadFile(file)
-	return crm.NewSecret(strings.TrimRight(string(text), "\r\n")), err
+	if err != nil {
+		return crm.Secret{}, badArgument(fmt.Sprintf("The password cannot be read: %v.", err), "Name a file that holds it by --password-file, or - for the standard input.", err)
+	}
+	return crm.NewSecret(strings.TrimRight(string(text), "\r\n")), nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/csv"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -35,7 +36,7 @@ type simCommand struct {
 func (s *simCommand) Run(c *common) error {
 	x, err := sim.New(sim.Options{Version: sim.Version(s.Version), MaxLetters: s.Limit, AlsoTo: mail.Address(s.AlsoTo)})
 	if err != nil {
-		return err
+		return badArgument(fmt.Sprintf("The simulated Exchange cannot be made so: %v.", err), "Give a version such as Exchange2016 by --version.", err)
 	}
 	defer x.Close()
 	for _, text := range s.Account {
@@ -52,7 +53,7 @@ func (s *simCommand) Run(c *common) error {
 	for _, text := range s.Trouble {
 		trouble, err := sim.ParseTrouble(text)
 		if err != nil {
-			return err
+			return badArgument(fmt.Sprintf("It cannot misbehave so: %v.", err), "postern sim --help shows how --trouble is written.", err)
 		}
 		x.MakeTrouble(trouble)
 	}
@@ -66,6 +67,7 @@ func (s *simCommand) Run(c *common) error {
 		return err
 	}
 	url := ewsURL(l)
+	people.tellSkipped(c.errOut)
 	fmt.Fprintf(c.out, "simulated Exchange at %s: %d letters, %d mailboxes of %s\n", url, people.letters, len(people.users), people.company)
 	if err := writeURLFile(s.URLFile, map[string]string{"url": url, "company": people.company}); err != nil {
 		return err
@@ -91,14 +93,14 @@ func ewsURL(l net.Listener) string { return "http://" + l.Addr().String() + "/EW
 func parseAccount(text string) (sim.Account, error) {
 	parts := strings.SplitN(text, ":", 3)
 	if len(parts) < 2 || parts[0] == "" || parts[1] == "" {
-		return sim.Account{}, fmt.Errorf("account %q: write LOGIN:PASSWORD or LOGIN:PASSWORD:MAILBOX,MAILBOX", parts[0])
+		return sim.Account{}, badArgument(fmt.Sprintf("The account %q has no password.", parts[0]), "Write LOGIN:PASSWORD or LOGIN:PASSWORD:MAILBOX,MAILBOX.", nil)
 	}
 	account := sim.Account{Login: parts[0], Password: parts[1]}
 	if len(parts) == 3 {
 		for text := range strings.SplitSeq(parts[2], ",") {
-			address, err := mail.ParseAddress(text)
+			address, err := parseAddress(text)
 			if err != nil {
-				return sim.Account{}, fmt.Errorf("account %q: %w", parts[0], err)
+				return sim.Account{}, err
 			}
 			account.Scope = append(account.Scope, address)
 		}
@@ -111,6 +113,19 @@ type population struct {
 	company         string
 	users, contacts []person
 	letters, items  int
+	skipped         []string // files that are not mail
+}
+
+// tellSkipped names what was left out of a folder of letters.
+func (p *population) tellSkipped(w io.Writer) {
+	const named = 3
+	if n := len(p.skipped); n > 0 {
+		more := ""
+		if n > named {
+			more = ", …"
+		}
+		fmt.Fprintf(w, "note: files that are not mail were left out: %d (%s%s)\n", n, strings.Join(p.skipped[:min(n, named)], ", "), more)
+	}
 }
 
 type person struct {
@@ -128,7 +143,7 @@ func fill(x *sim.Exchange, letters, company string, now time.Time) (*population,
 	if err != nil {
 		return nil, err
 	}
-	p := &population{company: loaded.Company, letters: loaded.Messages, items: loaded.Items}
+	p := &population{company: loaded.Company, letters: loaded.Messages, items: loaded.Items, skipped: loaded.Skipped}
 	for _, u := range loaded.Users {
 		p.users = append(p.users, person{name: u.Name, addresses: addresses(u.Address)})
 	}

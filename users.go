@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
+	"postern/crm"
 	"postern/mail"
 	"postern/store"
 	"postern/web"
@@ -32,15 +34,20 @@ func (u *usersPassword) Run(c *common) error {
 	}
 	defer st.Close()
 	password := rand.Text()
-	if err := setPassword(c.ctx, org, u.Address, password); err != nil {
-		return fmt.Errorf("user %s: %w", u.Address, err)
+	err = setPassword(c.ctx, org, u.Address, password)
+	if errors.Is(err, store.ErrNotFound) {
+		return &crm.Fault{Verdict: crm.Refused, Code: "no-such-user", Err: err,
+			Message: fmt.Sprintf("There is no active user with the address %s.", u.Address), Advice: "Import the user first: postern users import FILE.csv."}
+	}
+	if err != nil {
+		return err
 	}
 	fmt.Fprintln(c.out, password)
 	return nil
 }
 
 func setPassword(ctx context.Context, org *store.Org, address, password string) error {
-	parsed, err := mail.ParseAddress(address)
+	parsed, err := parseAddress(address)
 	if err != nil {
 		return err
 	}
