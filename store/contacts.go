@@ -110,7 +110,7 @@ func (o *Org) saveContact(ctx context.Context, t *tx, h hasher, c crm.Contact, s
 // sameContact finds the contact that c is about; nil = none yet.
 func (o *Org) sameContact(ctx context.Context, t *tx, c crm.Contact) (*crm.Contact, error) {
 	if c.ID != 0 {
-		return notFound(o.contacts(ctx, t, []int64{int64(c.ID)}))
+		return first(o.contacts(ctx, t, []int64{int64(c.ID)}))
 	}
 	var found []int64
 	err := in(ctx, t, `select c.id, c.name from contact_address a join contact c on c.id = a.contact_id
@@ -126,7 +126,7 @@ func (o *Org) sameContact(ctx context.Context, t *tx, c crm.Contact) (*crm.Conta
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
-	return notFound(o.contacts(ctx, t, []int64{slices.Min(found)}))
+	return first(o.contacts(ctx, t, []int64{slices.Min(found)}))
 }
 
 // contacts reads contacts with their addresses, in the order of the ids given.
@@ -162,7 +162,7 @@ func (o *Org) contacts(ctx context.Context, q querier, list []int64) ([]crm.Cont
 
 // Contact returns one contact, or ErrNotFound.
 func (o *Org) Contact(ctx context.Context, id crm.ContactID) (*ContactView, error) {
-	return notFound(o.contactViews(ctx, []int64{int64(id)}))
+	return first(o.contactViews(ctx, []int64{int64(id)}))
 }
 
 // Contacts returns a part of the list of contacts and how many there are in all.

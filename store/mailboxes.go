@@ -62,64 +62,28 @@ func (o *Org) Provision(ctx context.Context) ([]crm.Mailbox, error) {
 	return o.mailboxes(ctx, o.read(), list)
 }
 
+// provision returns the ids of mailboxes that are new or on again.
 func (o *Org) provision(ctx context.Context, t *tx) ([]int64, error) {
-	wanted, err := o.wanted(ctx, t)
-	if err != nil {
-		return nil, err
-	}
 	settings, connection, err := o.settings(ctx, t)
 	if err != nil || connection == 0 {
 		return nil, err
 	}
-	if !settings.Enabled {
-		clear(wanted)
-	}
-	for user, a := range wanted {
-		if !slices.Contains(settings.Domains, a.Domain()) {
-			delete(wanted, user)
-		}
-	}
-	now := micros(o.s.now())
-	type row struct {
-		id, user int64
-		address  mail.Address
-		state    crm.MailboxState
-	}
-	var boxes []row
-	err = rows(ctx, t, "select id, user_id, address, state from mailbox where org_id = $1", []any{o.id}, func(r *sql.Rows) error {
-		var b row
-		err := r.Scan(&b.id, &b.user, &b.address, &b.state)
-		boxes = append(boxes, b)
-		return err
-	})
+	wanted, err := o.wanted(ctx, t, settings)
 	if err != nil {
 		return nil, err
 	}
 	// First off, then on: an address may have moved from one user to another.
-	have := map[int64]bool{}
-	for _, b := range boxes {
-		if wanted[b.user] == b.address && b.state != crm.Off {
-			have[b.user] = true
-			continue
-		}
-		if b.state != crm.Off {
-			if _, err := t.exec(ctx, "update mailbox set state = 'off', since = $3, trouble = '', tries = 0 where org_id = $1 and id = $2",
-				o.id, b.id, now); err != nil {
-				return nil, err
-			}
-		}
+	if err := o.switchOff(ctx, t, wanted); err != nil {
+		return nil, err
 	}
 	var on []int64
 	for user, a := range wanted {
-		if have[user] {
-			continue
-		}
 		var id int64
 		err := one(ctx, t, `insert into mailbox (org_id, connection_id, user_id, address, state, since, due_at)
 			values ($1, $2, $3, $4, 'provisioned', $5, $5)
 			on conflict (org_id, user_id) do update set connection_id = excluded.connection_id, address = excluded.address,
 				state = 'provisioned', since = excluded.since, due_at = excluded.due_at, bell = mailbox.bell + 1
-			returning id`, []any{o.id, connection, user, a, now}, &id)
+			returning id`, []any{o.id, connection, user, a, micros(o.s.now())}, &id)
 		if err != nil {
 			return nil, err
 		}
@@ -128,17 +92,45 @@ func (o *Org) provision(ctx context.Context, t *tx) ([]int64, error) {
 	return unique(on), nil
 }
 
-// wanted maps active users to their primary addresses.
-func (o *Org) wanted(ctx context.Context, t *tx) (map[int64]mail.Address, error) {
+// wanted maps the users who are to have a mailbox to its address.
+func (o *Org) wanted(ctx context.Context, t *tx, s crm.Settings) (map[int64]mail.Address, error) {
 	wanted := map[int64]mail.Address{}
+	if !s.Enabled {
+		return wanted, nil
+	}
 	err := rows(ctx, t, "select user_id, address from user_address where org_id = $1 and active and position = 0", []any{o.id}, func(r *sql.Rows) error {
 		var id int64
 		var a mail.Address
 		err := r.Scan(&id, &a)
-		wanted[id] = a
+		if slices.Contains(s.Domains, a.Domain()) {
+			wanted[id] = a
+		}
 		return err
 	})
 	return wanted, err
+}
+
+// switchOff switches off the mailboxes that are not wanted and takes those that are on as
+// wanted out of the map.
+func (o *Org) switchOff(ctx context.Context, t *tx, wanted map[int64]mail.Address) error {
+	var off []int64
+	err := rows(ctx, t, "select id, user_id, address from mailbox where org_id = $1 and state <> 'off'", []any{o.id}, func(r *sql.Rows) error {
+		var id, user int64
+		var a mail.Address
+		err := r.Scan(&id, &user, &a)
+		if wanted[user] == a {
+			delete(wanted, user)
+		} else {
+			off = append(off, id)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	_, err = execIn(ctx, t, "update mailbox set state = 'off', since = $2, trouble = '', tries = 0 where org_id = $1 and id in (%s)",
+		[]any{o.id, micros(o.s.now())}, off)
+	return err
 }
 
 const mailboxColumns = "id, connection_id, user_id, address, state, since, checked_at, due_at, trouble, tries, bell"
@@ -233,7 +225,7 @@ func (o *Org) ring(ctx context.Context, t *tx, boxes []int64) error {
 
 // Mailbox returns one mailbox, or ErrNotFound.
 func (o *Org) Mailbox(ctx context.Context, id crm.MailboxID) (*MailboxView, error) {
-	return notFound(o.mailboxViews(ctx, []int64{int64(id)}))
+	return first(o.mailboxViews(ctx, []int64{int64(id)}))
 }
 
 // MailboxByAddress returns the mailbox with that address, one that is on before one that
@@ -243,7 +235,7 @@ func (o *Org) MailboxByAddress(ctx context.Context, a mail.Address) (*MailboxVie
 	if err != nil {
 		return nil, err
 	}
-	return notFound(o.mailboxViews(ctx, list))
+	return first(o.mailboxViews(ctx, list))
 }
 
 // Mailboxes returns a part of the list of mailboxes and how many there are in all.

@@ -359,10 +359,7 @@ func (s *saving) gone(ctx context.Context) error {
 		hashes[i] = hash[:]
 	}
 	for part := range parts(hashes) {
-		condition, args := inPart("item_hash in (%s)", []any{s.o.id, s.box}, part)
-		if s.page.Folder != 0 {
-			condition += fmt.Sprintf(" and folder_id = %d", s.page.Folder)
-		}
+		condition, args := inPart("(folder_id = $3 or $3 = 0) and item_hash in (%s)", []any{s.o.id, s.box, s.page.Folder}, part)
 		if err := s.leave(ctx, condition, args[2:]...); err != nil {
 			return err
 		}

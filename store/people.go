@@ -266,8 +266,8 @@ func (o *Org) personStats(ctx context.Context, person string, list []int64, each
 		})
 }
 
-// notFound makes the sentinel out of a list that should hold one.
-func notFound[T any](list []T, err error) (*T, error) {
+// first returns the first of a list, or ErrNotFound.
+func first[T any](list []T, err error) (*T, error) {
 	switch {
 	case err != nil:
 		return nil, err

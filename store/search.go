@@ -115,7 +115,7 @@ func (q query) tsquery() string {
 
 // fold makes the words of a text, separated by single spaces, of its first limit bytes.
 func fold(s string, limit int) string {
-	f := folder{out: make([]byte, 0, min(len(s), limit)+16)}
+	f := folding{out: make([]byte, 0, min(len(s), limit)+16)}
 	for i := 0; i < len(s) && i < limit; {
 		if c := s[i]; c < utf8.RuneSelf {
 			f.add(asciiFold[c])
@@ -129,7 +129,8 @@ func fold(s string, limit int) string {
 	return strings.TrimSuffix(string(f.out), " ")
 }
 
-type folder struct {
+// folding is a text on its way through fold.
+type folding struct {
 	out  []byte
 	word int // bytes of the word being written
 }
@@ -147,7 +148,7 @@ var asciiFold = func() (t [utf8.RuneSelf]byte) {
 	return t
 }()
 
-func (f *folder) add(c byte) {
+func (f *folding) add(c byte) {
 	switch {
 	case c == ' ':
 		if f.word > 0 {
@@ -161,7 +162,7 @@ func (f *folder) add(c byte) {
 }
 
 // rune takes the rune apart into its base and marks, and drops the marks.
-func (f *folder) rune(r rune, text string) {
+func (f *folding) rune(r rune, text string) {
 	if unicode.In(r, unspaced...) {
 		f.add(' ')
 		f.out = append(f.out, norm.NFKC.String(text)...)

@@ -171,7 +171,7 @@ func (o *Org) linkUsers(ctx context.Context, t *tx, addresses []mail.Address) er
 // one who has left and whose address was given away.
 func (o *Org) sameUser(ctx context.Context, t *tx, u crm.User) (*crm.User, error) {
 	if u.ID != 0 {
-		return notFound(o.users(ctx, t, []int64{int64(u.ID)}))
+		return first(o.users(ctx, t, []int64{int64(u.ID)}))
 	}
 	for _, a := range u.Addresses {
 		list, err := ids(ctx, t, "select user_id from user_address where org_id = $1 and address = $2 order by active desc, user_id", o.id, a)
@@ -179,7 +179,7 @@ func (o *Org) sameUser(ctx context.Context, t *tx, u crm.User) (*crm.User, error
 			return nil, err
 		}
 		if len(list) > 0 {
-			return notFound(o.users(ctx, t, list[:1]))
+			return first(o.users(ctx, t, list[:1]))
 		}
 	}
 	return nil, nil
@@ -218,7 +218,7 @@ func (o *Org) users(ctx context.Context, q querier, list []int64) ([]crm.User, e
 
 // User returns one user, or ErrNotFound.
 func (o *Org) User(ctx context.Context, id crm.UserID) (*UserView, error) {
-	return notFound(o.userViews(ctx, []int64{int64(id)}))
+	return first(o.userViews(ctx, []int64{int64(id)}))
 }
 
 // Users returns a part of the list of users and how many there are in all.
@@ -297,7 +297,7 @@ func (o *Org) SignIn(ctx context.Context, address mail.Address) (*crm.User, stri
 	if err != nil {
 		return nil, "", err
 	}
-	user, err := notFound(o.users(ctx, o.read(), []int64{id}))
+	user, err := first(o.users(ctx, o.read(), []int64{id}))
 	return user, hash, err
 }
 
@@ -325,7 +325,7 @@ func (o *Org) Session(ctx context.Context, token string) (*crm.User, error) {
 	if err != nil {
 		return nil, err
 	}
-	return notFound(o.users(ctx, o.read(), []int64{id}))
+	return first(o.users(ctx, o.read(), []int64{id}))
 }
 
 // EndSession ends a session; an unknown one is no error.

@@ -1,6 +1,5 @@
--- The tables of Postern, for SQLite and PostgreSQL alike. The words in braces are the
--- few in which the two differ: {{"{{.ID}}"}} a row id given by the database, {{"{{.Bytes}}"}} bytes,
--- {{"{{.Clustered}}"}} a table kept in the order of its primary key, {{"{{.Search}}"}} the search index.
+-- The tables of Postern, for SQLite and PostgreSQL alike. The words in double braces are
+-- the few in which the two differ; dialect.go has them.
 --
 -- All times are microseconds since 1970 in UTC; 0 = unknown or none. Every key begins
 -- with the organization. The tables of mail carry no foreign keys, since a check for each
