@@ -60,6 +60,9 @@ func open(r io.Reader, name string) (*lines, error) {
 	if len(head) == 0 {
 		return nil, unusable("empty", name+" is empty.", "Choose a CSV file whose first row names the columns, or a vCard file.")
 	}
+	if heading, _, _ := bytes.Cut(head, []byte("\n")); bytes.IndexByte(heading, 0) >= 0 {
+		return nil, unusable("not-text", name+" is not a text file.", "Choose a CSV file whose first row names the columns, or a vCard file.")
+	}
 	if bytes.IndexByte(head, '\n') < 0 && bytes.IndexByte(head, '\r') >= 0 {
 		l.end = '\r'
 	}

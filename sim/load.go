@@ -87,7 +87,7 @@ func (in *intake) read(path string) error {
 		return &LoadError{"letters-missing", path, "There is no such file or folder.", lettersAdvice, err}
 	}
 	if err != nil {
-		return &LoadError{"letters-unreadable", path, "It cannot be opened.", "Check the name and the access rights.", err}
+		return unopened(path, err)
 	}
 	if info.IsDir() {
 		err = in.folder(path)
@@ -98,9 +98,25 @@ func (in *intake) read(path string) error {
 		return err
 	}
 	if len(in.letters) == 0 {
-		return &LoadError{"letters-empty", path, "There is no mail in it.", lettersAdvice, nil}
+		return &LoadError{"letters-empty", path, in.emptiness(), lettersAdvice, nil}
 	}
 	return nil
+}
+
+// emptiness says why there is no mail in a path.
+func (in *intake) emptiness() string {
+	if n := len(in.skipped); n > 0 {
+		return fmt.Sprintf("There is no mail in it, only other files (%d, such as %s).", n, filepath.Base(in.skipped[0]))
+	}
+	return "There is no mail in it."
+}
+
+func unopened(path string, err error) error {
+	why := err
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		why = p.Err
+	}
+	return &LoadError{"letters-unreadable", path, fmt.Sprintf("It cannot be opened: %v.", why), "Check the name and the access rights.", err}
 }
 
 // folder reads all letters below a folder, in the order of their names.
@@ -108,7 +124,7 @@ func (in *intake) folder(root string) error {
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
-			return &LoadError{"letters-unreadable", path, "It cannot be opened.", "Check the access rights.", err}
+			return unopened(path, err)
 		case entry.IsDir():
 			if entry.Name() == "tmp" && isMaildir(filepath.Dir(path)) {
 				return fs.SkipDir // letters still being written
@@ -132,7 +148,7 @@ func isMaildir(folder string) bool {
 func (in *intake) file(path string, alone bool) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return &LoadError{"letters-unreadable", path, "It cannot be opened.", "Check the access rights.", err}
+		return unopened(path, err)
 	}
 	defer f.Close()
 	r, done, err := decompress(f)
@@ -148,7 +164,7 @@ func (in *intake) file(path string, alone bool) error {
 		return &LoadError{"letters-empty", path, "The file is empty.", lettersAdvice, nil}
 	}
 	switch {
-	case namedLetter(path):
+	case namedLetter(path) && (!alone || anyField(head)):
 		err = in.single(r)
 	case bytes.HasPrefix(head, []byte("From ")):
 		err = readMbox(r, in.take)
@@ -192,8 +208,26 @@ func looksLikeMail(head []byte) bool {
 		if !ok || bytes.ContainsAny(name, " \t") {
 			return false
 		}
-		switch strings.ToLower(string(name)) {
-		case "from", "to", "date", "subject", "received", "message-id", "mime-version", "return-path", "delivered-to", "content-type":
+		if usualField(name) {
+			return true
+		}
+	}
+	return false
+}
+
+func usualField(name []byte) bool {
+	switch strings.ToLower(string(name)) {
+	case "from", "to", "date", "subject", "received", "message-id", "mime-version", "return-path", "delivered-to", "content-type":
+		return true
+	}
+	return false
+}
+
+// anyField tells whether there is an ordinary field of mail anywhere: so little is asked
+// of a single file whose name says that it is a letter.
+func anyField(head []byte) bool {
+	for line := range bytes.Lines(head) {
+		if name, _, ok := bytes.Cut(line, []byte(":")); ok && usualField(bytes.TrimSpace(name)) {
 			return true
 		}
 	}

@@ -153,7 +153,8 @@ func TestLoadReadsEachFormat(t *testing.T) {
 		{"mbox packed by Zstandard", map[string][]byte{"mbox.zst": packed(t, zst, mbox)}, "mbox.zst", 2},
 		{"mbox with CR LF", map[string][]byte{"mbox": bytes.ReplaceAll(mbox, []byte("\n"), []byte("\r\n"))}, "mbox", 2},
 		{"folder of mboxes", map[string][]byte{"in": mbox, "out": mbox}, "", 4},
-		{"broken letter", map[string][]byte{"a.eml": []byte("\x00\x01 nothing that is mail")}, "a.eml", 1},
+		{"broken letter", map[string][]byte{"a.eml": []byte("\x00\x01 nothing\r\nSubject: that is mail")}, "a.eml", 1},
+		{"broken letter of a folder", map[string][]byte{"a.eml": []byte("\x00\x01 nothing that is mail")}, ".", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
