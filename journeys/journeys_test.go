@@ -36,16 +36,17 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func TestA01BrowserSettingsForm(t *testing.T)     { walk(t, "settings.test.js", "A1") }
-func TestA02BrowserAtLeastOneDomain(t *testing.T) { walk(t, "settings.test.js", "A2") }
-func TestA03BrowserDomains(t *testing.T)          { walk(t, "settings.test.js", "A3") }
-func TestA04BrowserRequiredFields(t *testing.T)   { walk(t, "settings.test.js", "A4") }
-func TestA06BrowserConnectionTest(t *testing.T)   { walk(t, "settings.test.js", "A6") }
-func TestA08BrowserFiledByItself(t *testing.T)    { walk(t, "mail.test.js", "A8") }
-func TestA12BrowserThreePlaces(t *testing.T)      { walk(t, "mail.test.js", "A12") }
-func TestBrowserReading(t *testing.T)             { walk(t, "mail.test.js", "reading") }
-func TestBrowserHostileMessage(t *testing.T)      { walk(t, "hostile.test.js", "") }
-func TestBrowserAccessibleAndNarrow(t *testing.T) { walk(t, "looks.test.js", "") }
+func TestA01BrowserSettingsForm(t *testing.T)      { walk(t, "settings.test.js", "A1") }
+func TestA02BrowserAtLeastOneDomain(t *testing.T)  { walk(t, "settings.test.js", "A2") }
+func TestA03BrowserDomains(t *testing.T)           { walk(t, "settings.test.js", "A3") }
+func TestA04BrowserRequiredFields(t *testing.T)    { walk(t, "settings.test.js", "A4") }
+func TestA06BrowserConnectionTest(t *testing.T)    { walk(t, "settings.test.js", "A6") }
+func TestA08BrowserFiledByItself(t *testing.T)     { walk(t, "mail.test.js", "A8") }
+func TestA12BrowserThreePlaces(t *testing.T)       { walk(t, "mail.test.js", "A12") }
+func TestA15BrowserContactAddedLater(t *testing.T) { walk(t, "mail.test.js", "A15") }
+func TestBrowserReading(t *testing.T)              { walk(t, "mail.test.js", "reading") }
+func TestBrowserHostileMessage(t *testing.T)       { walk(t, "hostile.test.js", "") }
+func TestBrowserAccessibleAndNarrow(t *testing.T)  { walk(t, "looks.test.js", "") }
 
 // walk runs the journeys of a file whose names begin with name.
 func walk(t *testing.T, file, name string) {

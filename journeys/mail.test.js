@@ -66,6 +66,37 @@ test("A12: one message in three places, and not in a colleague's mail", async (t
   assert.ok(!theirs.some((item) => item.message === mine.message), "it is in a colleague's mail");
 });
 
+test("A15: a contact added later brings the older mail", async (t) => {
+  const { page } = await open(t);
+  await signIn(page);
+  // The cast writes with a supplier whom nobody has made a contact yet.
+  const supplier = "hannah.lindqvist@norrby.example";
+  await page.goto("/not-filed?q=" + supplier);
+  const left = await page.locator("tbody tr").count();
+  assert.ok(left > 0, "no mail of the supplier was left out");
+  assert.match(await page.locator("tbody").innerText(), /no contact among the addresses/);
+
+  await page.getByRole("link", { name: "Contacts" }).click();
+  await page.getByRole("link", { name: "New contact" }).click();
+  await page.getByLabel("Name").fill("Hannah Lindqvist");
+  await page.getByLabel("Company").fill("Norrby");
+  await page.getByRole("button", { name: "Save contact" }).click();
+  assert.match(await page.locator("#addresses-error").innerText(), /at least one address/);
+  assert.equal(await page.getByLabel("Name").inputValue(), "Hannah Lindqvist");
+  await page.getByLabel("Addresses").fill(supplier);
+  await page.getByRole("button", { name: "Save contact" }).click();
+  assert.match(await page.getByRole("status").innerText(), /looked at again/);
+
+  // The page fills itself.
+  await page.locator("#activities a.activity").first().waitFor();
+  const id = new URL(page.url()).pathname.split("/").pop();
+  await until(async () => (await api(page, `/api/contacts/${id}/activities`)).body.total > 1);
+  await until(async () => {
+    await page.goto("/not-filed?q=" + supplier);
+    return await page.locator("tbody tr").count() === 0;
+  });
+});
+
 test("reading goes by click and key, without leaving the list", async (t) => {
   const { page } = await open(t);
   await signIn(page);

@@ -9,6 +9,7 @@ import (
 
 	"postern/crm"
 	"postern/mail"
+	"postern/store"
 )
 
 // TestPages is the pages as data: who asks for what, with which status it is answered,
@@ -58,6 +59,9 @@ func TestPages(t *testing.T) {
 		{ann, "/contacts?q=zzz", 200, "Nobody matches|Show all", "Cyn Clark"},
 		{zed, "/contacts/{cyn}", 200, "Activities|Offer for the pumps|Re: Offer|At a glance|Who knows Cyn|Messages per week", "Only for Bob"},
 		{ann, "/contacts/424242", 404, "not-found", ""},
+		{ann, "/contacts/new", 200, "New contact|Save contact", ""},
+		{bob, "/contacts/new", 403, "not-an-administrator", ""},
+		{bob, "/contacts", 200, "Cyn Clark", "New contact"},
 		{ann, "/users", 200, "Ann Archer|administrator|zed@other.example", ""},
 		{bob, "/users/{ann}", 200, "Activities|Offer for the pumps", "Set password|Only for Bob"},
 		{ann, "/users/{bob}", 200, "Set password|Only for Bob|Mailbox", ""},
@@ -177,6 +181,33 @@ func TestHomeGroupsTrouble(t *testing.T) {
 		if !strings.Contains(body, word) {
 			t.Errorf("home says nothing of %q", word)
 		}
+	}
+}
+
+func TestNewContact(t *testing.T) {
+	s := newFilledSite(t)
+	if r := s.post(bob, "/contacts", "name=X&addresses=x@nowhere.example"); r.StatusCode != http.StatusForbidden {
+		t.Errorf("by no administrator: status %d", r.StatusCode)
+	}
+	for form, word := range map[string]string{
+		"name=&company=Kept+%26+Co&addresses=x@nowhere.example": `id="name-error"`,
+		"name=X&company=Kept+%26+Co&addresses=":                 `id="addresses-error"`,
+		"name=X&company=Kept+%26+Co&addresses=x%20at%20nowhere": "is no e-mail address",
+	} {
+		r := s.post(ann, "/contacts", form)
+		if body := text(t, r); r.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, word) || !strings.Contains(body, "Kept &amp; Co") {
+			t.Errorf("%s: status %d, want 422 with %s\n%s", form, r.StatusCode, word, content(body))
+		}
+	}
+	if _, total, err := s.org.Contacts(t.Context(), store.ListQuery{}); err != nil || total != 2 {
+		t.Errorf("%d contacts after bad forms, %v", total, err)
+	}
+	r := s.post(ann, "/contacts", "name=Xenia&company=Nowhere&addresses=+X@nowhere.example,%0d%0ax2@nowhere.example")
+	if want := fmt.Sprintf("/contacts/%d?saved=1&again=1", s.contact("Xenia")); r.Header.Get("Location") != want {
+		t.Fatalf("status %d, leads to %q, want %q", r.StatusCode, r.Header.Get("Location"), want)
+	}
+	if body := text(t, s.get(ann, r.Header.Get("Location"))); !strings.Contains(body, "1 item that was left out is looked at again") || !strings.Contains(body, "x2@nowhere.example") {
+		t.Errorf("the new contact's page:\n%s", content(body))
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 type contactsData struct {
 	list
+	Admin    bool
 	Contacts []store.ContactView
 }
 
@@ -20,7 +21,7 @@ func (s *server) contacts(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d := contactsData{newList(r, q.Text, q.Offset, len(contacts), total), contacts}
+	d := contactsData{newList(r, q.Text, q.Offset, len(contacts), total), viewerOf(r).Admin, contacts}
 	return s.show(w, r, http.StatusOK, "contacts", page{Title: "Contacts", Place: "contacts", Data: d})
 }
 
@@ -34,6 +35,8 @@ type contactData struct {
 	Next     string
 	Weeks    plot
 	InWeeks  int // messages within the plot
+	Saved    bool
+	Again    int // items that are looked at again since the contact is known
 	WhoKnows []store.PersonCount
 }
 
@@ -47,7 +50,7 @@ func (s *server) contact(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d := contactData{ContactView: contact}
+	d := contactData{ContactView: contact, Saved: r.URL.Query().Get("saved") == "1", Again: int(number64(r.URL.Query().Get("again")))}
 	list, total, next, err := s.Org.Activities(ctx, store.MailQuery{Viewer: viewerOf(r).ID, Contact: id, Before: r.URL.Query().Get("before")})
 	if err != nil {
 		return err

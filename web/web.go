@@ -90,6 +90,8 @@ func (s *server) routes() *http.ServeMux {
 	on("GET /mails", signedIn, s.mails)
 	on("GET /search", signedIn, s.search)
 	on("GET /contacts", signedIn, s.contacts)
+	on("POST /contacts", administrator, s.newContact)
+	on("GET /contacts/new", administrator, s.newContactForm)
 	on("GET /contacts/{id}", signedIn, s.contact)
 	on("GET /users", signedIn, s.users)
 	on("GET /users/{id}", signedIn, s.user)

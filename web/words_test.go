@@ -53,7 +53,7 @@ func TestThemed(t *testing.T) {
 		`<td bgcolor="#FFFFFF">white</td>`:                             false,
 		`<font color="red">red</font>`:                                 true,
 		`<p style="background-color: #eee">grey</p>`:                   true,
-		`<p style="border-color: red">a red border</p>`:           true,
+		`<p style="border-color: red">a red border</p>`:                true,
 	} {
 		if got := themed(html); got != want {
 			t.Errorf("%s: %v, want %v", html, got, want)
