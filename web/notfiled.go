@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"postern/crm"
@@ -20,6 +21,7 @@ type notFiledData struct {
 	Wrong     string                     // what is wrong with the text searched for
 	Filed     map[crm.MessageID][]string // a Message-ID that was looked for and is filed: where
 	None      bool                       // the reader has no mailbox
+	Stranger  string                     // an address that was looked for, and left out for want of a contact
 }
 
 // notFiled answers "why is this mail not here?". The text of such mail was never read; the
@@ -60,6 +62,9 @@ func (s *server) notFiled(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	d.Text = paging.Text
+	if viewer.Admin && slices.ContainsFunc(d.Rows, func(r store.NotFiledRow) bool { return r.Reason == crm.NoContact }) {
+		d.Stranger = string(q.Address)
+	}
 	return s.show(w, r, http.StatusOK, "not-filed", page{Title: "Not filed, why", Place: "not-filed", Data: d})
 }
 

@@ -79,7 +79,8 @@ func TestPages(t *testing.T) {
 		{bob, "/mailboxes/{ann's box}", 404, "not-found", "ann@acme.example"},
 
 		{ann, "/not-filed", 200, "no contact among the addresses|marked private or confidential|ann@acme.example", "never stored|x@nowhere"},
-		{ann, "/not-filed?q=x@nowhere.example", 200, "no contact among the addresses", "marked private or confidential</td>"},
+		{ann, "/not-filed?q=x@nowhere.example", 200, "no contact among the addresses|Make x@nowhere.example a contact|/contacts/new?address=x%40nowhere.example", "marked private or confidential</td>"},
+		{ann, "/contacts/new?address=%22%3E%3Cb%3E", 200, "&#34;&gt;&lt;b&gt;", ""},
 		{ann, "/not-filed?q=%3Cdiary@mail.example%3E", 200, "<td>marked private or confidential", "<td>no contact"},
 		{ann, "/not-filed?q=%3Coffer@mail.example%3E", 200, "This one is filed", ""},
 		{ann, "/not-filed?q=hello", 200, "Subjects cannot be searched", ""},
