@@ -58,7 +58,8 @@ func (k *collectCommand) Run(c *common) error {
 	if k.JSON {
 		err = json.NewEncoder(c.out).Encode(result)
 	} else {
-		_, err = fmt.Fprintf(c.out, "%d mailboxes: %d filed, not filed%s, %d failed\n", result.Mailboxes, result.Filed, reasons(result.NotFiled), result.Failed)
+		_, err = fmt.Fprintf(c.out, "%d mailboxes: %d filed, %d not filed%s, %d failed\n",
+			result.Mailboxes, result.Filed, result.notFiled(), reasons(result.NotFiled), result.Failed)
 		result.tellTrouble(c.errOut)
 	}
 	switch {
@@ -70,6 +71,14 @@ func (k *collectCommand) Run(c *common) error {
 		return exitError(1)
 	}
 	return nil
+}
+
+func (r *collected) notFiled() int {
+	sum := 0
+	for _, n := range r.NotFiled {
+		sum += n
+	}
+	return sum
 }
 
 // nothingInScope is the fault of a command that needs mailboxes where there are none.

@@ -42,9 +42,10 @@ type Engine struct {
 	policy   gate.Policy
 	progress progressBoard
 
-	mu     sync.Mutex
-	line   *line        // the connection as opened from settings; nil until they are read
-	wanted crm.Settings // the settings that line was opened with
+	mu      sync.Mutex
+	line    *line        // the connection as opened from settings; nil until they are read
+	wanted  crm.Settings // the settings that line was opened with
+	unsaved error        // why the end of a pass could not be written down
 }
 
 // A line is one opened connection. Its first contact with the server is made by one
@@ -115,6 +116,12 @@ func (e *Engine) CatchUp(ctx context.Context) error {
 		}
 		if err := e.bell.Idle(ctx); err != nil {
 			return err
+		}
+		e.mu.Lock()
+		err, e.unsaved = e.unsaved, nil
+		e.mu.Unlock()
+		if err != nil {
+			return err // the row still says due: going on would turn in a circle
 		}
 	}
 }
