@@ -74,7 +74,13 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 // newWorld makes the company; Postern knows its people, but no connection is set up.
 func newWorld(t *testing.T, options sim.Options) *world {
 	t.Helper()
-	w := &world{T: t, dir: t.TempDir(), now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC), log: &lockedBuffer{}}
+	return newWorldIn(t, t.TempDir(), options)
+}
+
+// newWorldIn is newWorld with the data folder at a certain place.
+func newWorldIn(t *testing.T, dir string, options sim.Options) *world {
+	t.Helper()
+	w := &world{T: t, dir: dir, now: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC), log: &lockedBuffer{}}
 	if options.Now == nil {
 		options.Now = w.clock
 	}
