@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"postern/crm"
+	"postern/mail"
 	"postern/store"
 )
 
@@ -171,7 +172,7 @@ func (d *settingsData) setErrors(list []crm.FieldError) {
 func shownDomains(domains []string) []string {
 	var shown []string
 	for _, d := range domains {
-		shown = append(shown, shownDomain(d))
+		shown = append(shown, mail.DisplayDomain(d))
 	}
 	return shown
 }

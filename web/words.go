@@ -10,8 +10,6 @@ import (
 	"time"
 	"unicode"
 
-	"golang.org/x/net/idna"
-
 	"postern/crm"
 )
 
@@ -183,14 +181,6 @@ func partWord(p crm.Part) string {
 		return "Reply-To"
 	}
 	return string(p)
-}
-
-// shownDomain writes a domain in its own letters.
-func shownDomain(domain string) string {
-	if u, err := idna.Display.ToUnicode(domain); err == nil {
-		return u
-	}
-	return domain
 }
 
 // mailboxWords are the icon and the words of a mailbox state.
