@@ -301,7 +301,8 @@ func (p *pass) entries(ctx context.Context, headers []crm.Header, people crm.Peo
 	return entries, nil
 }
 
-var vanished = &crm.Fault{Verdict: crm.Gone, Scope: crm.ItemScope, Code: "vanished", Message: "The item was listed but could not be loaded."}
+var vanished = &crm.Fault{Verdict: crm.Gone, Scope: crm.ItemScope, Code: "vanished", Message: "The item was listed but could not be loaded.",
+	Advice: "Nothing to do: if it was moved or deleted, its folder says so next time; else it is tried again."}
 
 // load fetches the bodies of what is to be filed and was neither filed nor loaded yet.
 func (p *pass) load(ctx context.Context, entries []store.Entry, known map[string]string, loaded map[string]*crm.Item) error {
