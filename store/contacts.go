@@ -89,8 +89,10 @@ func (o *Org) saveContact(ctx context.Context, t *tx, h hasher, c crm.Contact, s
 	if err != nil {
 		return nil, err
 	}
-	if _, err := t.exec(ctx, "delete from contact_address where org_id = $1 and contact_id = $2", o.id, c.ID); err != nil {
-		return nil, err
+	if old != nil {
+		if _, err := t.exec(ctx, "delete from contact_address where org_id = $1 and contact_id = $2", o.id, c.ID); err != nil {
+			return nil, err
+		}
 	}
 	for i, a := range c.Addresses {
 		_, err := t.exec(ctx, "insert into contact_address (org_id, address, contact_id, position, hash) values ($1, $2, $3, $4, $5)",

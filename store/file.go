@@ -158,8 +158,7 @@ func (s *saving) checkWhole(ctx context.Context) error {
 	return in(ctx, s.t, `select m.id from message m
 		join body b on b.message_id = m.id
 		join activity a on a.org_id = m.org_id and a.message_id = m.id
-		join `+s.t.d.indexed+` w on w.message_id = m.id
-		where m.org_id = $1 and m.id in (%s)`, []any{s.o.id}, unique(list), func(r *sql.Rows) error {
+		where m.org_id = $1 and `+s.t.d.indexed+` and m.id in (%s)`, []any{s.o.id}, unique(list), func(r *sql.Rows) error {
 		var id int64
 		err := r.Scan(&id)
 		for _, f := range at[id] {

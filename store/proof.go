@@ -24,9 +24,13 @@ type LedgerRow struct {
 // others the traces by which they are found again. Whatever row is missing, the item is
 // named: with a problem, or by not coming at all.
 func (o *Org) Ledger(ctx context.Context, box crm.MailboxID, folder crm.FolderID, each func(LedgerRow) error) error {
-	const page = 200
-	for last := int64(0); ; {
-		list, err := o.evidence(ctx, box, folder, last, page)
+	decisions, err := ids(ctx, o.read(), "select id from decision where org_id = $1 and mailbox_id = $2 and (folder_id = $3 or $3 = 0) order by id",
+		o.id, box, folder)
+	if err != nil {
+		return err
+	}
+	for part := range parts(decisions) {
+		list, err := o.evidence(ctx, part)
 		if err != nil {
 			return err
 		}
@@ -34,16 +38,12 @@ func (o *Org) Ledger(ctx context.Context, box crm.MailboxID, folder crm.FolderID
 			return err
 		}
 		for _, e := range list {
-			problem := e.problem()
-			if err := each(LedgerRow{Item: e.item, Outcome: e.outcome, Reason: e.reason, Problem: problem}); err != nil {
+			if err := each(LedgerRow{Item: e.item, Outcome: e.outcome, Reason: e.reason, Problem: e.problem()}); err != nil {
 				return err
 			}
-			last = e.id
-		}
-		if len(list) < page {
-			return nil
 		}
 	}
+	return nil
 }
 
 // evidence is what stands in the tables about one decision.
@@ -72,15 +72,15 @@ type evidence struct {
 	lostBlob      string // name of an attachment whose content is not there
 }
 
-func (o *Org) evidence(ctx context.Context, box crm.MailboxID, folder crm.FolderID, after int64, limit int) ([]*evidence, error) {
+func (o *Org) evidence(ctx context.Context, decisions []int64) ([]*evidence, error) {
 	var list []*evidence
-	err := rows(ctx, o.read(), `select d.id, d.item, d.item_hash, d.outcome, d.reason, d.due_at, d.traces, d.folder_id,
+	err := in(ctx, o.read(), `select d.id, d.item, d.item_hash, d.outcome, d.reason, d.due_at, d.traces, d.folder_id,
 			coalesce(c.message_id, 0), coalesce(c.gone_at, 0) <> 0, coalesce(c.folder_id, 0),
 			coalesce(m.id, 0), m.seal, coalesce(m.subject, ''), coalesce(m.from_address, ''), coalesce(m.sent_at, 0),
 			b.message_id is not null, coalesce(b.html, ''), coalesce(b.text, ''),
 			coalesce(m.people, 0), coalesce(a.id, 0), coalesce(a.links, 0),
 			coalesce(m.attachments, 0), (select count(*) from attachment t where t.org_id = m.org_id and t.message_id = m.id),
-			u.message_id is not null, w.message_id is not null
+			u.message_id is not null, `+o.db.indexed+`
 		from decision d
 		join mailbox x on x.id = d.mailbox_id
 		left join copy c on c.org_id = d.org_id and c.mailbox_id = d.mailbox_id and c.item_hash = d.item_hash
@@ -88,9 +88,7 @@ func (o *Org) evidence(ctx context.Context, box crm.MailboxID, folder crm.Folder
 		left join body b on b.message_id = m.id
 		left join activity a on a.org_id = m.org_id and a.message_id = m.id and a.kind = 'email' and a.when_at = m.when_at
 		left join user_message u on u.org_id = m.org_id and u.user_id = x.user_id and u.when_at = m.when_at and u.message_id = m.id
-		left join `+o.db.indexed+` w on w.message_id = m.id
-		where d.org_id = $1 and d.mailbox_id = $2 and (d.folder_id = $3 or $3 = 0) and d.id > $4
-		order by d.id limit $5`, []any{o.id, box, folder, after, limit}, func(r *sql.Rows) error {
+		where d.org_id = $1 and d.id in (%s) order by d.id`, []any{o.id}, decisions, func(r *sql.Rows) error {
 		var e evidence
 		var subject, from, html, text string
 		var sent, people, links int64

@@ -197,7 +197,7 @@ create table thread_ref (
 
 create table body (
 	org_id     bigint not null,
-	message_id bigint primary key,
+	message_id {{.Row}},
 	html       text not null,
 	text       text not null
 );
@@ -291,3 +291,4 @@ create table attachment (
 create index attachment_pending on attachment (org_id, mailbox_id, due_at) where state in ('pending', 'failed');
 
 {{.Search}};
+{{.Statistics}}
