@@ -43,9 +43,7 @@ func (e *Engine) pass(ctx context.Context, key string) {
 	}
 	if err := e.settle(ctx, line, box, err); err != nil {
 		e.Log.Error("save state of mailbox", "mailbox", id, "err", err)
-		e.mu.Lock()
-		e.unsaved = err
-		e.mu.Unlock()
+		e.cannotSave(err)
 	}
 }
 

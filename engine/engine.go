@@ -46,6 +46,7 @@ type Engine struct {
 	line    *line        // the connection as opened from settings; nil until they are read
 	wanted  crm.Settings // the settings that line was opened with
 	unsaved error        // why the end of a pass could not be written down
+	rest    time.Time    // until when nothing is rung for because of that
 }
 
 // A line is one opened connection. Its first contact with the server is made by one
@@ -86,8 +87,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Go(func() { e.bell.Run(ctx) })
 	defer wg.Wait()
 	for tick := time.NewTicker(time.Second); ; {
-		if err := e.ringDue(ctx); err != nil && ctx.Err() == nil {
-			e.Log.Error("look for what is due", "err", err)
+		if !e.resting() {
+			if err := e.ringDue(ctx); err != nil && ctx.Err() == nil {
+				e.Log.Error("look for what is due", "err", err)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -124,6 +127,21 @@ func (e *Engine) CatchUp(ctx context.Context) error {
 			return err // the row still says due: going on would turn in a circle
 		}
 	}
+}
+
+// cannotSave notes that the end of a pass could not be written down, as on a full disk.
+// The row still says due, so without a rest it would be tried each second.
+func (e *Engine) cannotSave(err error) {
+	_, wait := consequence(crm.AsFault(err), 0)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.unsaved, e.rest = err, e.Now().Add(wait)
+}
+
+func (e *Engine) resting() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.Now().Before(e.rest)
 }
 
 // LookNow makes mailboxes due at once (none named: all) and rings for them.

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"postern/crm"
 	"postern/store"
@@ -121,7 +123,11 @@ func (e *Engine) reconcileFolder(ctx context.Context, src crm.Source, box *crm.M
 		return r, err
 	}
 	r.Items = len(open)
-	err = e.Org.Ledger(ctx, box.ID, row.ID, func(d store.LedgerRow) error {
+	ledger := e.Org.Ledger
+	if row.ID == 0 { // never met before, so nothing in it has a decision
+		ledger = noLedger
+	}
+	err = ledger(ctx, box.ID, row.ID, func(d store.LedgerRow) error {
 		if !open[d.Item] {
 			r.Differs = append(r.Differs, Difference{d.Item, "in the ledger as " + string(d.Outcome) + ", but not in this folder on the server"})
 			return nil
@@ -140,8 +146,13 @@ func (e *Engine) reconcileFolder(ctx context.Context, src crm.Source, box *crm.M
 		}
 		return nil
 	})
-	for id := range open {
+	for _, id := range slices.Sorted(maps.Keys(open)) {
 		r.Differs = append(r.Differs, Difference{id, "on the server, but no decision in the ledger"})
 	}
 	return r, err
+}
+
+// noLedger is the ledger of a folder that is not known yet.
+func noLedger(context.Context, crm.MailboxID, crm.FolderID, func(store.LedgerRow) error) error {
+	return nil
 }
