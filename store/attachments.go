@@ -5,14 +5,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strconv"
 	"time"
 
 	"postern/crm"
@@ -63,12 +57,6 @@ type AttachmentView struct {
 	Note      string
 }
 
-// A Blob is content that is stored once, whoever refers to it.
-type Blob struct {
-	SHA256 [32]byte
-	Size   int64
-}
-
 // An attachmentRow is an attachment on its way into the database.
 type attachmentRow struct {
 	crm.Attachment
@@ -109,6 +97,11 @@ func (s *saving) attach(ctx context.Context) error {
 	var args []any
 	var again []*filing
 	for _, f := range s.filings {
+		for _, a := range f.attachments {
+			if err := s.o.keepBlob(ctx, s.t, a.blob); err != nil {
+				return err
+			}
+		}
 		switch {
 		case f.fresh:
 			args = s.attachmentArgs(args, f)
@@ -208,6 +201,9 @@ func (o *Org) OwedAttachment(ctx context.Context, id int64) (*PendingAttachment,
 func (o *Org) SaveAttachments(ctx context.Context, list []AttachmentResult) error {
 	return o.db.update(ctx, func(t *tx) error {
 		for _, a := range list {
+			if err := o.keepBlob(ctx, t, a.Blob); err != nil {
+				return err
+			}
 			var err error
 			switch {
 			case a.State == AttachmentStored && a.Blob != nil:
@@ -247,69 +243,9 @@ func (o *Org) OpenAttachment(ctx context.Context, id int64) (*AttachmentView, io
 	if a.State != AttachmentStored || len(sum) != sha256.Size {
 		return &a, nil, nil
 	}
-	f, err := os.Open(o.blobPath([32]byte(sum)))
+	content, err := o.openBlob(ctx, sum)
 	if err != nil {
 		return nil, nil, fmt.Errorf("attachment %d: %w", id, err)
 	}
-	return &a, f, nil
-}
-
-// PutBlob stores content under its hash, once. ErrTooLarge when it is longer than limit
-// bytes; nothing is kept then. A blob that nothing refers to yet does no harm: the same
-// content comes again after a crash.
-func (o *Org) PutBlob(ctx context.Context, r io.Reader, limit int64) (Blob, error) {
-	b, err := o.putBlob(ctx, r, limit)
-	return b, o.db.fault(err)
-}
-
-func (o *Org) putBlob(ctx context.Context, r io.Reader, limit int64) (Blob, error) {
-	f, err := os.CreateTemp(filepath.Join(o.s.dir, "blobs"), "incoming-*")
-	if err != nil {
-		return Blob{}, err
-	}
-	defer os.Remove(f.Name()) // is not there any more when all went well
-	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(f, h), io.LimitReader(r, limit+1))
-	if err == nil && n > limit {
-		err = ErrTooLarge
-	}
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return Blob{}, err
-	}
-	b := Blob{SHA256: [32]byte(h.Sum(nil)), Size: n}
-	path := o.blobPath(b.SHA256)
-	if info, err := os.Stat(path); err == nil && info.Size() == n {
-		return b, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return Blob{}, err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return Blob{}, err
-	}
-	return b, syncDir(filepath.Dir(path))
-}
-
-// blobPath is the file of a blob; each organization has its own.
-func (o *Org) blobPath(sum [32]byte) string {
-	name := hex.EncodeToString(sum[:])
-	return filepath.Join(o.s.dir, "blobs", strconv.FormatInt(int64(o.id), 10), name[:2], name)
-}
-
-// blobMissing tells whether the file of a blob is not there whole.
-func (o *Org) blobMissing(sum []byte, size int64) (bool, error) {
-	if len(sum) != sha256.Size {
-		return true, nil
-	}
-	info, err := os.Stat(o.blobPath([32]byte(sum)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
-	}
-	return err == nil && info.Size() != size, err
+	return &a, content, nil
 }

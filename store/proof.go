@@ -126,7 +126,12 @@ func (o *Org) contents(ctx context.Context, list []*evidence) error {
 	for _, e := range list {
 		e.parties, e.linked = parties[e.message], linked[e.activity]
 	}
-	if err := o.lostBlobs(ctx, byMessage, messages); err != nil {
+	err = o.lostBlobs(ctx, messages, func(message int64, name string) {
+		for _, e := range byMessage[message] {
+			e.lostBlob = name
+		}
+	})
+	if err != nil {
 		return err
 	}
 	return o.traced(ctx, list)
@@ -146,26 +151,6 @@ func (o *Org) traced(ctx context.Context, list []*evidence) error {
 			err := r.Scan(&id)
 			if e := byID[id]; e != nil {
 				e.traced++
-			}
-			return err
-		})
-}
-
-// lostBlobs finds stored attachments whose file is not there.
-func (o *Org) lostBlobs(ctx context.Context, byMessage map[int64][]*evidence, messages []int64) error {
-	return in(ctx, o.read(), "select message_id, name, sha256, size from attachment where org_id = $1 and state = 'stored' and message_id in (%s)",
-		[]any{o.id}, messages, func(r *sql.Rows) error {
-			var message, size int64
-			var name string
-			var sum []byte
-			if err := r.Scan(&message, &name, &sum, &size); err != nil {
-				return err
-			}
-			missing, err := o.blobMissing(sum, size)
-			for _, e := range byMessage[message] {
-				if missing {
-					e.lostBlob = name
-				}
 			}
 			return err
 		})

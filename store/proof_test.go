@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -111,9 +110,9 @@ func TestFilingAgainRepairs(t *testing.T) {
 func TestAttachments(t *testing.T) {
 	storetest.EachDB(t, store.Options{}, func(t *testing.T, db *storetest.DB) {
 		s := newStage(t, db.Store)
-		s.must(s.org.SaveRules(t.Context(), store.Rules{AttachmentLimit: 100}))
+		s.must(s.org.SaveRules(t.Context(), store.Rules{AttachmentLimit: 100_000}))
 		it := letter("1", cyn, string(ann))
-		it.Attachments = []crm.Attachment{{ID: "a0", Name: "../../pending", Size: 50}, {ID: "a1", Name: "large", Size: 101}, {ID: "a2", Note: "link to a cloud file"},
+		it.Attachments = []crm.Attachment{{ID: "a0", Name: "../../pending", Size: 50}, {ID: "a1", Name: "large", Size: 100_001}, {ID: "a2", Note: "link to a cloud file"},
 			{Name: "along", Content: []byte("came along")}}
 		s.save(s.page(&s.ann, it))
 		now := noon.AddDate(10, 0, 0)
@@ -146,11 +145,12 @@ func TestAttachments(t *testing.T) {
 		if _, err := s.org.PutBlob(t.Context(), strings.NewReader("far too long"), 5); !errors.Is(err, store.ErrTooLarge) {
 			t.Errorf("a blob above the limit: %v", err)
 		}
-		blob, err := s.org.PutBlob(t.Context(), strings.NewReader("fetched"), 100)
+		fetched := strings.Repeat("fetched", 10_000) // large enough for a file
+		blob, err := s.org.PutBlob(t.Context(), strings.NewReader(fetched), 100_000)
 		s.must(err)
-		again, err := s.org.PutBlob(t.Context(), strings.NewReader("fetched"), 100)
+		again, err := s.org.PutBlob(t.Context(), strings.NewReader(fetched), 100_000)
 		s.must(err)
-		if blob != again || blob.Size != 7 {
+		if blob.SHA256 != again.SHA256 || blob.Size != 70_000 || again.Size != 70_000 {
 			t.Errorf("blobs %v and %v", blob, again)
 		}
 		s.must(s.org.SaveAttachments(t.Context(), []store.AttachmentResult{{ID: id, State: store.AttachmentStored, Blob: &blob}}))
@@ -159,19 +159,21 @@ func TestAttachments(t *testing.T) {
 		data, err := io.ReadAll(content)
 		s.must(err)
 		s.must(content.Close())
-		if string(data) != "fetched" || a.State != store.AttachmentStored || a.Size != 7 || a.Name != "../../pending" {
+		if string(data) != fetched || a.State != store.AttachmentStored || a.Size != 70_000 || a.Name != "../../pending" {
 			t.Errorf("attachment %+v: %q", a, data)
 		}
-		files := blobFiles(t, db.Options.Dir)
-		if len(files) != 2 {
-			t.Fatalf("files: %v", files)
-		}
 		s.sound(&s.bob)
-		for _, f := range files {
-			if data, _ := os.ReadFile(f); bytes.Equal(data, []byte("came along")) {
-				s.must(os.Remove(f))
-			}
+		files := blobFiles(t, db.Options.Dir)
+		if len(files) != 1 {
+			t.Fatalf("files: %v, want one for the large content alone", files)
 		}
+		s.must(os.Remove(files[0]))
+		if row := s.ledger(&s.bob)["bobs-item"]; !strings.Contains(row.Problem, "pending") {
+			t.Errorf("the missing file is not noticed: %+v", row)
+		}
+		s.must(os.WriteFile(files[0], []byte(fetched), 0o600))
+		s.sound(&s.bob)
+		db.Exec(t, "delete from blob")
 		if row := s.ledger(&s.bob)["bobs-item"]; !strings.Contains(row.Problem, `"along"`) {
 			t.Errorf("the missing content is not noticed: %+v", row)
 		}

@@ -290,5 +290,13 @@ create table attachment (
 );
 create index attachment_pending on attachment (org_id, mailbox_id, due_at) where state in ('pending', 'failed');
 
+-- Contents of small attachments; large ones are files. See blobs.go.
+create table blob (
+	org_id  bigint not null,
+	sha256  {{.Bytes}} not null,
+	content {{.Bytes}} not null,
+	primary key (org_id, sha256)
+);
+
 {{.Search}};
 {{.Statistics}}
