@@ -201,7 +201,7 @@ func (t *tx) insert(ctx context.Context, head, row, tail string, args []any, eac
 	for len(args) > 0 {
 		n := min(t.d.batch, 1<<(bits.Len(uint(len(args)/width))-1)) // powers of two: few texts to prepare
 		if n != size {
-			query, size = head+" "+numbered(strings.Repeat(", "+row, n)[2:])+" "+tail, n
+			query, size = head+" "+t.d.marks(strings.Repeat(", "+row, n)[2:])+" "+tail, n
 		}
 		part := args[:n*width]
 		args = args[n*width:]
@@ -312,6 +312,9 @@ func inPart[T any](query string, args []any, part []T) (string, []any) {
 	}
 	return strings.Replace(query, "%s", marks.String(), 1), all
 }
+
+// unnumbered leaves each ? as it is.
+func unnumbered(query string) string { return query }
 
 // numbered replaces each ? by $1, $2, …
 func numbered(query string) string {

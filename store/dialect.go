@@ -17,8 +17,9 @@ type dialect struct {
 	// The words of the migrations.
 	ID, Row, Bytes, Clustered, Search, Statistics string
 
-	shareLock, rowLock string // SQLite has one writer at a time and needs none
-	batch              int    // rows per insert: SQLite gains nothing by more, PostgreSQL saves round trips
+	shareLock, rowLock string              // SQLite has one writer at a time and needs none
+	marks              func(string) string // numbers the placeholders ? of an insert where that is needed
+	batch              int                 // rows per insert: SQLite gains nothing by more, PostgreSQL saves round trips
 
 	indexed  string             // whether the search index has message m
 	index    string             // into the search index, of indexRow
@@ -46,6 +47,7 @@ insert into search (search, rank) values ('hashsize', 4194304);
 insert into search (search, rank) values ('automerge', 16)`,
 	Statistics: sqliteStatistics,
 
+	marks:    unnumbered, // the driver looks up the name of every $n, one by one
 	batch:    1,
 	indexed:  "exists (select 1 from search_docsize w where w.id = m.id)",
 	index:    "insert into search (rowid, subject, sender, recipient, body) values",
@@ -111,6 +113,7 @@ create index search_words on search using gin (words)`,
 
 	shareLock: " for share",
 	rowLock:   " for update",
+	marks:     numbered,
 	batch:     128,
 	indexed:   "exists (select 1 from search w where w.message_id = m.id)",
 	index:     "insert into search (message_id, words) values",
