@@ -1,6 +1,11 @@
+//go:build unix
+
 package main
 
-import "syscall"
+import (
+	"runtime"
+	"syscall"
+)
 
 // peakRSS is the most memory that this process has held so far, in bytes.
 func peakRSS() int64 {
@@ -8,11 +13,11 @@ func peakRSS() int64 {
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &usage) != nil {
 		return 0
 	}
-	return usage.Maxrss * rssUnit
+	if runtime.GOOS == "darwin" { // counts in bytes, all others in KiB
+		return usage.Maxrss
+	}
+	return usage.Maxrss * 1024
 }
-
-// rssUnit: Linux counts in KiB.
-const rssUnit = 1024
 
 // cpuSeconds is the processor time that this process has used so far.
 func cpuSeconds() float64 {
