@@ -29,6 +29,7 @@ func TestProofNoticesEveryRowRemovedByHand(t *testing.T) {
 		"text altered":                   "update body set text = 'something else'",
 		"outcome altered to not filed":   "update decision set outcome = 'not_filed', reason = 'no_contact' where outcome = 'filed'",
 		"outcome altered to filed":       "update decision set outcome = 'filed', reason = 'matched' where outcome = 'not_filed'",
+		"mailbox":                        "delete from mailbox",
 		"ledger row laid to another box": "update decision set mailbox_id = mailbox_id + 1000 where outcome = 'filed'",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -47,11 +47,14 @@ func (r *Report) NotFiledTotal() int {
 
 // Reconcile proves each folder in scope of each mailbox and hands the reports to tell.
 func (e *Engine) Reconcile(ctx context.Context, tell func(Report) error) error {
-	boxes, _, err := e.Org.Mailboxes(ctx, store.ListQuery{Limit: 1 << 20})
+	line, err := e.current(ctx)
 	if err != nil {
 		return err
 	}
-	line, err := e.current(ctx)
+	if _, err := e.Org.Provision(ctx); err != nil { // a mailbox whose row was lost must not go unproved
+		return err
+	}
+	boxes, _, err := e.Org.Mailboxes(ctx, store.ListQuery{Limit: 1 << 20})
 	if err != nil {
 		return err
 	}
