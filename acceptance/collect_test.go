@@ -2,6 +2,8 @@ package acceptance
 
 import (
 	"encoding/base64"
+	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -72,6 +74,31 @@ func TestA08InboundIsFiledByItself(t *testing.T) {
 	defer content.Close()
 	if got := readAll(t, content); got != string(pdf) {
 		t.Errorf("got attachment %q, want %q", got, pdf)
+	}
+	w.prove()
+}
+
+// TestAttachmentThatIsTooLargeKeepsItsName: its content stays in Exchange, and a click on
+// it says so.
+func TestAttachmentThatIsTooLargeKeepsItsName(t *testing.T) {
+	w := connected(t)
+	w.must(w.org.SaveRules(t.Context(), store.Rules{AttachmentLimit: 10}))
+	w.send(letter{from: cyn, to: ann, subject: "Plan", extra: "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n",
+		body: "--b\r\nContent-Type: text/plain\r\n\r\nThe plan.\r\n--b\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=plan.csv\r\n\r\n1,2,3,4,5,6,7,8\r\n--b--\r\n"})
+	w.collect()
+	rows, _, _, err := w.org.Activities(t.Context(), store.MailQuery{})
+	w.must(err)
+	if len(rows) != 1 {
+		t.Fatalf("got %d records, want 1", len(rows))
+	}
+	m, err := w.org.Message(t.Context(), w.userID(ann), rows[0].Message)
+	w.must(err)
+	if len(m.Attachments) != 1 || m.Attachments[0].Name != "plan.csv" || m.Attachments[0].State != store.AttachmentTooLarge {
+		t.Fatalf("got attachments %+v, want plan.csv, too large", m.Attachments)
+	}
+	status, page := w.visit(ann).get(fmt.Sprintf("/messages/%d/attachments/%d", m.ID, m.Attachments[0].ID))
+	if status != http.StatusNotFound || !strings.Contains(page, "attachment-not-here") || !strings.Contains(page, "larger") {
+		t.Errorf("status %d, page %s", status, page)
 	}
 	w.prove()
 }

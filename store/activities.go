@@ -174,7 +174,7 @@ func parseBefore(s string) (at, id int64, err error) {
 		id, err = strconv.ParseInt(b, 10, 64)
 	}
 	if err != nil {
-		return 0, 0, fmt.Errorf("no place in a list of activities: %q", s)
+		return 0, 0, fmt.Errorf("%w: %q", ErrPlace, s)
 	}
 	return at, id, nil
 }

@@ -50,6 +50,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrStale: people, settings or rules changed since they were read; nothing was saved.
 	ErrStale = errors.New("people, settings or rules changed meanwhile")
+	// ErrPlace: what should say where a list goes on was not given out by us.
+	ErrPlace = errors.New("no place in this list")
 	// ErrTooLarge: the content is larger than the limit; nothing was kept.
 	ErrTooLarge = errors.New("larger than the limit")
 )

@@ -40,6 +40,8 @@ func problemOf(err error) problem {
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return errNoPage
+	case errors.Is(err, store.ErrPlace):
+		return errBadForm
 	case errors.As(err, &fault):
 		return problem{http.StatusBadGateway, fault.Code, "This could not be done", fault.Message, fault.Advice}
 	}

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -148,11 +147,11 @@ func (s *server) attachment(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	a, content, err := s.Org.OpenAttachment(r.Context(), id)
-	if errors.Is(err, store.ErrNotFound) {
-		return problem{http.StatusNotFound, "attachment-not-here", "The content of this attachment is not here", attachmentNote(view.Attachments[at]), "Open the message in the mailbox itself, or ask the sender for the file."}
-	}
 	if err != nil {
 		return err
+	}
+	if content == nil {
+		return problem{http.StatusNotFound, "attachment-not-here", "The content of this attachment is not here", attachmentNote(*a), "Open the message in the mailbox itself, or ask the sender for the file."}
 	}
 	defer content.Close()
 	asDownload(w, a.Name, a.Type)

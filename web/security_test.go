@@ -340,6 +340,20 @@ func TestAttachments(t *testing.T) {
 	}
 }
 
+// TestPlaceThatIsNone: a list goes on only where one of ours ended.
+func TestPlaceThatIsNone(t *testing.T) {
+	s := newFilledSite(t)
+	for _, path := range []string{"/mails", "/search?q=offer", "/api/mails", "/api/search?q=offer"} {
+		mark := "?"
+		if strings.Contains(path, "?") {
+			mark = "&"
+		}
+		if r := s.get(ann, path+mark+"before=garbage"); r.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: status %d", path, r.StatusCode)
+		}
+	}
+}
+
 func TestFileName(t *testing.T) {
 	for name, want := range map[string]string{
 		"report.pdf": "report.pdf", "../../etc/passwd": "passwd", `C:\temp\a.txt`: "a.txt", "": "attachment", "..": "attachment", ".bashrc": "bashrc", "/": "_",
