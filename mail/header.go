@@ -97,19 +97,6 @@ func (h *Header) Sensitivity() string {
 	return ""
 }
 
-// Automatic tells whether a machine sent the message and no person waits for an answer:
-// out-of-office notes, lists, newsletters, delivery reports.
-func Automatic(h *Header) bool {
-	if v := strings.ToLower(h.Get("Auto-Submitted")); v != "" && v != "no" {
-		return true
-	}
-	switch strings.ToLower(h.Get("Precedence")) {
-	case "bulk", "list", "junk", "auto_reply":
-		return true
-	}
-	return h.Has("X-Auto-Response-Suppress") || h.Has("List-Id") || h.Has("List-Unsubscribe") || h.Get("Return-Path") == "<>"
-}
-
 func (h *Header) raw(name string) (string, bool) {
 	for _, f := range h.fields {
 		if strings.EqualFold(f.Name, name) {

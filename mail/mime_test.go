@@ -291,30 +291,6 @@ func TestParseHeaderReadsNoMoreThanItMust(t *testing.T) {
 	}
 }
 
-func TestAutomaticMail(t *testing.T) {
-	tests := []struct {
-		header string
-		want   bool
-	}{
-		{"Subject: hello", false},
-		{"Auto-Submitted: no", false},
-		{"Auto-Submitted: auto-replied", true},
-		{"X-Auto-Response-Suppress: All", true},
-		{"Precedence: BULK", true},
-		{"Precedence: first-class", false},
-		{"List-Id: <list.acme.example>", true},
-		{"List-Unsubscribe: <mailto:off@acme.example>", true},
-		{"Return-Path: <>", true},
-		{"Return-Path: <ann@acme.example>", false},
-	}
-	for _, tt := range tests {
-		h, err := ParseHeader(strings.NewReader(tt.header + "\n\n"))
-		if got := Automatic(h); err != nil || got != tt.want {
-			t.Errorf("%s: %v, %v, want %v", tt.header, got, err, tt.want)
-		}
-	}
-}
-
 // TestCorpusAgreesWithAnotherParser compares the parts of each message with those that
 // go-message finds, where it reads the message without complaint. It does not see the boundary
 // lines of messages that mix line ends, nor the blanks behind the last line: more parts, or

@@ -221,25 +221,3 @@ func (t *texter) word(b []byte) {
 	t.breaks, t.blank = 0, false
 	t.out = append(t.out, b...)
 }
-
-// Preview returns the beginning of what the sender wrote, on one line of at most n
-// characters. A message that only quotes is shown from its beginning.
-func Preview(text string, n int) string {
-	const enough = 64 << 10 // looking for a quotation any further down is not worth it
-	if len(text) > enough {
-		text = text[:enough]
-	}
-	own, _ := TrimQuoted(text)
-	line := []rune(oneLine(own))
-	if len(line) <= n || n < 1 {
-		return string(line[:min(len(line), max(n, 0))])
-	}
-	cut := n - 1
-	for back := cut; back > n*3/4; back-- { // rather between words
-		if line[back] == ' ' {
-			cut = back
-			break
-		}
-	}
-	return strings.TrimRight(string(line[:cut]), " ") + "…"
-}

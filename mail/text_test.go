@@ -57,30 +57,6 @@ func TestTextIsBounded(t *testing.T) {
 	}
 }
 
-func TestPreview(t *testing.T) {
-	tests := []struct {
-		in   string
-		n    int
-		want string
-	}{
-		{"hello", 10, "hello"},
-		{"hello\n\n  there\tall", 40, "hello there all"},
-		{"hello wonderful world", 16, "hello wonderful…"},
-		{"hellowonderfulworld", 10, "hellowond…"},
-		{"schöne Grüße", 8, "schöne…"},
-		{"Yes.\n\nOn Monday, 1 June 2026, Cyn wrote:\n> Shall we?\n", 80, "Yes."},
-		{"> only\n> a quotation", 80, "> only > a quotation"},
-		{"hello", 0, ""},
-		{"", 10, ""},
-	}
-	for _, tt := range tests {
-		got := Preview(tt.in, tt.n)
-		if got != tt.want || utf8.RuneCountInString(got) > tt.n {
-			t.Errorf("Preview(%q, %d) = %q, want %q", tt.in, tt.n, got, tt.want)
-		}
-	}
-}
-
 func TestQuotationsAreFound(t *testing.T) {
 	quotations := map[string]string{
 		"English":             "On Mon, 1 Jun 2026 at 10:00, Cyn <cyn@client.example> wrote:\n> Shall we?\n",
