@@ -96,7 +96,7 @@ func (d *database) once(ctx context.Context, fn func(t *tx) error) error {
 	if err != nil {
 		return err
 	}
-	t := &tx{tx: sqlTx, d: d, stmts: map[string]*sql.Stmt{}}
+	t := &tx{tx: sqlTx, d: d, steady: context.WithoutCancel(ctx), stmts: map[string]*sql.Stmt{}}
 	if err := fn(t); err != nil {
 		if e := sqlTx.Rollback(); e != nil && !errors.Is(e, sql.ErrTxDone) {
 			return errors.Join(err, e)
@@ -130,8 +130,12 @@ func (d *database) prepare(ctx context.Context, queries []string) {
 
 // A tx is a transaction that writes.
 type tx struct {
-	tx     *sql.Tx
-	d      *database
+	tx *sql.Tx
+	d  *database
+	// steady is the context of single statements. When the caller's ends, the transaction
+	// does, and its next statement fails; to watch the context during each of a hundred
+	// thousand short statements, the driver would start a goroutine for each.
+	steady context.Context
 	stmts  map[string]*sql.Stmt
 	missed []string // texts to be prepared for the next transaction
 }
@@ -149,7 +153,7 @@ func (t *tx) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	t.d.mu.Unlock()
 	var stmt *sql.Stmt
 	if kept != nil {
-		stmt = t.tx.StmtContext(ctx, kept)
+		stmt = t.tx.StmtContext(t.steady, kept)
 	} else {
 		var err error
 		if stmt, err = t.tx.PrepareContext(ctx, query); err != nil {
@@ -169,7 +173,7 @@ func (t *tx) exec(ctx context.Context, query string, args ...any) (int, error) {
 	}
 	var res sql.Result
 	if stmt != nil {
-		res, err = stmt.ExecContext(ctx, args...)
+		res, err = stmt.ExecContext(t.steady, args...)
 	} else {
 		res, err = t.tx.ExecContext(ctx, query, args...)
 	}
@@ -186,7 +190,7 @@ func (t *tx) query(ctx context.Context, query string, args ...any) (*sql.Rows, e
 		return nil, err
 	}
 	if stmt != nil {
-		return stmt.QueryContext(ctx, args...)
+		return stmt.QueryContext(t.steady, args...)
 	}
 	return t.tx.QueryContext(ctx, query, args...)
 }
