@@ -8,7 +8,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 .PHONY: run test interop check bench fuzz build
 
 run: ## the whole thing on this machine: simulated Exchange, SQLite, a cast of people
-	$(GO) run . demo
+	@$(GO) build -o bin/postern . && exec bin/postern demo
 
 build: ## one program, bin/postern
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/postern .

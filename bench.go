@@ -63,6 +63,9 @@ const (
 )
 
 func (b *benchImport) Run(c *common) error {
+	if b.Messages < 1 {
+		return badArgument("--messages must be at least 1.", "Give how many letters to import.", nil)
+	}
 	dir, err := os.MkdirTemp("", "postern-bench-")
 	if err != nil {
 		return err

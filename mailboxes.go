@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"text/tabwriter"
@@ -57,6 +58,7 @@ func clock(t time.Time) string {
 type mailboxesLook struct {
 	dataFlags
 	Mailbox []string `arg:"" optional:"" help:"Addresses of mailboxes; none = all."`
+	Whole   bool     `help:"Read from the beginning, not only what is new: brings back decisions, messages, texts and activities that a proof misses."`
 }
 
 func (l *mailboxesLook) Run(c *common) error {
@@ -73,10 +75,41 @@ func (l *mailboxesLook) Run(c *common) error {
 		}
 		ids = append(ids, box.ID)
 	}
+	if l.Whole {
+		if err := listAnew(c.ctx, org, ids); err != nil {
+			return err
+		}
+	}
 	if err := org.LookNow(c.ctx, ids...); err != nil {
 		return err
 	}
 	fmt.Fprintln(c.out, "marked; the running Postern looks within a second")
+	return nil
+}
+
+// listAnew makes the folders of mailboxes (none: of all) start from their beginning. What
+// is filed and whole is ticked off then, everything else is read again.
+func listAnew(ctx context.Context, org *store.Org, ids []crm.MailboxID) error {
+	if len(ids) == 0 {
+		boxes, _, err := org.Mailboxes(ctx, store.ListQuery{Limit: 1 << 20})
+		if err != nil {
+			return err
+		}
+		for i := range boxes {
+			ids = append(ids, boxes[i].ID)
+		}
+	}
+	for _, id := range ids {
+		folders, err := org.Folders(ctx, id)
+		if err != nil {
+			return err
+		}
+		for i := range folders {
+			if err := org.ResetFolder(ctx, folders[i].ID); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -48,7 +48,9 @@ func (r *reconcileCommand) Run(c *common) error {
 		return nothingInScope("nothing-to-prove")
 	case !proved:
 		return &crm.Fault{Verdict: crm.Refused, Code: "not-proved", Message: "The books and the server do not agree everywhere, or a mailbox could not be read.",
-			Advice: "See the lines above that differ or are not proved; postern mailboxes look has mailboxes looked at again."}
+			Advice: "See the lines above that differ or are not proved; postern mailboxes look --whole reads the mailboxes again from the beginning, which brings back missing decisions, messages, texts and activities; for rows that were altered, restore a backup."}
+	case !r.JSON:
+		fmt.Fprintf(c.out, "proved: in all %d folders each item has its decision, and what is filed is whole\n", folders)
 	}
 	return nil
 }

@@ -69,6 +69,13 @@ func (s *simCommand) Run(c *common) error {
 	url := ewsURL(l)
 	people.tellSkipped(c.errOut)
 	fmt.Fprintf(c.out, "simulated Exchange at %s: %d letters, %d mailboxes of %s\n", url, people.letters, len(people.users), people.company)
+	for _, text := range s.Account {
+		login, password, _ := strings.Cut(text, ":")
+		fmt.Fprintf(c.out, "  service account %s, password %s\n", login, strings.SplitN(password, ":", 2)[0])
+	}
+	if s.People != "" {
+		fmt.Fprintf(c.out, "  users.csv and contacts.csv are in %s\n", s.People)
+	}
 	if err := writeURLFile(s.URLFile, map[string]string{"url": url, "company": people.company}); err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ type contactsCommand struct {
 
 type usersCommand struct {
 	Import   usersImport   `cmd:"" help:"Import users from a CSV file."`
-	Password usersPassword `cmd:"" help:"Give a user a new password."`
+	Password usersPassword `cmd:"" help:"Make a new password for a user, who cannot sign in without one, and print it."`
 }
 
 // usersPassword prints a new random password, so that none ever stands on a command line.
@@ -42,7 +42,7 @@ func (u *usersPassword) Run(c *common) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(c.out, password)
+	fmt.Fprintf(c.out, "%s signs in with the new password %s (shown this once)\n", u.Address, password)
 	return nil
 }
 

@@ -102,14 +102,15 @@ func (e *Engine) Run(ctx context.Context) error {
 }
 
 // CatchUp collects until every mailbox was read to its end and nothing is due at once.
-// What failed and waits for a later try does not hold it up.
+// What failed and waits for a later try does not hold it up, and a mailbox in trouble is
+// left alone until its time has come: a busy server is not to be asked at each call.
 func (e *Engine) CatchUp(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { e.bell.Run(ctx) })
-	if err := e.Org.LookNow(ctx); err != nil {
+	if err := e.lookAtSound(ctx); err != nil {
 		return err
 	}
 	for {
@@ -142,6 +143,24 @@ func (e *Engine) resting() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.Now().Before(e.rest)
+}
+
+// lookAtSound makes the mailboxes due that are not in trouble.
+func (e *Engine) lookAtSound(ctx context.Context) error {
+	boxes, _, err := e.Org.Mailboxes(ctx, store.ListQuery{Limit: 1 << 20})
+	if err != nil {
+		return err
+	}
+	var ids []crm.MailboxID
+	for i := range boxes {
+		if boxes[i].State != crm.Off && boxes[i].Trouble == nil {
+			ids = append(ids, boxes[i].ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return e.Org.LookNow(ctx, ids...)
 }
 
 // LookNow makes mailboxes due at once (none named: all) and rings for them.

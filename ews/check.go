@@ -158,9 +158,13 @@ func (c *check) version(ctx context.Context, boxes []mail.Address) (string, erro
 	if i < 0 {
 		return "", &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "version-unsupported", Message: fmt.Sprintf("The server is older than Exchange 2007 SP1 (it says %s).", found), Advice: "Exchange 2007 SP1 or later is needed."}
 	}
-	if i < versionIndex(c.settings.Version) {
+	chosen := versionIndex(c.settings.Version)
+	if i < chosen {
 		return "", &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "version-older",
 			Message: fmt.Sprintf("The server is %s (%s), older than the version chosen.", versions[i].title, found), Advice: fmt.Sprintf("Choose %s.", versions[i].title)}
+	}
+	if i > chosen {
+		return fmt.Sprintf("%s (%s); you chose the older %s, which works, too", versions[i].title, found, versions[chosen].title), nil
 	}
 	return fmt.Sprintf("%s (%s)", versions[i].title, found), nil
 }

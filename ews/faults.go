@@ -184,8 +184,6 @@ func (j judge) impersonation(mailbox string) string {
 	switch j.version {
 	case version2007:
 		return fmt.Sprintf(`In the Exchange Management Shell: Get-ClientAccessServer | %% { Add-ADPermission -Identity $_.DistinguishedName -User %[1]q -ExtendedRights ms-Exch-EPI-Impersonation }; Add-ADPermission -Identity (Get-Mailbox %[2]q).DistinguishedName -User %[1]q -ExtendedRights ms-Exch-EPI-May-Impersonate`, account, cmp.Or(mailbox, "MAILBOX"))
-	case versionOnline:
-		return "Exchange Online has retired impersonation by password: use the connection for Microsoft 365."
 	}
 	return fmt.Sprintf(`In the Exchange Management Shell: New-ManagementRoleAssignment -Name "Postern impersonation" -Role ApplicationImpersonation -User %q; if it is there already, check that its scope includes the mailbox. It can take up to an hour until it works.`, account)
 }

@@ -17,7 +17,7 @@ const (
 	versionOnline = "ExchangeOnline"
 )
 
-// versions to choose from, oldest first, with the newest schema that each one takes.
+// versions that there are, oldest first, with the newest schema that each one takes.
 var versions = []struct{ name, title, schema string }{
 	{version2007, "Exchange 2007 SP1 or later", Exchange2007SP1},
 	{"Exchange2010", "Exchange 2010", Exchange2010},
@@ -50,7 +50,9 @@ func Connector(observe func(Call)) crm.Connector {
 		},
 	}
 	for _, v := range versions {
-		c.Versions = append(c.Versions, crm.Version{Name: v.name, Title: v.title})
+		if v.name != versionOnline { // takes no password any more, so it is not to be chosen here
+			c.Versions = append(c.Versions, crm.Version{Name: v.name, Title: v.title})
+		}
 	}
 	c.Check = func(ctx context.Context, s crm.Settings, boxes []mail.Address, tell func(crm.Finding)) {
 		(&check{settings: s, observe: observe, tell: tell}).run(ctx, boxes)

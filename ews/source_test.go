@@ -354,7 +354,7 @@ func TestRequestBudget(t *testing.T) {
 
 func TestImpersonationAdvice(t *testing.T) {
 	for version, want := range map[string]string{
-		"Exchange2007_SP1": "ms-Exch-EPI-May-Impersonate", "Exchange2010": "ApplicationImpersonation", "ExchangeSE": "ApplicationImpersonation", "ExchangeOnline": "Microsoft 365",
+		"Exchange2007_SP1": "ms-Exch-EPI-May-Impersonate", "Exchange2010": "ApplicationImpersonation", "ExchangeSE": "ApplicationImpersonation",
 	} {
 		j := judge{version: version, login: `EXAMPLE\svc`}
 		f := j.fault(&Error{Code: "ErrorImpersonateUserDenied", Mailbox: "bob@example.com"}, crm.MailboxScope)
