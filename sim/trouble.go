@@ -67,6 +67,12 @@ type Trouble struct {
 	BackOff   time.Duration // what a busy server asks for; 0 = five seconds
 }
 
+// answered are the operations that the server knows.
+var answered = []string{
+	"GetFolder", "FindFolder", "CreateFolder", "SyncFolderHierarchy", "SyncFolderItems", "FindItem", "GetItem", "GetAttachment",
+	"ResolveNames", "ConvertId", "CreateItem", "UpdateItem", "MoveItem", "CopyItem", "DeleteItem",
+}
+
 // ParseTrouble reads a trouble as the command line has it: a kind and, after colons,
 // any of an operation, "every=7", "times=3", "skip=10", "backoff=30s", "mailbox=ADDRESS".
 // For example "busy-fault:GetItem:every=7:backoff=2s".
@@ -80,6 +86,8 @@ func ParseTrouble(text string) (Trouble, error) {
 		key, value, ok := strings.Cut(part, "=")
 		var err error
 		switch {
+		case !ok && !slices.Contains(answered, part):
+			err = fmt.Errorf("unknown operation %q; known are %v", part, answered)
 		case !ok:
 			t.Operation = part
 		case key == "every":

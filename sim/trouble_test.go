@@ -95,7 +95,7 @@ func TestTroubleIsCounted(t *testing.T) {
 	if status, _ := asUser(t, x, bob).send(getFolder()); status != 200 {
 		t.Errorf("another mailbox was hit: %d", status)
 	}
-	for _, text := range []string{"nonsense", "torn:every=x", "torn:sometimes=3", "busy-fault:backoff=soon"} {
+	for _, text := range []string{"busy-503:GetItme", "nonsense", "torn:every=x", "torn:sometimes=3", "busy-fault:backoff=soon"} {
 		if _, err := ParseTrouble(text); err == nil {
 			t.Errorf("%q was taken", text)
 		}
