@@ -186,11 +186,12 @@ func (f *filing) linksSum() (c checksum) {
 	return c
 }
 
-// preview is the beginning of a text in one line.
+// preview is the beginning of a text in one line, without what it quotes.
 func preview(text string) string {
 	const length = 200
+	own, _ := mail.TrimQuoted(text[:min(len(text), 8*length)])
 	var b strings.Builder
-	for word := range strings.FieldsSeq(text[:min(len(text), 8*length)]) {
+	for word := range strings.FieldsSeq(own) {
 		if b.Len() > 0 {
 			b.WriteByte(' ')
 		}

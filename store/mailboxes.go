@@ -92,13 +92,19 @@ func (o *Org) provision(ctx context.Context, t *tx) ([]int64, error) {
 	return unique(on), nil
 }
 
+// MailboxesIn counts the users who would have a mailbox if these were the allowed domains.
+func (o *Org) MailboxesIn(ctx context.Context, domains []string) (int, error) {
+	wanted, err := o.wanted(ctx, o.read(), crm.Settings{Enabled: true, Domains: domains})
+	return len(wanted), err
+}
+
 // wanted maps the users who are to have a mailbox to its address.
-func (o *Org) wanted(ctx context.Context, t *tx, s crm.Settings) (map[int64]mail.Address, error) {
+func (o *Org) wanted(ctx context.Context, q querier, s crm.Settings) (map[int64]mail.Address, error) {
 	wanted := map[int64]mail.Address{}
 	if !s.Enabled {
 		return wanted, nil
 	}
-	err := rows(ctx, t, "select user_id, address from user_address where org_id = $1 and active and position = 0", []any{o.id}, func(r *sql.Rows) error {
+	err := rows(ctx, q, "select user_id, address from user_address where org_id = $1 and active and position = 0", []any{o.id}, func(r *sql.Rows) error {
 		var id int64
 		var a mail.Address
 		err := r.Scan(&id, &a)
