@@ -12,7 +12,7 @@ async function places(page) {
   const contact = [first.from, ...first.to].find((person) => person.contact);
   const box = (await api(page, "/api/mailboxes")).body.items[0];
   return [
-    "/", "/mails", "/contacts", "/contacts/new", `/contacts/${contact.contact}`, "/users", `/users/${box.user}`, `/messages/${first.message}`,
+    "/", "/mails", "/contacts", "/contacts/new", `/contacts/${contact.contact}`, `/contacts/${contact.contact}/edit`, "/users", `/users/${box.user}`, `/messages/${first.message}`,
     "/mailboxes", `/mailboxes/${box.id}`, "/not-filed", "/search?q=the", settings, "/no-such-page",
   ];
 }

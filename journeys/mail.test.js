@@ -87,9 +87,21 @@ test("A15: a contact added later brings the older mail", async (t) => {
   await page.getByRole("button", { name: "Save contact" }).click();
   assert.match(await page.getByRole("status").innerText(), /looked at again/);
 
-  // The page fills itself.
+  // The page fills itself, and its figures with it.
   await page.locator("#activities a.activity").first().waitFor();
+  assert.notEqual(await page.locator("#contact h2 .total").innerText(), "0");
+  assert.notEqual(await page.locator(".glance b").first().innerText(), "0");
+  assert.equal(await page.getByText("Nobody has written with Hannah yet.").count(), 0);
   const id = new URL(page.url()).pathname.split("/").pop();
+  await page.getByRole("link", { name: "Edit", exact: true }).click();
+  await page.getByLabel("Title").fill("Sales");
+  await page.getByLabel("Addresses").fill(supplier + "\n" + demo.user);
+  await page.getByRole("button", { name: "Save contact" }).click();
+  assert.match(await page.locator("#addresses-error").innerText(), /is the address of the user/);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "addresses");
+  await page.getByLabel("Addresses").fill(supplier);
+  await page.getByRole("button", { name: "Save contact" }).click();
+  await page.getByText("Sales ·").waitFor();
   await until(async () => (await api(page, `/api/contacts/${id}/activities`)).body.total > 1);
   await until(async () => {
     await page.goto("/not-filed?q=" + supplier);

@@ -104,7 +104,7 @@ func (s *server) home(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	d := homeData{
-		HomeStats: stats, Findings: findings(boxes), Plot: dayPlot(stats.ByDay),
+		HomeStats: stats.HomeStats, Findings: findings(boxes), Plot: dayPlot(stats.ByDay),
 		Disabled: !settings.Enabled, Fresh: connection == 0 || settings.Server == "",
 		Last: rowsOf(last, messageURL, 0), Reasons: commonest(reasonsOf(counts)),
 	}

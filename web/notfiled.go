@@ -12,7 +12,7 @@ import (
 
 type notFiledData struct {
 	list
-	Rows      []store.NotFiledRow
+	Rows      []notFiledRow
 	Mailboxes []store.MailboxView // to choose from; empty for a reader who sees the own one only
 	Reasons   []crm.Reason
 	Mailbox   crm.MailboxID
@@ -22,6 +22,26 @@ type notFiledData struct {
 	Filed     map[crm.MessageID][]string // a Message-ID that was looked for and is filed: where
 	None      bool                       // the reader has no mailbox
 	Stranger  string                     // an address that was looked for, and left out for want of a contact
+}
+
+// A notFiledRow is an item that was not filed.
+type notFiledRow struct{ store.NotFiledRow }
+
+// Detail is the rule where it says more than the title of the reason does.
+func (r notFiledRow) Detail() string {
+	switch r.Reason {
+	case crm.NotMail, crm.Draft, crm.Meeting, crm.Bounce, crm.IsPrivate, crm.Internal, crm.NoContact, crm.ThirdParty:
+		return ""
+	}
+	return r.Rule
+}
+
+func notFiledRows(list []store.NotFiledRow) []notFiledRow {
+	rows := make([]notFiledRow, len(list))
+	for i, r := range list {
+		rows[i] = notFiledRow{r}
+	}
+	return rows
 }
 
 // notFiled answers "why is this mail not here?". The text of such mail was never read; the
@@ -54,7 +74,7 @@ func (s *server) notFiled(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		d.Rows, d.list = rows, newList(r, paging.Text, paging.Offset, len(rows), total)
+		d.Rows, d.list = notFiledRows(rows), newList(r, paging.Text, paging.Offset, len(rows), total)
 		if q.MessageID != "" && total == 0 {
 			if d.Filed, err = s.whereFiled(r, q); err != nil {
 				return err
@@ -62,7 +82,7 @@ func (s *server) notFiled(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	d.Text = paging.Text
-	if viewer.Admin && slices.ContainsFunc(d.Rows, func(r store.NotFiledRow) bool { return r.Reason == crm.NoContact }) {
+	if viewer.Admin && slices.ContainsFunc(d.Rows, func(r notFiledRow) bool { return r.Reason == crm.NoContact }) {
 		d.Stranger = string(q.Address)
 	}
 	return s.show(w, r, http.StatusOK, "not-filed", page{Title: "Not filed, why", Place: "not-filed", Data: d})

@@ -33,7 +33,7 @@ func TestPages(t *testing.T) {
 		{"", "/api/mails", 401, `"sign-in-needed"`, "marmalade"},
 		{"", "/messages/{offer}", 303, "", "marmalade"},
 
-		{ann, "/", 200, "Home|Seen|Filed|Last filed|Mail of 30 days|Only for Bob|2 mailboxes live", "never stored"},
+		{ann, "/", 200, "Home|counts twice|<span class=\"sign\">=</span>|Seen|Filed|Last filed|Mail of 30 days|Only for Bob|2 mailboxes live", "never stored"},
 		{bob, "/", 303, "", ""},
 
 		{ann, "/mails", 200, "My Emails|Cyn Clark|Client &amp; Sons|Re: Offer for the pumps|Why it is here", "Only for Bob|never stored"},
@@ -45,7 +45,7 @@ func TestPages(t *testing.T) {
 		{ann, "/mails?message={offer}", 200, "The price of marmalade|chosen|matched by <b>cyn@client.example</b> (From)", ""},
 		{ann, "/mails?message=999999", 404, "There is nothing here|not-found", ""},
 
-		{ann, "/messages/{offer}", 200, "in 2 mailboxes|thread of 2|Ann Archer|Bob Baker|matched by <b>bob@acme.example</b> (To)", ""},
+		{ann, "/messages/{offer}", 200, "<code>offer@mail.example</code>|in 2 mailboxes|thread of 2|Ann Archer|Bob Baker|matched by <b>bob@acme.example</b> (To)", ""},
 		{zed, "/messages/{reply}", 200, "We take &lt;b&gt;forty", "secret@nowhere.example"},
 		{bob, "/messages/{reply}", 200, "Offer for the pumps", "secret@nowhere.example"},
 		{ann, "/messages/{reply}", 200, "secret@nowhere.example", ""},
@@ -59,7 +59,12 @@ func TestPages(t *testing.T) {
 		{ann, "/contacts?q=zzz", 200, "Nobody matches|Show all", "Cyn Clark"},
 		{zed, "/contacts/{cyn}", 200, "Activities|Offer for the pumps|Re: Offer|At a glance|Who knows Cyn|Messages per week", "Only for Bob"},
 		{ann, "/contacts/424242", 404, "not-found", ""},
-		{ann, "/contacts/new", 200, "New contact|Save contact", ""},
+		{ann, "/contacts/{cyn}", 200, "/edit\"|id=\"contact\" data-live", "is also the address"},
+		{bob, "/contacts/{cyn}", 200, "Cyn Clark", "/edit"},
+		{ann, "/contacts/new", 200, "New contact|Save contact|One address a line", ""},
+		{ann, "/contacts/{cyn}/edit", 200, "Edit contact|value=\"Client &amp; Sons\"|value=\"Buyer\"|cyn@client.example\nc.y@client.example</textarea>", "New contact"},
+		{bob, "/contacts/{cyn}/edit", 403, "not-an-administrator", ""},
+		{ann, "/contacts/424242/edit", 404, "not-found", ""},
 		{bob, "/contacts/new", 403, "not-an-administrator", ""},
 		{bob, "/contacts", 200, "Cyn Clark", "New contact"},
 		{ann, "/users", 200, "Ann Archer|administrator|zed@other.example", ""},
@@ -81,8 +86,8 @@ func TestPages(t *testing.T) {
 		{ann, "/not-filed", 200, "no contact among the addresses|marked private or confidential|ann@acme.example", "never stored|x@nowhere"},
 		{ann, "/not-filed?q=x@nowhere.example", 200, "no contact among the addresses|Make x@nowhere.example a contact|/contacts/new?address=x%40nowhere.example", "marked private or confidential</td>"},
 		{ann, "/contacts/new?address=%22%3E%3Cb%3E", 200, "&#34;&gt;&lt;b&gt;", ""},
-		{ann, "/not-filed?q=%3Cdiary@mail.example%3E", 200, "<td>marked private or confidential", "<td>no contact"},
-		{ann, "/not-filed?q=%3Coffer@mail.example%3E", 200, "This one is filed", ""},
+		{ann, "/not-filed?q=%3Cdiary@mail.example%3E", 200, "<td>marked private or confidential|latest decision comes first", "<td>no contact|are not filed</small>"},
+		{ann, "/not-filed?q=%3Coffer@mail.example%3E", 200, "This one is filed", "Nothing of this kind"},
 		{ann, "/not-filed?q=hello", 200, "Subjects cannot be searched", ""},
 		{ann, "/not-filed?reason=private", 200, "<td>marked private", "<td>no contact"},
 		{ann, "/not-filed?outcome=failed", 200, "Nothing of this kind", "<td>no contact"},
@@ -209,6 +214,86 @@ func TestNewContact(t *testing.T) {
 	}
 	if body := text(t, s.get(ann, r.Header.Get("Location"))); !strings.Contains(body, "1 item that was left out is looked at again") || !strings.Contains(body, "x2@nowhere.example") {
 		t.Errorf("the new contact's page:\n%s", content(body))
+	}
+}
+
+// TestEditContact: what was changed is there afterwards, and a removed address takes its
+// mail along.
+func TestEditContact(t *testing.T) {
+	s := newFilledSite(t)
+	edit := fmt.Sprintf("/contacts/%d/edit", s.contact("Cyn"))
+	if r := s.post(bob, edit, "name=X&addresses=x@nowhere.example"); r.StatusCode != http.StatusForbidden {
+		t.Errorf("by no administrator: status %d", r.StatusCode)
+	}
+	if r := s.post(ann, "/contacts/424242/edit", "name=X&addresses=x@nowhere.example"); r.StatusCode != http.StatusNotFound {
+		t.Errorf("of nobody: status %d", r.StatusCode)
+	}
+	for form, word := range map[string]string{
+		"name=&title=Kept&addresses=x@nowhere.example": `name="name" value="" autocomplete="off" autofocus aria-invalid="true"`,
+		"name=X&title=Kept&addresses=":                 `autofocus aria-invalid="true" aria-describedby="addresses-error"`,
+	} {
+		r := s.post(ann, edit, form)
+		if body := text(t, r); r.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, word) || !strings.Contains(body, "Kept") || !strings.Contains(body, `action="`+edit+`"`) {
+			t.Errorf("%s: status %d, want 422 with %s\n%s", form, r.StatusCode, word, content(body))
+		}
+	}
+
+	r := s.post(ann, edit, "name=Cynthia+Clark&company=Client&title=&addresses=c.y@client.example%0d%0ax@nowhere.example%0d%0adan@partner.example")
+	page := strings.TrimSuffix(edit, "/edit")
+	if want := page + "?saved=1&again=1"; r.Header.Get("Location") != want {
+		t.Fatalf("status %d, leads to %q, want %q", r.StatusCode, r.Header.Get("Location"), want)
+	}
+	body := text(t, s.get(ann, page))
+	for _, word := range []string{"Cynthia Clark", "c.y@client.example, x@nowhere.example", "dan@partner.example is also the address of", ">Dan Dörr</a>.", "Only for Bob"} {
+		if !strings.Contains(body, word) {
+			t.Errorf("the page lacks %q\n%s", word, content(body))
+		}
+	}
+	for _, word := range []string{"Buyer", "Offer for the pumps"} { // filed by the address that was removed
+		if strings.Contains(body, word) {
+			t.Errorf("%q is still on the page", word)
+		}
+	}
+	if body := text(t, s.get(ann, fmt.Sprintf("/messages/%d", s.message("offer")))); strings.Contains(body, "Cynthia") {
+		t.Error("the message is still filed with the contact")
+	}
+}
+
+// TestContactWithAddressOfUser: it would never get mail, so that nothing is saved.
+func TestContactWithAddressOfUser(t *testing.T) {
+	s := newFilledSite(t)
+	for _, url := range []string{"/contacts", fmt.Sprintf("/contacts/%d/edit", s.contact("Dan"))} {
+		r := s.post(ann, url, "name=Dan+D%C3%B6rr&addresses=dan@partner.example%0d%0aBOB@acme.example")
+		if body := text(t, r); r.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, "bob@acme.example is the address of the user Bob Baker; mail among users is not filed.") {
+			t.Errorf("%s: status %d\n%s", url, r.StatusCode, content(body))
+		}
+	}
+	c, err := s.org.Contact(t.Context(), s.contact("Dan"))
+	if err != nil || len(c.Addresses) != 1 {
+		t.Errorf("addresses %v afterwards, %v", c.Addresses, err)
+	}
+}
+
+// TestPulse: the line at the top says what is, not what will be.
+func TestPulse(t *testing.T) {
+	for _, c := range []struct {
+		boxes      map[crm.MailboxState]int
+		enabled    bool
+		dot, words string
+	}{
+		{nil, false, "off", "collecting is off"},
+		{map[crm.MailboxState]int{crm.Off: 3}, false, "off", "collecting is off"},
+		{map[crm.MailboxState]int{crm.Off: 3}, true, "waiting", "no mailbox to read"},
+		{map[crm.MailboxState]int{crm.Provisioned: 6}, true, "waiting", "6 mailboxes not read yet"},
+		{map[crm.MailboxState]int{crm.Provisioned: 4, crm.Importing: 1, crm.Live: 1}, true, "live", "1 mailbox in first import, 4 not read yet"},
+		{map[crm.MailboxState]int{crm.Provisioned: 1, crm.Live: 2}, true, "live", "2 mailboxes live, 1 not read yet"},
+		{map[crm.MailboxState]int{crm.Live: 6, crm.Off: 1}, true, "live", "6 mailboxes live"},
+		{map[crm.MailboxState]int{crm.Waiting: 6}, true, "waiting", "6 mailboxes wait"},
+		{map[crm.MailboxState]int{crm.Attention: 1, crm.Live: 5}, true, "attention", "1 mailbox needs attention"},
+	} {
+		if p := pulseOf(&figures{&store.HomeStats{Mailboxes: c.boxes}, c.enabled}); p.Dot != c.dot || p.Words != c.words {
+			t.Errorf("%v: %s, %q; want %s, %q", c.boxes, p.Dot, p.Words, c.dot, c.words)
+		}
 	}
 }
 

@@ -37,20 +37,21 @@ type contactData struct {
 	InWeeks  int // messages within the plot
 	Saved    bool
 	Again    int // items that are looked at again since the contact is known
+	Admin    bool
+	Shared   []sharing
 	WhoKnows []store.PersonCount
 }
 
 func (s *server) contact(w http.ResponseWriter, r *http.Request) error {
-	n, err := pathID(r, "id")
+	contact, err := s.knownContact(r)
 	if err != nil {
 		return err
 	}
-	id, ctx := crm.ContactID(n), r.Context()
-	contact, err := s.Org.Contact(ctx, id)
-	if err != nil {
+	id, ctx := contact.ID, r.Context()
+	d := contactData{ContactView: contact, Admin: viewerOf(r).Admin, Saved: r.URL.Query().Get("saved") == "1", Again: int(number64(r.URL.Query().Get("again")))}
+	if d.Shared, err = s.sharings(ctx, contact.Contact); err != nil {
 		return err
 	}
-	d := contactData{ContactView: contact, Saved: r.URL.Query().Get("saved") == "1", Again: int(number64(r.URL.Query().Get("again")))}
 	list, total, next, err := s.Org.Activities(ctx, store.MailQuery{Viewer: viewerOf(r).ID, Contact: id, Before: r.URL.Query().Get("before")})
 	if err != nil {
 		return err

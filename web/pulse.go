@@ -18,7 +18,7 @@ type pulse struct {
 	LastFiled time.Time
 }
 
-func pulseOf(stats *store.HomeStats) pulse {
+func pulseOf(stats *figures) pulse {
 	p := pulse{LastFiled: stats.LastFiled}
 	for state, n := range stats.Mailboxes {
 		if state != crm.Off {
@@ -33,10 +33,18 @@ func pulseOf(stats *store.HomeStats) pulse {
 		p.Dot, p.Words = "waiting", plural(count(crm.Waiting), "mailbox waits", "mailboxes wait")
 	case count(crm.Importing) > 0:
 		p.Dot, p.Words = "live", plural(count(crm.Importing), "mailbox", "mailboxes")+" in first import"
-	case p.Mailboxes > 0:
-		p.Dot, p.Words = "live", plural(p.Mailboxes, "mailbox", "mailboxes")+" live"
+	case count(crm.Live) > 0:
+		p.Dot, p.Words = "live", plural(count(crm.Live), "mailbox", "mailboxes")+" live"
+	case count(crm.Provisioned) > 0:
+		p.Dot, p.Words = "waiting", plural(count(crm.Provisioned), "mailbox", "mailboxes")+" not read yet"
+		return p
+	case stats.Enabled:
+		p.Dot, p.Words = "waiting", "no mailbox to read"
 	default:
 		p.Dot, p.Words = "off", "collecting is off"
+	}
+	if n := count(crm.Provisioned); n > 0 {
+		p.Words += ", " + number(n) + " not read yet"
 	}
 	return p
 }
@@ -45,8 +53,14 @@ func pulseOf(stats *store.HomeStats) pulse {
 // items, which is too much for each page that somebody leaves open.
 const pulseAge = 3 * time.Second
 
+// figures are what the top of each page and the first page show.
+type figures struct {
+	*store.HomeStats
+	Enabled bool // collecting is on
+}
+
 // stats returns the figures of the organization, at most maxAge old.
-func (s *server) stats(ctx context.Context, maxAge time.Duration) (*store.HomeStats, error) {
+func (s *server) stats(ctx context.Context, maxAge time.Duration) (*figures, error) {
 	s.counted.Lock()
 	defer s.counted.Unlock()
 	if now := s.Now(); s.counted.stats == nil || now.Sub(s.counted.at) >= maxAge {
@@ -54,7 +68,11 @@ func (s *server) stats(ctx context.Context, maxAge time.Duration) (*store.HomeSt
 		if err != nil {
 			return nil, err
 		}
-		s.counted.stats, s.counted.at = stats, now
+		settings, _, err := s.Org.Settings(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.counted.stats, s.counted.at = &figures{stats, settings.Enabled}, now
 	}
 	return s.counted.stats, nil
 }
@@ -62,8 +80,15 @@ func (s *server) stats(ctx context.Context, maxAge time.Duration) (*store.HomeSt
 // counted keeps the figures that were counted last. They are not changed afterwards.
 type counted struct {
 	sync.Mutex
-	stats *store.HomeStats
+	stats *figures
 	at    time.Time
+}
+
+// forget has the figures counted anew for the next page.
+func (c *counted) forget() {
+	c.Lock()
+	defer c.Unlock()
+	c.stats = nil
 }
 
 // frame fills what the layout shows on every page.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -18,8 +19,10 @@ type settingsData struct {
 	Versions    []crm.Version
 	Entries     []string // domains as typed, an empty one to type into at the end
 	PasswordSet bool     // a password is kept
+	Retype      bool     // a password was typed, which does not come back with the form
 	Errors      map[string][]crm.FieldError
-	Wrong       int // fields with errors
+	Wrong       int  // fields with errors
+	Trial       bool // they were to be tested, not saved
 	Saved       bool
 	Tested      time.Time // zero = no test was made
 	Steps       []stepView
@@ -38,11 +41,11 @@ func newField(d settingsData, name string) field { return field{name, d.Errors[n
 
 // A stepView is one step of a connection test.
 type stepView struct {
-	State   string // ok, bad or skip
-	Step    string
-	Told    string
-	Command string // what to do, to be copied
-	Took    string
+	State  string // ok, bad or skip
+	Step   string
+	Told   string
+	Advice string // what to do
+	Took   string
 }
 
 func viewStep(f crm.Finding) stepView {
@@ -57,7 +60,7 @@ func viewStep(f crm.Finding) stepView {
 		v.State = "bad"
 	}
 	if f.Fault != nil && !f.OK {
-		v.Told, v.Command = f.Fault.Error(), f.Fault.Advice
+		v.Told, v.Advice = f.Fault.Error(), f.Fault.Advice
 	}
 	if f.Took > 0 {
 		v.Took = span(f.Took)
@@ -108,7 +111,7 @@ func (s *server) saveSettingsForm(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	d := settingsData{Settings: typed, Entries: typed.Domains, PasswordSet: !kept.Password.Empty()}
+	d := settingsData{Settings: typed, Entries: typed.Domains, PasswordSet: !kept.Password.Empty(), Retype: !typed.Password.Empty()}
 	do, arg, _ := strings.Cut(r.PostForm.Get("do"), " ")
 	switch do {
 	case "add":
@@ -127,7 +130,7 @@ func (s *server) saveSettingsForm(w http.ResponseWriter, r *http.Request) error 
 		d.setErrors(wrong)
 		return s.showSettings(w, r, http.StatusUnprocessableEntity, d)
 	}
-	if err := s.Org.SaveSettings(r.Context(), checked); err != nil {
+	if err := s.applySettings(r.Context(), checked); err != nil {
 		return err
 	}
 	http.Redirect(w, r, settingsPath+"?saved=1", http.StatusSeeOther)
@@ -139,10 +142,11 @@ func (s *server) testForm(w http.ResponseWriter, r *http.Request, d settingsData
 	checked, wrong := checkForTest(d.Settings, s.Connector, kept)
 	if len(wrong) > 0 {
 		d.setErrors(wrong)
+		d.Trial = true
 		return s.showSettings(w, r, http.StatusUnprocessableEntity, d)
 	}
 	d.Tested = s.Now()
-	err := s.Test(r.Context(), checked, func(f crm.Finding) {
+	err := s.test(r.Context(), checked, func(f crm.Finding) {
 		v := viewStep(f)
 		if v.State == "bad" {
 			d.ToFix++
@@ -153,6 +157,31 @@ func (s *server) testForm(w http.ResponseWriter, r *http.Request, d settingsData
 		return err
 	}
 	return s.showSettings(w, r, http.StatusOK, d)
+}
+
+// applySettings saves settings. Mailboxes come and go by them, so that the figures at the
+// top of the pages are counted anew.
+func (s *server) applySettings(ctx context.Context, checked crm.Settings) error {
+	defer s.counted.forget()
+	return s.Org.SaveSettings(ctx, checked)
+}
+
+// test tries settings step by step. That they would open no mailbox at all is a step of
+// its own: the server cannot tell it.
+func (s *server) test(ctx context.Context, checked crm.Settings, tell func(crm.Finding)) error {
+	if err := s.Test(ctx, checked, tell); err != nil {
+		return err
+	}
+	n, err := s.Org.MailboxesIn(ctx, checked.Domains)
+	if err != nil || n > 0 {
+		return err
+	}
+	tell(crm.Finding{Step: "Mailboxes", Fault: &crm.Fault{
+		Verdict: crm.Refused, Scope: crm.OrgScope, Code: "nothing-to-collect",
+		Message: "No user has an address in " + strings.Join(shownDomains(checked.Domains), ", ") + ": nothing would be read.",
+		Advice:  "Correct the Domain List, or import users who have their main address in it: postern users import FILE.csv.",
+	}})
+	return nil
 }
 
 // checkForTest checks settings as if collecting were enabled: a test needs every field.
@@ -225,10 +254,10 @@ func (s *server) apiSaveSettings(w http.ResponseWriter, r *http.Request) error {
 	}
 	checked, wrong := body.settings().Check(s.Connector, kept)
 	if len(wrong) > 0 {
-		writeFieldErrors(w, wrong)
+		writeFieldErrors(w, "saved", wrong)
 		return nil
 	}
-	if err := s.Org.SaveSettings(r.Context(), checked); err != nil {
+	if err := s.applySettings(r.Context(), checked); err != nil {
 		return err
 	}
 	writeJSON(w, http.StatusOK, settingsToJSON(checked))
@@ -241,24 +270,27 @@ type fieldErrorJSON struct {
 	Message string `json:"message"`
 }
 
-func writeFieldErrors(w http.ResponseWriter, list []crm.FieldError) {
+// writeFieldErrors says what is wrong with settings that were to be done ("saved") so.
+func writeFieldErrors(w http.ResponseWriter, done string, list []crm.FieldError) {
 	var fields []fieldErrorJSON
 	for _, e := range list {
 		fields = append(fields, fieldErrorJSON(e))
 	}
-	p := problem{Code: "settings-invalid", Message: "Nothing was saved", Why: plural(len(fields), "field is", "fields are") + " not right.", Advice: "Correct what the list of fields names and send all again."}
+	p := problem{Code: "settings-invalid", Message: "Nothing was " + done, Why: plural(len(fields), "field is", "fields are") + " not right.", Advice: "Correct what the list of fields names and send all again."}
 	writeJSON(w, http.StatusUnprocessableEntity, map[string]any{"error": p, "fields": fields})
 }
 
-// stepJSON is one line of the answer to a test.
+// stepJSON is one line of the answer to a test. Parts is the advice again, with what is to
+// be run set apart.
 type stepJSON struct {
-	State   string  `json:"state"` // ok, bad, skip
-	Step    string  `json:"step"`
-	Detail  string  `json:"detail,omitempty"`
-	Code    string  `json:"code,omitempty"`
-	Advice  string  `json:"advice,omitempty"`
-	Took    string  `json:"took,omitempty"`
-	Seconds float64 `json:"seconds"`
+	State   string       `json:"state"` // ok, bad, skip
+	Step    string       `json:"step"`
+	Detail  string       `json:"detail,omitempty"`
+	Code    string       `json:"code,omitempty"`
+	Advice  string       `json:"advice,omitempty"`
+	Parts   []advicePart `json:"parts,omitempty"`
+	Took    string       `json:"took,omitempty"`
+	Seconds float64      `json:"seconds"`
 }
 
 // apiTestSettings sends each step as soon as it has ended.
@@ -273,14 +305,14 @@ func (s *server) apiTestSettings(w http.ResponseWriter, r *http.Request) error {
 	}
 	checked, wrong := checkForTest(body.settings(), s.Connector, kept)
 	if len(wrong) > 0 {
-		writeFieldErrors(w, wrong)
+		writeFieldErrors(w, "tested", wrong)
 		return nil
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson; charset=utf-8")
 	out, flush := json.NewEncoder(w), http.NewResponseController(w)
-	err = s.Test(r.Context(), checked, func(f crm.Finding) {
+	err = s.test(r.Context(), checked, func(f crm.Finding) {
 		v := viewStep(f)
-		line := stepJSON{State: v.State, Step: v.Step, Detail: v.Told, Advice: v.Command, Took: v.Took, Seconds: f.Took.Seconds()}
+		line := stepJSON{State: v.State, Step: v.Step, Detail: v.Told, Advice: v.Advice, Parts: splitAdvice(v.Advice), Took: v.Took, Seconds: f.Took.Seconds()}
 		if f.Fault != nil {
 			line.Code = f.Fault.Code
 		}

@@ -178,6 +178,62 @@ func TestSaveSettings(t *testing.T) {
 	}
 }
 
+// TestPulseFollowsSettings: the line at the top is right on the page that a save leads to,
+// though the clock of the test stands still.
+func TestPulseFollowsSettings(t *testing.T) {
+	s := newSite(t)
+	says := func(words string) {
+		t.Helper()
+		if body := text(t, s.get(ann, settingsPath)); !strings.Contains(body, words) {
+			t.Errorf("the page lacks %q", words)
+		}
+	}
+	says("collecting is off")
+	form := filledForm()
+	s.post(ann, settingsPath, form.Encode())
+	says("2 mailboxes not read yet")
+	form.Del("enabled")
+	s.post(ann, settingsPath, form.Encode())
+	says("collecting is off")
+	s.putSettings(ann, settingsJSON{Enabled: true, Server: "mail.acme.example", Version: "2019", Login: `ACME\svc`, Domains: []string{"nobody.example"}})
+	says("no mailbox to read")
+}
+
+// TestTestSaysWhatWasNotDone: nothing is tested with fields missing, the password that was
+// typed is asked for again, and domains without users are something to fix.
+func TestTestSaysWhatWasNotDone(t *testing.T) {
+	s := newSite(t)
+	s.steps = []crm.Finding{{Step: "Log-on", OK: true}}
+	form := filledForm()
+	form.Set("do", "test")
+	form.Set("server", "")
+	body := text(t, s.post(ann, settingsPath, form.Encode()))
+	for _, word := range []string{"Nothing was tested: 1 field needs another look", "type the password again"} {
+		if !strings.Contains(body, word) {
+			t.Errorf("the page lacks %q", word)
+		}
+	}
+	if body := text(t, s.do(ann, "POST", "/api/settings/test", "application/json", "{}")); !strings.Contains(body, "Nothing was tested") {
+		t.Errorf("API: %s", body)
+	}
+	if len(s.tested) != 0 {
+		t.Errorf("tested %+v", s.tested)
+	}
+
+	form = filledForm()
+	form.Set("do", "test")
+	if body := text(t, s.post(ann, settingsPath, form.Encode())); !strings.Contains(body, "all is well") {
+		t.Errorf("a good test:\n%s", content(body))
+	}
+	form["domain"] = []string{"none.example", "bücher.example"}
+	body = text(t, s.post(ann, settingsPath, form.Encode()))
+	for _, word := range []string{"No user has an address in none.example, bücher.example: nothing would be read.", "1 thing to fix"} {
+		if !strings.Contains(body, word) {
+			t.Errorf("the page lacks %q\n%s", word, content(body))
+		}
+	}
+}
+
 // TestSettingsWithoutScript: the buttons of the domain list work as plain buttons, too.
 func TestSettingsWithoutScript(t *testing.T) {
 	s := newSite(t)

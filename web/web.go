@@ -93,6 +93,8 @@ func (s *server) routes() *http.ServeMux {
 	on("POST /contacts", administrator, s.newContact)
 	on("GET /contacts/new", administrator, s.newContactForm)
 	on("GET /contacts/{id}", signedIn, s.contact)
+	on("GET /contacts/{id}/edit", administrator, s.editContactForm)
+	on("POST /contacts/{id}/edit", administrator, s.editContact)
 	on("GET /users", signedIn, s.users)
 	on("GET /users/{id}", signedIn, s.user)
 	on("POST /users/{id}/password", administrator, s.setPassword)

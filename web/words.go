@@ -29,6 +29,7 @@ func wordFuncs(now func() time.Time) template.FuncMap {
 		"percent":  percent,
 		"state":    func(m crm.MailboxState) mailboxWords { return stateWords[m] },
 		"part":     partWord,
+		"advice":   splitAdvice,
 		"first":    firstName,
 		"join":     strings.Join,
 		"add":      func(a, b int) int { return a + b },

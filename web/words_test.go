@@ -1,12 +1,38 @@
 package web
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"postern/crm"
 	"postern/store"
 )
+
+func TestSplitAdvice(t *testing.T) {
+	for advice, want := range map[string]string{
+		"":                                     "",
+		"Nothing to do.":                       "Nothing to do.",
+		"Check Get-CASMailbox A | X.":          "Check Get-CASMailbox A | X.",
+		"In the shell: Enable-It.":             "In the shell: Enable-It.",
+		"New-Role -User \"svc\"":               "$ New-Role -User \"svc\"",
+		"First:\nSet-It -On:$true\nThen wait.": "First:|$ Set-It -On:$true|Then wait.",
+		"In the shell: Get-All x | % { Add-B }; Add-C (Get-D \"m\"); if it is there, check it. It can take an hour.": "In the shell:|$ Get-All x | % { Add-B }; Add-C (Get-D \"m\")|If it is there, check it. It can take an hour.",
+		"Allow it: Set-It -On:$true, and see Get-That.":                                                              "Allow it:|$ Set-It -On:$true|See Get-That.",
+		"Run: Set-It -On. Then wait.":                                                                                "Run:|$ Set-It -On|Then wait.",
+	} {
+		var got []string
+		for _, p := range splitAdvice(advice) {
+			if p.Command {
+				p.Text = "$ " + p.Text
+			}
+			got = append(got, p.Text)
+		}
+		if got := strings.Join(got, "|"); got != want {
+			t.Errorf("%q: %q, want %q", advice, got, want)
+		}
+	}
+}
 
 func TestWords(t *testing.T) {
 	at := func(s string) time.Time {

@@ -95,7 +95,7 @@ const wide = matchMedia("(min-width: 761px)");
 async function read(url, push) {
   const page = await fetchPage(url);
   if (push) history.pushState(null, "", url);
-  for (const id of ["mails", "reader"]) {
+  for (const id of ["total", "mails", "reader"]) {
     const fresh = page.getElementById(id);
     localTimes(fresh);
     document.getElementById(id).replaceChildren(...fresh.childNodes);
@@ -171,6 +171,12 @@ function addStep(card, step) {
   const item = $("template", card).content.firstElementChild.cloneNode(true);
   item.dataset.state = step.state;
   for (const e of $$("[data-field]", item)) e.textContent = step[e.dataset.field] ?? "";
+  for (const part of step.parts ?? []) {
+    const e = document.createElement(part.command ? "code" : "p");
+    if (part.command) e.className = "command";
+    e.textContent = part.text;
+    $(".advice", item).append(e);
+  }
   $(".steps", card).append(item);
 }
 
