@@ -189,7 +189,7 @@ func (f *filing) linksSum() (c checksum) {
 // preview is the beginning of a text in one line, without what it quotes.
 func preview(text string) string {
 	const length = 200
-	own, _ := mail.TrimQuoted(text[:min(len(text), 8*length)])
+	own, _ := mail.TrimQuoted(text[:min(len(text), 3*length)])
 	var b strings.Builder
 	for word := range strings.FieldsSeq(own) {
 		if b.Len() > 0 {
