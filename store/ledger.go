@@ -42,7 +42,7 @@ type KnownPerson struct {
 	Address mail.Address
 }
 
-// A NotFiledQuery asks for items that were not filed, the latest decision first.
+// A NotFiledQuery asks for items that were not filed, the newest message first.
 type NotFiledQuery struct {
 	Mailbox   crm.MailboxID // 0 = all
 	Reason    crm.Reason    // "" = all
@@ -210,7 +210,7 @@ func (o *Org) NotFiled(ctx context.Context, q NotFiledQuery) ([]NotFiledRow, int
 	err = rows(ctx, o.read(), fmt.Sprintf(`select d.mailbox_id, coalesce(b.address, ''), coalesce(f.path, ''), d.item, d.outcome, d.reason, d.rule,
 			d.when_at, d.decided_at, d.due_at, d.tries
 		from decision d left join mailbox b on b.id = d.mailbox_id left join folder f on f.id = d.folder_id
-		where %s order by d.id desc limit $%d offset $%d`, where, len(args)+1, len(args)+2), append(args, limit, q.Offset), func(r *sql.Rows) error {
+		where %s order by d.when_at desc, d.id desc limit $%d offset $%d`, where, len(args)+1, len(args)+2), append(args, limit, q.Offset), func(r *sql.Rows) error {
 		var n NotFiledRow
 		err := r.Scan(&n.Mailbox, &n.Address, &n.Folder, &n.Item, &n.Outcome, &n.Reason, &n.Rule,
 			stamp{&n.When}, stamp{&n.DecidedAt}, stamp{&n.RetryAt}, &n.Tries)

@@ -15,6 +15,7 @@ import (
 // contactForm is the form of a contact, as typed.
 type contactForm struct {
 	ID                              crm.ContactID // 0 = a new one
+	Known                           string        // the name as it is saved
 	Name, Company, Title, Addresses string
 	Errors                          map[string]string // by field
 }
@@ -58,20 +59,20 @@ func (s *server) editContactForm(w http.ResponseWriter, r *http.Request) error {
 	for _, a := range known.Addresses {
 		lines = append(lines, a.Display())
 	}
-	return s.showContactForm(w, r, http.StatusOK, contactForm{ID: known.ID, Name: known.Name, Company: known.Company, Title: known.Contact.Title, Addresses: strings.Join(lines, "\n")})
+	return s.showContactForm(w, r, http.StatusOK, contactForm{ID: known.ID, Known: known.Name, Name: known.Name, Company: known.Company, Title: known.Contact.Title, Addresses: strings.Join(lines, "\n")})
 }
 
 func (s *server) showContactForm(w http.ResponseWriter, r *http.Request, status int, f contactForm) error {
 	p := page{Title: "New contact", Place: "contacts", Crumbs: []crumb{{"Contacts", "/contacts"}}, Data: f}
 	if f.ID != 0 {
 		p.Title = "Edit contact"
-		p.Crumbs = append(p.Crumbs, crumb{"Contact", f.Home()})
+		p.Crumbs = append(p.Crumbs, crumb{f.Known, f.Home()})
 	}
 	return s.show(w, r, status, "contact-form", p)
 }
 
 func (s *server) newContact(w http.ResponseWriter, r *http.Request) error {
-	return s.saveContact(w, r, 0)
+	return s.saveContact(w, r, crm.Contact{})
 }
 
 func (s *server) editContact(w http.ResponseWriter, r *http.Request) error {
@@ -79,7 +80,7 @@ func (s *server) editContact(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.saveContact(w, r, known.ID)
+	return s.saveContact(w, r, known.Contact)
 }
 
 // knownContact is the contact that the address of the page names.
@@ -91,15 +92,15 @@ func (s *server) knownContact(r *http.Request) (*store.ContactView, error) {
 	return s.Org.Contact(r.Context(), crm.ContactID(id))
 }
 
-// saveContact saves a contact. The mail that was left out for want of an address comes by
+// saveContact saves what the form says of a contact, known or new. The mail that was left out for want of an address comes by
 // itself: the store has marked those items to be looked at again.
-func (s *server) saveContact(w http.ResponseWriter, r *http.Request, id crm.ContactID) error {
+func (s *server) saveContact(w http.ResponseWriter, r *http.Request, known crm.Contact) error {
 	if err := r.ParseForm(); err != nil {
 		return errBadForm
 	}
 	value := func(name string) string { return strings.TrimSpace(r.PostForm.Get(name)) }
-	f := contactForm{ID: id, Name: value("name"), Company: value("company"), Title: value("title"), Addresses: value("addresses"), Errors: map[string]string{}}
-	c := crm.Contact{ID: id, Name: f.Name, Company: f.Company, Title: f.Title}
+	f := contactForm{ID: known.ID, Known: known.Name, Name: value("name"), Company: value("company"), Title: value("title"), Addresses: value("addresses"), Errors: map[string]string{}}
+	c := crm.Contact{ID: known.ID, Name: f.Name, Company: f.Company, Title: f.Title}
 	if c.Name == "" {
 		f.Errors["name"] = "Enter the person's name."
 	}
@@ -120,6 +121,7 @@ func (s *server) saveContact(w http.ResponseWriter, r *http.Request, id crm.Cont
 	if err != nil {
 		return err
 	}
+	id := known.ID
 	if id == 0 {
 		if id, err = s.contactWith(r, c); err != nil {
 			return err

@@ -33,7 +33,7 @@ func TestPages(t *testing.T) {
 		{"", "/api/mails", 401, `"sign-in-needed"`, "marmalade"},
 		{"", "/messages/{offer}", 303, "", "marmalade"},
 
-		{ann, "/", 200, "Home|counts twice|<span class=\"sign\">=</span>|Seen|Filed|Last filed|Mail of 30 days|Only for Bob|2 mailboxes live", "never stored"},
+		{ann, "/", 200, "Home|each copy of a message in a mailbox counts|<span class=\"sign\">=</span>|Seen|Filed|Last filed|Mail of 30 days|Only for Bob|2 mailboxes live", "never stored"},
 		{bob, "/", 303, "", ""},
 
 		{ann, "/mails", 200, "My Emails|Cyn Clark|Client &amp; Sons|Re: Offer for the pumps|Why it is here", "Only for Bob|never stored"},
@@ -86,7 +86,7 @@ func TestPages(t *testing.T) {
 		{ann, "/not-filed", 200, "no contact among the addresses|marked private or confidential|ann@acme.example", "never stored|x@nowhere"},
 		{ann, "/not-filed?q=x@nowhere.example", 200, "no contact among the addresses|Make x@nowhere.example a contact|/contacts/new?address=x%40nowhere.example", "marked private or confidential</td>"},
 		{ann, "/contacts/new?address=%22%3E%3Cb%3E", 200, "&#34;&gt;&lt;b&gt;", ""},
-		{ann, "/not-filed?q=%3Cdiary@mail.example%3E", 200, "<td>marked private or confidential|latest decision comes first", "<td>no contact|are not filed</small>"},
+		{ann, "/not-filed?q=%3Cdiary@mail.example%3E", 200, "<td>marked private or confidential|newest message comes first", "<td>no contact|are not filed</small>"},
 		{ann, "/not-filed?q=%3Coffer@mail.example%3E", 200, "This one is filed", "Nothing of this kind"},
 		{ann, "/not-filed?q=hello", 200, "Subjects cannot be searched", ""},
 		{ann, "/not-filed?reason=private", 200, "<td>marked private", "<td>no contact"},
@@ -174,7 +174,7 @@ func TestHomeGroupsTrouble(t *testing.T) {
 			t.Fatal(err)
 		}
 		box.State, box.Since = crm.Attention, sampleNow
-		box.Trouble = &crm.Fault{Verdict: crm.Refused, Code: "ErrorImpersonateUserDenied", Message: "The account may not impersonate it.", Advice: "New-ManagementRoleAssignment"}
+		box.Trouble = &crm.Fault{Verdict: crm.Refused, Code: "ErrorImpersonateUserDenied", Message: "The account may not impersonate it.", Advice: "In the shell: New-ManagementRoleAssignment -User 'svc'; if it is there, check it."}
 		if err := s.org.SaveMailbox(ctx, &box.Mailbox); err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +183,7 @@ func TestHomeGroupsTrouble(t *testing.T) {
 	if n := strings.Count(body, "The account may not impersonate it."); n != 1 {
 		t.Errorf("the trouble of two mailboxes is told %d times, want once", n)
 	}
-	for _, word := range []string{"2 mailboxes", "New-ManagementRoleAssignment", "ErrorImpersonateUserDenied", "2 mailboxes need attention"} {
+	for _, word := range []string{"2 mailboxes", `<p>In the shell:</p><code class="command">New-ManagementRoleAssignment -User &#39;svc&#39;</code><p>If it is there, check it.</p>`, "ErrorImpersonateUserDenied", "2 mailboxes need attention"} {
 		if !strings.Contains(body, word) {
 			t.Errorf("home says nothing of %q", word)
 		}

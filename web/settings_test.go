@@ -257,14 +257,14 @@ func TestTestSettings(t *testing.T) {
 	s := newSite(t)
 	s.steps = []crm.Finding{
 		{Step: "Log-on", OK: true, Detail: "Basic", Took: 38 * time.Millisecond},
-		{Step: "Impersonation of bob@acme.example", Fault: &crm.Fault{Code: "ErrorImpersonateUserDenied", Message: "Denied.", Advice: "New-ManagementRoleAssignment"}},
+		{Step: "Impersonation of bob@acme.example", Fault: &crm.Fault{Code: "ErrorImpersonateUserDenied", Message: "Denied.", Advice: "New-ManagementRoleAssignment -User svc"}},
 		{Step: "Folders", Skip: true},
 	}
 	form := filledForm()
 	form.Del("enabled") // a test needs no leave to collect
 	form.Set("do", "test")
 	body := text(t, s.post(ann, settingsPath, form.Encode()))
-	for _, word := range []string{"Log-on", "38 ms", "ErrorImpersonateUserDenied", "New-ManagementRoleAssignment", "1 thing to fix", `data-state="skip"`, `value="mail.acme.example"`} {
+	for _, word := range []string{"Log-on", "38 ms", "ErrorImpersonateUserDenied", `<code class="command">New-ManagementRoleAssignment -User svc</code>`, "1 thing to fix", `data-state="skip"`, `value="mail.acme.example"`} {
 		if !strings.Contains(body, word) {
 			t.Errorf("the page lacks %q", word)
 		}
@@ -283,7 +283,7 @@ func TestTestSettings(t *testing.T) {
 		t.Fatalf("API: status %d, lines %q", r.StatusCode, lines)
 	}
 	var step stepJSON
-	if err := json.Unmarshal([]byte(lines[1]), &step); err != nil || step.State != "bad" || step.Code != "ErrorImpersonateUserDenied" {
+	if err := json.Unmarshal([]byte(lines[1]), &step); err != nil || step.State != "bad" || step.Code != "ErrorImpersonateUserDenied" || len(step.Parts) != 1 || !step.Parts[0].Command {
 		t.Errorf("second line %s", lines[1])
 	}
 	if r := s.do(ann, "POST", "/api/settings/test", "application/json", "{}"); r.StatusCode != 422 {
