@@ -143,16 +143,11 @@ func (o *Org) contacts(ctx context.Context, q querier, list []int64) ([]crm.Cont
 	if err != nil {
 		return nil, err
 	}
-	err = in(ctx, q, "select contact_id, address from contact_address where org_id = $1 and contact_id in (%s) order by contact_id, position",
-		[]any{o.id}, list, func(r *sql.Rows) error {
-			var id int64
-			var a mail.Address
-			err := r.Scan(&id, &a)
-			if c := found[id]; c != nil {
-				c.Addresses = addAddresses(c.Addresses, []mail.Address{a})
-			}
-			return err
-		})
+	err = o.addresses(ctx, q, "contact", list, func(id int64, a mail.Address) {
+		if c := found[id]; c != nil {
+			c.Addresses = addAddresses(c.Addresses, []mail.Address{a})
+		}
+	})
 	var contacts []crm.Contact
 	for _, id := range list {
 		if c := found[id]; c != nil {
@@ -169,13 +164,7 @@ func (o *Org) Contact(ctx context.Context, id crm.ContactID) (*ContactView, erro
 
 // Contacts returns a part of the list of contacts and how many there are in all.
 func (o *Org) Contacts(ctx context.Context, q ListQuery) ([]ContactView, int, error) {
-	var total int
-	if err := one(ctx, o.read(), `select count(*) from contact where org_id = $1 and words like $2 escape '\'`,
-		[]any{o.id, like(q.Text)}, &total); err != nil {
-		return nil, 0, err
-	}
-	list, err := ids(ctx, o.read(), `select id from contact where org_id = $1 and words like $2 escape '\'
-		order by name, id limit $3 offset $4`, o.id, like(q.Text), q.limit(), q.Offset)
+	list, total, err := o.listed(ctx, "contact", q)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -276,3 +276,26 @@ func first[T any](list []T, err error) (*T, error) {
 	}
 	return &list[0], nil
 }
+
+// addresses reads the addresses of contacts or users, of each in its order.
+func (o *Org) addresses(ctx context.Context, q querier, kind string, list []int64, add func(id int64, a mail.Address)) error {
+	query := strings.ReplaceAll("select KIND_id, address from KIND_address where org_id = $1 and KIND_id in (%s) order by KIND_id, position", "KIND", kind)
+	return in(ctx, q, query, []any{o.id}, list, func(r *sql.Rows) error {
+		var id int64
+		var a mail.Address
+		err := r.Scan(&id, &a)
+		add(id, a)
+		return err
+	})
+}
+
+// listed returns the ids of a part of the list of contacts or accounts, and how many
+// there are in all.
+func (o *Org) listed(ctx context.Context, table string, q ListQuery) (list []int64, total int, err error) {
+	from := " from " + table + ` where org_id = $1 and words like $2 escape '\'`
+	if err := one(ctx, o.read(), "select count(*)"+from, []any{o.id, like(q.Text)}, &total); err != nil {
+		return nil, 0, err
+	}
+	list, err = ids(ctx, o.read(), "select id"+from+" order by name, id limit $3 offset $4", o.id, like(q.Text), q.limit(), q.Offset)
+	return list, total, err
+}

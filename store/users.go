@@ -197,16 +197,11 @@ func (o *Org) users(ctx context.Context, q querier, list []int64) ([]crm.User, e
 	if err != nil {
 		return nil, err
 	}
-	err = in(ctx, q, "select user_id, address from user_address where org_id = $1 and user_id in (%s) order by user_id, position", []any{o.id}, list,
-		func(r *sql.Rows) error {
-			var id int64
-			var a mail.Address
-			err := r.Scan(&id, &a)
-			if u := found[id]; u != nil {
-				u.Addresses = addAddresses(u.Addresses, []mail.Address{a})
-			}
-			return err
-		})
+	err = o.addresses(ctx, q, "user", list, func(id int64, a mail.Address) {
+		if u := found[id]; u != nil {
+			u.Addresses = addAddresses(u.Addresses, []mail.Address{a})
+		}
+	})
 	var users []crm.User
 	for _, id := range list {
 		if u := found[id]; u != nil {
@@ -223,13 +218,7 @@ func (o *Org) User(ctx context.Context, id crm.UserID) (*UserView, error) {
 
 // Users returns a part of the list of users and how many there are in all.
 func (o *Org) Users(ctx context.Context, q ListQuery) ([]UserView, int, error) {
-	var total int
-	if err := one(ctx, o.read(), `select count(*) from account where org_id = $1 and words like $2 escape '\'`,
-		[]any{o.id, like(q.Text)}, &total); err != nil {
-		return nil, 0, err
-	}
-	list, err := ids(ctx, o.read(), `select id from account where org_id = $1 and words like $2 escape '\'
-		order by name, id limit $3 offset $4`, o.id, like(q.Text), q.limit(), q.Offset)
+	list, total, err := o.listed(ctx, "account", q)
 	if err != nil {
 		return nil, 0, err
 	}
