@@ -137,7 +137,7 @@ func (p *pass) renew(ctx context.Context, stale []store.PendingAttachment) error
 }
 
 // LoadAttachment fetches the content of one attachment now, for organizations that have
-// contents fetched on demand.
+// contents fetched on demand. Where names only are kept, nothing is fetched.
 func (e *Engine) LoadAttachment(ctx context.Context, id int64) error {
 	owed, box, err := e.Org.OwedAttachment(ctx, id)
 	if err != nil {
@@ -146,6 +146,9 @@ func (e *Engine) LoadAttachment(ctx context.Context, id int64) error {
 	p, err := e.visit(ctx, box)
 	if err != nil {
 		return err
+	}
+	if p.rules.Attachments == store.NameAttachments {
+		return nil
 	}
 	return p.fetch(ctx, []store.PendingAttachment{*owed})
 }
