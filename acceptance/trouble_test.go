@@ -43,6 +43,8 @@ func TestA14NoTroubleOfTheServerLosesOrDoublesMail(t *testing.T) {
 			w.exchange.MakeTrouble(sim.Trouble{Kind: kind, Every: 3, Times: 12})
 			w.until(30)
 			w.exchange.Calm()
+			w.pass(time.Hour) // until nothing is held back any more
+			w.collect()
 			w.prove()
 			if got := w.filed(store.MailQuery{Limit: 100}); len(got) != 30 {
 				t.Errorf("got %d activities, want 30: %q", len(got), got)
@@ -63,7 +65,10 @@ func TestA14WebPageInPlaceOfExchangeStopsEverythingAndPasses(t *testing.T) {
 				t.Errorf("got trouble %+v, want code, what happened and what to do", box.Trouble)
 			}
 			w.exchange.Calm()
+			w.pass(time.Hour)
 			w.until(3)
+			w.pass(time.Hour)
+			w.collect()
 			w.prove()
 		})
 	}
