@@ -1,0 +1,110 @@
+package gate
+
+import (
+	"context"
+	"io"
+	"testing"
+
+	"postern/crm"
+	"postern/mail"
+)
+
+// counted is a source that only counts how often it is asked.
+type counted struct{ calls int }
+
+func (c *counted) Folders(context.Context, *crm.Mailbox) ([]crm.Folder, error) {
+	c.calls++
+	return nil, nil
+}
+
+func (c *counted) Changes(context.Context, *crm.Mailbox, crm.Folder, crm.Cursor) (*crm.Page, error) {
+	c.calls++
+	return &crm.Page{}, nil
+}
+
+func (c *counted) Headers(context.Context, *crm.Mailbox, []string) ([]crm.Header, error) {
+	c.calls++
+	return nil, nil
+}
+
+func (c *counted) Load(context.Context, *crm.Mailbox, []crm.Header, func(*crm.Item) error) error {
+	c.calls++
+	return nil
+}
+
+func (c *counted) Attachments(context.Context, *crm.Mailbox, []crm.Attachment, func(int, io.Reader, *crm.Fault) error) error {
+	c.calls++
+	return nil
+}
+
+func (c *counted) Original(context.Context, *crm.Mailbox, string) (io.ReadCloser, error) {
+	c.calls++
+	return nil, nil
+}
+
+func (c *counted) Items(context.Context, *crm.Mailbox, crm.Folder, func([]string) error) error {
+	c.calls++
+	return nil
+}
+
+// every makes each call that a source knows.
+func every(ctx context.Context, src crm.Source, box *crm.Mailbox) []error {
+	_, folders := src.Folders(ctx, box)
+	_, changes := src.Changes(ctx, box, crm.Folder{}, "")
+	_, headers := src.Headers(ctx, box, nil)
+	_, original := src.Original(ctx, box, "")
+	return []error{folders, changes, headers, src.Load(ctx, box, nil, nil), src.Attachments(ctx, box, nil, nil), original, src.Items(ctx, box, crm.Folder{}, nil)}
+}
+
+func TestNothingPassesButWhatThePolicyAllows(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		enabled bool
+		domains []string
+		address mail.Address
+		code    string // "" when allowed
+	}{
+		{"allowed", true, []string{"acme.example"}, "ann@acme.example", ""},
+		{"one of several", true, []string{"other.example", "acme.example"}, "ann@acme.example", ""},
+		{"switched off", false, []string{"acme.example"}, "ann@acme.example", "collecting-disabled"},
+		{"no domain", true, nil, "ann@acme.example", "domain-not-allowed"},
+		{"another domain", true, []string{"other.example"}, "ann@acme.example", "domain-not-allowed"},
+		{"a sub-domain is another domain", true, []string{"acme.example"}, "ann@sub.acme.example", "domain-not-allowed"},
+		{"a longer domain is another domain", true, []string{"acme.example"}, "ann@notacme.example", "domain-not-allowed"},
+		{"no address", true, []string{"acme.example"}, "", "domain-not-allowed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var policy Policy
+			policy.Set(test.enabled, test.domains)
+			src := &counted{}
+			errs := every(t.Context(), policy.Guard(src), &crm.Mailbox{Address: test.address})
+			for i, err := range errs {
+				switch {
+				case test.code == "" && err != nil:
+					t.Errorf("call %d: got %v, want it to pass", i, err)
+				case test.code != "" && (err == nil || crm.AsFault(err).Code != test.code || crm.AsFault(err).Verdict != crm.Refused):
+					t.Errorf("call %d: got %v, want %s", i, err, test.code)
+				}
+			}
+			if want := map[bool]int{true: len(errs), false: 0}[test.code == ""]; src.calls != want {
+				t.Errorf("the source was asked %d times, want %d", src.calls, want)
+			}
+		})
+	}
+}
+
+func TestPolicyIsAskedAnewBeforeEachCall(t *testing.T) {
+	var policy Policy // the zero value allows nothing
+	src := &counted{}
+	guarded, box := policy.Guard(src), &crm.Mailbox{Address: "ann@acme.example"}
+	every(t.Context(), guarded, box)
+	domains := []string{"acme.example"}
+	policy.Set(true, domains)
+	domains[0] = "other.example" // the policy has a list of its own
+	calls := len(every(t.Context(), guarded, box))
+	policy.Set(true, nil)
+	every(t.Context(), guarded, box)
+	if src.calls != calls {
+		t.Errorf("the source was asked %d times, want %d: while the domain was allowed", src.calls, calls)
+	}
+}
