@@ -8,6 +8,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 .PHONY: run test interop check bench fuzz build
 
 run: ## the whole thing on this machine: simulated Exchange, SQLite, a cast of people
+	@echo "building; the first time takes about a minute"
 	@$(GO) build -o bin/postern . && exec bin/postern demo
 
 build: ## one program, bin/postern
