@@ -83,7 +83,7 @@ func (l *mailboxesLook) Run(c *common) error {
 	if err := org.LookNow(c.ctx, ids...); err != nil {
 		return err
 	}
-	fmt.Fprintln(c.out, "marked; the running Postern looks within a second")
+	fmt.Fprintln(c.out, "marked; a running Postern looks within a second, else the next collect does")
 	return nil
 }
 

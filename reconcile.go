@@ -90,7 +90,7 @@ func printReport(w io.Writer, r *engine.Report) error {
 		return err
 	}
 	sign := "="
-	if !r.Proved() {
+	if r.Filed+r.NotFiledTotal()+r.Failed != r.Items {
 		sign = "≠"
 	}
 	fmt.Fprintf(w, "%s %s: %d on the server %s %d filed + %d not filed + %d failed%s\n", r.Address, r.Folder, r.Items, sign,
