@@ -2,9 +2,11 @@ package acceptance
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -44,6 +46,8 @@ var contents = map[string]string{
 		from user_message x join account u on u.id = x.user_id join message g on g.id = x.message_id`,
 	"attachment": `select hex(g.message_key), g.variant, t.position, t.name, t.type, t.content_id, t.inline, t.size, t.state, t.note, hex(t.sha256)
 		from attachment t join message g on g.id = t.message_id`,
+	"blob":           `select hex(sha256), hex(content) from blob`,
+	"search_docsize": `select hex(g.message_key), g.variant, hex(w.sz) from search_docsize w join message g on g.id = w.id`,
 }
 
 // dump returns the contents of a data folder, a sorted list of rows a table.
@@ -69,7 +73,28 @@ func dump(t *testing.T, dir string) map[string][]string {
 			t.Errorf("%s has %d rows, of which %d refer to nothing", table, count, count-len(all[table]))
 		}
 	}
+	all["files"] = blobs(t, dir)
 	return all
+}
+
+// blobs lists the files of large contents. What a killed process left half written is
+// taken away when the folder is opened next.
+func blobs(t *testing.T, dir string) []string {
+	t.Helper()
+	var list []string
+	root := filepath.Join(dir, "blobs")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			content, err := os.ReadFile(path)
+			list = append(list, fmt.Sprintf("%s %x", strings.TrimPrefix(path, root), sha256.Sum256(content)))
+			return err
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
 }
 
 func scanAll(t *testing.T, rows *sql.Rows) []string {

@@ -22,12 +22,6 @@ type DB struct {
 	SQL     *sql.DB // without the checks of foreign keys
 }
 
-// Open opens a store on SQLite in a temporary folder.
-func Open(t testing.TB) *store.Store {
-	t.Helper()
-	return OpenDB(t, store.Options{}).Store
-}
-
 // Each runs a test on both databases.
 func Each(t *testing.T, test func(t *testing.T, st *store.Store)) {
 	t.Helper()
