@@ -174,7 +174,7 @@ func newMeasure(ctx context.Context, url string) (*measure, error) {
 	m.connector = ews.Connector(m.requests.observe)
 	m.settings = crm.Settings{Enabled: true, Server: url, Version: "Exchange2013_SP1", Login: demoLogin, Password: crm.NewSecret(demoPassword), UserAgent: crm.DefaultUserAgent, Domains: []string{benchCompany}}
 	var err error
-	if m.source, err = m.connector.Source(m.settings); err != nil {
+	if m.source, err = m.connector.Source(m.settings, crm.Unpaced{}); err != nil {
 		return nil, err
 	}
 	return m, m.survey()

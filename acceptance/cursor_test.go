@@ -22,7 +22,7 @@ func FuzzCursor(f *testing.F) {
 	exchange.AddAccount(sim.Account{Login: login, Password: password})
 	server := httptest.NewServer(exchange)
 	f.Cleanup(server.Close)
-	src, err := ewsConnector.Source(crm.Settings{Server: server.URL + "/EWS/Exchange.asmx", Version: "ExchangeSE", Login: login, Password: crm.NewSecret(password), UserAgent: "Fuzz/1"})
+	src, err := ewsConnector.Source(crm.Settings{Server: server.URL + "/EWS/Exchange.asmx", Version: "ExchangeSE", Login: login, Password: crm.NewSecret(password), UserAgent: "Fuzz/1"}, crm.Unpaced{})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -83,7 +83,7 @@ func overEWS(t *testing.T, o sim.Options, s crm.Settings) conformance.Fixture {
 // openEWS opens a source that is closed at the end of the test.
 func openEWS(t *testing.T, s crm.Settings) crm.Source {
 	t.Helper()
-	src, err := ews.Connector(nil).Source(s)
+	src, err := ews.Connector(nil).Source(s, crm.Unpaced{})
 	if err != nil {
 		t.Fatal(err)
 	}

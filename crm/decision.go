@@ -33,10 +33,11 @@ const (
 	Meeting         Reason = "meeting"          // meeting request, answer or cancellation
 	OutsidePeriod   Reason = "outside_period"   // older than what the organization collects
 	NotMail         Reason = "not_mail"         // no e-mail message: a post, a contact card, a task
+	Left            Reason = "left"             // could not be read, and an administrator left it at that
 )
 
 // Reasons lists all reasons for not filing, in the order in which they are judged.
-var Reasons = [...]Reason{NotMail, Draft, Meeting, Bounce, IsPrivate, OutsidePeriod, ExcludedAddress, ExcludedDomain, Internal, NoContact, NoUser, ThirdParty}
+var Reasons = [...]Reason{NotMail, Draft, Meeting, Bounce, IsPrivate, OutsidePeriod, ExcludedAddress, ExcludedDomain, Internal, NoContact, NoUser, ThirdParty, Left}
 
 // Title says the reason to people.
 func (r Reason) Title() string {
@@ -67,6 +68,8 @@ func (r Reason) Title() string {
 		return "older than the period collected"
 	case NotMail:
 		return "not an e-mail message"
+	case Left:
+		return "unreadable in Exchange, left by an administrator"
 	}
 	return string(r) // a fault's code
 }
@@ -85,8 +88,8 @@ type Decision struct {
 	Outcome   Outcome
 	Reason    Reason    // for Failed: the fault's code
 	Rule      string    // one sentence: which rule and which kind of address said so; never an address
-	RetryAt   time.Time // for Failed
-	Tries     int       // for Failed: how often it was tried
+	RetryAt   time.Time // for Failed, and for Filed when Item.Missing says that something is owed
+	Tries     int       // of those: how often it was tried
 	Links     []Link    // for Filed
 	Direction mail.Direction
 }

@@ -27,6 +27,57 @@ const (
 	OrgScope     Scope = "org" // the whole connection
 )
 
+// Cause names what happened to a mailbox, its account or the connection, where people
+// know it by a name. Cause.Title has the words for them; what to do is in Fault.Advice.
+type Cause string
+
+const (
+	NoCause         Cause = ""
+	Throttled       Cause = "throttled"        // the server asks for silence
+	Moving          Cause = "moving"           // on its way to another database or server
+	MovedAway       Cause = "moved-away"       // lives where this server may not ask
+	Renamed         Cause = "renamed"          // another primary address
+	NoMailbox       Cause = "no-mailbox"       // nothing under this address (any more)
+	Disabled        Cause = "disabled"         // the account of the mailbox is disabled
+	Recreated       Cause = "recreated"        // a new mailbox under the old address
+	Unlicensed      Cause = "unlicensed"       // may not be used by EWS: licence or access taken away
+	NotPermitted    Cause = "not-permitted"    // the service account may not act for it
+	PasswordExpired Cause = "password-expired" // of the service account
+	PasswordRefused Cause = "password-refused" // of the service account
+	Unreachable     Cause = "unreachable"      // no answer from the server, or none of Exchange
+)
+
+// Title says the cause to people.
+func (c Cause) Title() string {
+	switch c {
+	case Throttled:
+		return "Exchange asks for a pause"
+	case Moving:
+		return "mailbox is being moved"
+	case MovedAway:
+		return "mailbox lives on another server"
+	case Renamed:
+		return "address was changed"
+	case NoMailbox:
+		return "no mailbox with this address"
+	case Disabled:
+		return "mailbox is disabled"
+	case Recreated:
+		return "mailbox was created anew"
+	case Unlicensed:
+		return "mailbox may not be used through EWS"
+	case NotPermitted:
+		return "the account may not read this mailbox"
+	case PasswordExpired:
+		return "password has expired"
+	case PasswordRefused:
+		return "password is refused"
+	case Unreachable:
+		return "Exchange cannot be reached"
+	}
+	return string(c)
+}
+
 // A Fault is trouble outside, judged by the package that knows the protocol.
 type Fault struct {
 	Verdict Verdict
@@ -35,6 +86,7 @@ type Fault struct {
 	Code    string        // stable: the protocol's own code, or one of ours such as "tls-name-wrong"
 	Message string        // one sentence: what happened and why; no secret, no content of mail
 	Advice  string        // one sentence or command: what to do
+	Cause   Cause         // what happened to the mailbox or the account, when that has a name
 	Err     error         // the cause, for the log
 }
 

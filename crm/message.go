@@ -126,12 +126,22 @@ type Body struct {
 	Encrypted   bool // S/MIME or rights-protected: the text is not readable
 }
 
-// An Item is a message as fetched. When Fault is set, the body could not be had and the
-// item must be tried again; the header is still good.
+// An Item is a message as fetched. When Fault is set, all or a part of the body could not
+// be had and the item must be tried again; the header is still good.
 type Item struct {
 	Header
 	Body
+	Missing Missing // with Fault: what of the body could not be had
 }
+
+// Missing is what of a message could not be had on the last rung of the ladder.
+type Missing string
+
+const (
+	NothingMissing Missing = ""
+	TextMissing    Missing = "text" // the list of attachments is there
+	BodyMissing    Missing = "body" // neither text nor attachments: the header alone
+)
 
 // A Page is one step of a folder's changes, oldest knowledge first.
 type Page struct {

@@ -21,7 +21,14 @@ type Mailbox struct {
 	Due        time.Time // next pass
 	Trouble    *Fault    // why State is Waiting or Attention (Err is nil)
 	Tries      int       // passes in a row that ended in trouble
+	Facts                // what the source last told of it
 	Bell       int64     // counts the requests to look now; kept by the store, which tells by it that one came during a pass
+}
+
+// Facts are what a source learns of a mailbox in passing.
+type Facts struct {
+	Server  string       // the server that it lives on; "" when not told
+	Primary mail.Address // its primary address, when that is another than the one we know; else ""
 }
 
 // MailboxState is where a mailbox stands.
@@ -30,7 +37,7 @@ type MailboxState string
 const (
 	Provisioned MailboxState = "provisioned" // known, not read yet
 	Importing   MailboxState = "importing"   // first pass under way
-	Live        MailboxState = "live"        // all listed, polling
+	Live        MailboxState = "live"        // all listed, followed from there on
 	Waiting     MailboxState = "waiting"     // trouble that passes by itself
 	Attention   MailboxState = "attention"   // somebody must change something
 	Off         MailboxState = "off"         // not in scope: collecting disabled, domain removed, user inactive
@@ -58,6 +65,8 @@ type Source interface {
 	Attachments(ctx context.Context, box *Mailbox, list []Attachment, take func(i int, r io.Reader, fault *Fault) error) error
 	// Original fetches the message as MIME, for "download original" only.
 	Original(ctx context.Context, box *Mailbox, id string) (io.ReadCloser, error)
+	// Facts returns what was learned of the mailbox from the answers so far.
+	Facts(box *Mailbox) Facts
 	// Items lists the ids of all items in a folder by another road than Changes, as
 	// evidence for the completeness proof.
 	Items(ctx context.Context, box *Mailbox, f Folder, take func(ids []string) error) error
@@ -94,8 +103,9 @@ type Version struct{ Name, Title string }
 type Connector struct {
 	Name, Title string
 	Versions    []Version // oldest first
-	// Source opens a source with these settings. It does not touch the network.
-	Source func(Settings) (Source, error)
+	// Source opens a source with these settings, whose every request asks the traffic. It
+	// does not touch the network.
+	Source func(Settings, Traffic) (Source, error)
 	// Check tries the settings step by step on these mailboxes and tells each step as it
 	// ends. It ends early when a step fails that the rest builds on.
 	Check func(ctx context.Context, s Settings, boxes []mail.Address, tell func(Finding))

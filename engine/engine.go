@@ -205,7 +205,7 @@ func (e *Engine) open(ctx context.Context) error {
 		e.line.close()
 	}
 	e.wanted, e.line = settings, &line{}
-	switch src, err := e.Connector.Source(settings); {
+	switch src, err := e.Connector.Source(settings, crm.Unpaced{}); {
 	case err == nil:
 		e.line.src = e.policy.Guard(src)
 		e.line.closer, _ = src.(io.Closer)

@@ -104,7 +104,7 @@ func (s *server) client(t testing.TB, change ...func(*Config)) *Client {
 // source returns a source on the server.
 func (s *server) source(t testing.TB) crm.Source {
 	t.Helper()
-	src, err := Connector(nil).Source(s.settings())
+	src, err := Connector(nil).Source(s.settings(), crm.Unpaced{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func versionIndex(name string) int {
 func Connector(observe func(Call)) crm.Connector {
 	c := crm.Connector{
 		Name: "ews", Title: "Microsoft Exchange",
-		Source: func(s crm.Settings) (crm.Source, error) {
+		Source: func(s crm.Settings, _ crm.Traffic) (crm.Source, error) {
 			src, err := open(s, observe)
 			if err != nil {
 				return nil, unopened(err)

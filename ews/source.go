@@ -61,6 +61,9 @@ func (s *source) Close() error {
 
 func (s *source) session(box *crm.Mailbox) *Session { return s.client.As(string(box.Address)) }
 
+// Facts tells what the mailbox's session has learned.
+func (s *source) Facts(box *crm.Mailbox) crm.Facts { return crm.Facts{} }
+
 // err makes a fault of an error of a call, nil of none.
 func (s *source) err(err error, scope crm.Scope) error {
 	if err == nil {

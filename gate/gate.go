@@ -43,8 +43,13 @@ func (p *Policy) Allows(box *crm.Mailbox) error {
 	return nil
 }
 
-// Guard returns the source behind the policy.
-func (p *Policy) Guard(src crm.Source) crm.Source { return guard{p, src} }
+// Guard returns the source behind the policy. It is a crm.Notifier if src is one.
+func (p *Policy) Guard(src crm.Source) crm.Source {
+	if n, ok := src.(crm.Notifier); ok {
+		return notifyingGuard{guard{p, src}, n}
+	}
+	return guard{p, src}
+}
 
 type guard struct {
 	policy *Policy
@@ -98,4 +103,42 @@ func (g guard) Items(ctx context.Context, box *crm.Mailbox, f crm.Folder, take f
 		return err
 	}
 	return g.src.Items(ctx, box, f, take)
+}
+
+// Facts asks nobody.
+func (g guard) Facts(box *crm.Mailbox) crm.Facts { return g.src.Facts(box) }
+
+type notifyingGuard struct {
+	guard
+	notifier crm.Notifier
+}
+
+func (g notifyingGuard) Subscribe(ctx context.Context, box, anchor *crm.Mailbox) (crm.Subscription, error) {
+	if err := g.policy.Allows(box); err != nil {
+		return crm.Subscription{}, err
+	}
+	return g.notifier.Subscribe(ctx, box, anchor)
+}
+
+// Listen is refused when one of the mailboxes may not be read; who changes the policy ends
+// the connections under way.
+func (g notifyingGuard) Listen(ctx context.Context, list []crm.Subscription, tell func(crm.Notice)) error {
+	for i := range list {
+		if err := g.policy.Allows(list[i].Box); err != nil {
+			return err
+		}
+	}
+	return g.notifier.Listen(ctx, list, tell)
+}
+
+func (g notifyingGuard) Pull(ctx context.Context, s *crm.Subscription) (crm.Notice, error) {
+	if err := g.policy.Allows(s.Box); err != nil {
+		return crm.Notice{}, err
+	}
+	return g.notifier.Pull(ctx, s)
+}
+
+// Unsubscribe is always allowed: it ends access.
+func (g notifyingGuard) Unsubscribe(ctx context.Context, s crm.Subscription) error {
+	return g.notifier.Unsubscribe(ctx, s)
 }

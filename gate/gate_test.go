@@ -47,13 +47,37 @@ func (c *counted) Items(context.Context, *crm.Mailbox, crm.Folder, func([]string
 	return nil
 }
 
-// every makes each call that a source knows.
+// Facts asks nobody, so it is no call.
+func (c *counted) Facts(*crm.Mailbox) crm.Facts { return crm.Facts{} }
+
+func (c *counted) Subscribe(context.Context, *crm.Mailbox, *crm.Mailbox) (crm.Subscription, error) {
+	c.calls++
+	return crm.Subscription{}, nil
+}
+
+func (c *counted) Listen(context.Context, []crm.Subscription, func(crm.Notice)) error {
+	c.calls++
+	return nil
+}
+
+func (c *counted) Pull(context.Context, *crm.Subscription) (crm.Notice, error) {
+	c.calls++
+	return crm.Notice{}, nil
+}
+
+func (c *counted) Unsubscribe(context.Context, crm.Subscription) error { return nil }
+
+// every makes each call that a source knows, but the one that ends access.
 func every(ctx context.Context, src crm.Source, box *crm.Mailbox) []error {
+	notifier := src.(crm.Notifier)
+	_, subscribe := notifier.Subscribe(ctx, box, box)
+	_, pull := notifier.Pull(ctx, &crm.Subscription{Box: box})
 	_, folders := src.Folders(ctx, box)
 	_, changes := src.Changes(ctx, box, crm.Folder{}, "")
 	_, headers := src.Headers(ctx, box, nil)
 	_, original := src.Original(ctx, box, "")
-	return []error{folders, changes, headers, src.Load(ctx, box, nil, nil), src.Attachments(ctx, box, nil, nil), original, src.Items(ctx, box, crm.Folder{}, nil)}
+	return []error{folders, changes, headers, src.Load(ctx, box, nil, nil), src.Attachments(ctx, box, nil, nil), original, src.Items(ctx, box, crm.Folder{}, nil),
+		subscribe, pull, notifier.Listen(ctx, []crm.Subscription{{Box: box}}, nil)}
 }
 
 func TestNothingPassesButWhatThePolicyAllows(t *testing.T) {
