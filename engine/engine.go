@@ -76,8 +76,8 @@ func New(c Config) *Engine {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{Config: c, bell: jobs.New(c.Workers)}
-	e.bell.Handle("pass", e.pass)
+	e := &Engine{Config: c, bell: jobs.New()}
+	e.bell.Handle("pass", c.Workers, e.pass)
 	return e
 }
 
