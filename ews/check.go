@@ -17,6 +17,7 @@ import (
 type check struct {
 	settings crm.Settings
 	observe  func(Call)
+	tune     []func(*Config)
 	tell     func(crm.Finding)
 	src      *source
 	failed   bool // a step that the rest builds on
@@ -69,7 +70,7 @@ func (c *check) try(ctx context.Context, name string, try func(context.Context) 
 
 // name opens the source, which judges the settings, and looks the host up.
 func (c *check) name(ctx context.Context) (string, error) {
-	src, err := open(c.settings, c.observe)
+	src, err := open(c.settings, c.observe, c.tune...)
 	if err != nil {
 		return "", unopened(err)
 	}

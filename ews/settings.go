@@ -37,12 +37,12 @@ func versionIndex(name string) int {
 
 // Connector is what there is to know of Exchange before connecting: its versions, how to
 // open a source and how to test settings. observe, when not nil, is told of every HTTP
-// request.
-func Connector(observe func(Call)) crm.Connector {
+// request. tune changes what the settings do not say, such as Config.Dial.
+func Connector(observe func(Call), tune ...func(*Config)) crm.Connector {
 	c := crm.Connector{
 		Name: "ews", Title: "Microsoft Exchange",
 		Source: func(s crm.Settings, _ crm.Traffic) (crm.Source, error) {
-			src, err := open(s, observe)
+			src, err := open(s, observe, tune...)
 			if err != nil {
 				return nil, unopened(err)
 			}
@@ -55,7 +55,7 @@ func Connector(observe func(Call)) crm.Connector {
 		}
 	}
 	c.Check = func(ctx context.Context, s crm.Settings, boxes []mail.Address, tell func(crm.Finding)) {
-		(&check{settings: s, observe: observe, tell: tell}).run(ctx, boxes)
+		(&check{settings: s, observe: observe, tune: tune, tell: tell}).run(ctx, boxes)
 	}
 	return c
 }

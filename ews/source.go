@@ -38,10 +38,13 @@ type source struct {
 }
 
 // open makes a source. It does not touch the network.
-func open(s crm.Settings, observe func(Call)) (*source, error) {
+func open(s crm.Settings, observe func(Call), tune ...func(*Config)) (*source, error) {
 	cfg, err := config(s, observe)
 	if err != nil {
 		return nil, err
+	}
+	for _, change := range tune {
+		change(&cfg)
 	}
 	client, err := New(cfg)
 	if err != nil {
