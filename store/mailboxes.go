@@ -82,7 +82,8 @@ func (o *Org) provision(ctx context.Context, t *tx) ([]int64, error) {
 		err := one(ctx, t, `insert into mailbox (org_id, connection_id, user_id, address, state, since, due_at)
 			values ($1, $2, $3, $4, 'provisioned', $5, $5)
 			on conflict (org_id, user_id) do update set connection_id = excluded.connection_id, address = excluded.address,
-				state = 'provisioned', since = excluded.since, due_at = excluded.due_at, bell = mailbox.bell + 1
+				state = 'provisioned', since = excluded.since, due_at = excluded.due_at, bell = mailbox.bell + 1,
+				server = '', primary_address = ''
 			returning id`, []any{o.id, connection, user, a, micros(o.s.now())}, &id)
 		if err != nil {
 			return nil, err
@@ -139,12 +140,13 @@ func (o *Org) switchOff(ctx context.Context, t *tx, wanted map[int64]mail.Addres
 	return err
 }
 
-const mailboxColumns = "id, connection_id, user_id, address, state, since, checked_at, due_at, trouble, tries, bell"
+const mailboxColumns = "id, connection_id, user_id, address, state, since, checked_at, due_at, trouble, tries, server, primary_address, bell"
 
 func (o *Org) scanMailbox(r *sql.Rows) (crm.Mailbox, error) {
 	b := crm.Mailbox{Org: o.id}
 	var trouble string
-	err := r.Scan(&b.ID, &b.Connection, &b.User, &b.Address, &b.State, stamp{&b.Since}, stamp{&b.Checked}, stamp{&b.Due}, &trouble, &b.Tries, &b.Bell)
+	err := r.Scan(&b.ID, &b.Connection, &b.User, &b.Address, &b.State, stamp{&b.Since}, stamp{&b.Checked}, stamp{&b.Due}, &trouble, &b.Tries,
+		&b.Server, &b.Primary, &b.Bell)
 	if err == nil && trouble != "" {
 		err = json.Unmarshal([]byte(trouble), &b.Trouble)
 	}
@@ -170,15 +172,31 @@ func (o *Org) mailboxes(ctx context.Context, q querier, list []int64) ([]crm.Mai
 
 // DueMailboxes returns mailboxes that are on and due, the longest due first.
 func (o *Org) DueMailboxes(ctx context.Context, now time.Time, limit int) ([]crm.Mailbox, error) {
-	list, err := ids(ctx, o.read(), "select id from mailbox where org_id = $1 and state <> 'off' and due_at <= $2 order by due_at, id limit $3",
-		o.id, micros(now), limit)
-	if err != nil {
-		return nil, err
-	}
-	return o.mailboxes(ctx, o.read(), list)
+	return o.boxes(ctx, "state <> 'off' and due_at <= $2 order by due_at, id limit $3", micros(now), limit)
 }
 
-// SaveMailbox keeps how a mailbox goes: State, Since, Checked, Due, Trouble, Tries. A
+// Boxes returns the mailboxes that are on, as their rows have them.
+func (o *Org) Boxes(ctx context.Context) ([]crm.Mailbox, error) {
+	return o.boxes(ctx, "state <> 'off' order by id")
+}
+
+// Box returns one mailbox as its row has it, without the counts of Mailbox, or ErrNotFound.
+func (o *Org) Box(ctx context.Context, id crm.MailboxID) (*crm.Mailbox, error) {
+	return first(o.boxes(ctx, "id = $2", id))
+}
+
+// boxes reads mailboxes in one query. The condition's placeholders begin with $2.
+func (o *Org) boxes(ctx context.Context, condition string, args ...any) ([]crm.Mailbox, error) {
+	var list []crm.Mailbox
+	err := rows(ctx, o.read(), "select "+mailboxColumns+" from mailbox where org_id = $1 and "+condition, append([]any{o.id}, args...), func(r *sql.Rows) error {
+		b, err := o.scanMailbox(r)
+		list = append(list, b)
+		return err
+	})
+	return list, err
+}
+
+// SaveMailbox keeps how a mailbox goes: State, Since, Checked, Due, Trouble, Tries, Facts. A
 // mailbox that was switched off meanwhile stays off, and one for which the bell rang
 // since box was read stays due.
 func (o *Org) SaveMailbox(ctx context.Context, box *crm.Mailbox) error {
@@ -198,9 +216,10 @@ func (o *Org) SaveMailbox(ctx context.Context, box *crm.Mailbox) error {
 			since = case when state = 'off' then since else $4 end,
 			checked_at = $5,
 			due_at = case when bell <> $7 and due_at < $6 then due_at else $6 end,
-			trouble = $8, tries = $9
+			trouble = $8, tries = $9, server = $10, primary_address = $11
 			where org_id = $1 and id = $2`,
-			o.id, box.ID, box.State, micros(box.Since), micros(box.Checked), micros(box.Due), box.Bell, trouble, box.Tries)
+			o.id, box.ID, box.State, micros(box.Since), micros(box.Checked), micros(box.Due), box.Bell, trouble, box.Tries,
+			clean(box.Server), box.Primary)
 		if err == nil && n == 0 {
 			return ErrNotFound
 		}

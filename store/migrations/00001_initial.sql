@@ -1,10 +1,10 @@
 -- The tables of Postern, for SQLite and PostgreSQL alike. The words in double braces are
 -- the few in which the two differ; dialect.go has them.
 --
--- All times are microseconds since 1970 in UTC; 0 = unknown or none. Every key begins
--- with the organization. The tables of mail carry no foreign keys, since a check for each
--- of the 30 rows of a message would cost as much as storing it; Org.Ledger proves instead
--- that they belong together, also against hands that bypass the program.
+-- All times are microseconds since 1970 in UTC; 0 = unknown or none. Every key but that of
+-- budget begins with the organization. The tables of mail carry no foreign keys, since a
+-- check for each of the 30 rows of a message would cost as much as storing it; Org.Ledger
+-- proves instead that they belong together, also against hands that bypass the program.
 
 create table org (
 	id               {{.ID}},
@@ -108,11 +108,41 @@ create table mailbox (
 	due_at        bigint not null,
 	trouble       text not null default '', -- a fault in JSON
 	tries         bigint not null default 0,
+	server        text not null default '',    -- that it lives on, as Exchange told
+	primary_address text not null default '',  -- as Exchange told, when it is another than address
 	bell          bigint not null default 0,
 	unique (org_id, user_id)
 );
 create unique index mailbox_active on mailbox (org_id, address) where state <> 'off';
 create index mailbox_due on mailbox (org_id, due_at) where state <> 'off';
+
+-- How much the servers bear. It is the one table of the installation, not of an
+-- organization.
+create table budget (
+	scope        text not null,   -- mailbox, account, host
+	key          text not null,
+	width        bigint not null, -- requests open at once
+	silent_until bigint not null,
+	changed_at   bigint not null, -- width
+	code         text not null,   -- why it is silent or narrowed
+	strikes      bigint not null,
+	primary key (scope, key)
+) {{.Clustered}};
+
+create table alert (
+	id        {{.ID}},
+	org_id    bigint not null,
+	cause     text not null,
+	code      text not null,
+	subject   text not null,
+	message   text not null,
+	advice    text not null,
+	opened_at bigint not null,
+	closed_at bigint not null, -- 0 = open
+	seen_at   bigint not null, -- raised last
+	raised    bigint not null  -- how often
+);
+create unique index alert_open on alert (org_id, subject, code) where closed_at = 0;
 
 create table folder (
 	id         {{.ID}},
