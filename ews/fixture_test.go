@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -35,10 +36,16 @@ func answerTo(operation string) Answer {
 		return new(AttachmentsResult)
 	case "ResolveNames":
 		return new(ResolveNamesResult)
-	case "DeleteItem":
+	case "DeleteItem", "Unsubscribe":
 		return new(Result)
 	case "ConvertId":
 		return new(ConvertIDResult)
+	case "Subscribe":
+		return new(SubscribeResult)
+	case "GetEvents":
+		return new(GetEventsResult)
+	case "GetStreamingEvents":
+		return new(GetStreamingEventsResult)
 	}
 	return nil
 }
@@ -292,6 +299,98 @@ func sampleOperations() []Operation {
 		&CopyItem{MoveItem{To: inbox, IDs: ids}},
 		&DeleteItem{Type: "HardDelete", SuppressReceipts: &yes, IDs: ids},
 		&ConvertID{Format: "HexEntryId", IDs: []AlternateID{{Format: "EwsId", ID: "A1", Mailbox: "ann@example.com"}}},
+		&Subscribe{Streaming: true, AllFolders: true, Events: eventKinds[:len(eventKinds)-1]},
+		&Subscribe{Streaming: true, Folders: []FolderID{*inbox, *folder}, Events: []EventKind{NewMailEvent}},
+		&Subscribe{AllFolders: true, Events: []EventKind{NewMailEvent, DeletedEvent}, Watermark: "AAAA", Timeout: 30},
+		&Unsubscribe{SubscriptionID: "S1"},
+		&GetEvents{SubscriptionID: "S1", Watermark: "AAAA"},
+		&GetStreamingEvents{SubscriptionIDs: []string{"S1", "S2"}, Timeout: 29},
+	}
+}
+
+// sampleNotifications are answers about subscriptions, as a server gives them.
+func sampleNotifications() map[string][]Answer {
+	at := time.Date(2026, 8, 1, 10, 0, 0, 0, time.UTC)
+	item, folder := func(id string) *ItemID { return &ItemID{ID: id, ChangeKey: "K"} }, func(id string) *FolderID { return &FolderID{ID: id, ChangeKey: "K"} }
+	events := []MailboxEvent{
+		{Kind: CreatedEvent, Watermark: "W1", TimeStamp: at, Item: item("A1"), Parent: folder("F1")},
+		{Kind: NewMailEvent, Watermark: "W2", TimeStamp: at, Item: item("A1"), Parent: folder("F1")},
+		{Kind: ModifiedEvent, Watermark: "W3", TimeStamp: at, Folder: folder("F1"), Parent: folder("F0"), Unread: new(3)},
+		{Kind: MovedEvent, Watermark: "W4", TimeStamp: at, Item: item("A2"), Parent: folder("F2"), OldItem: item("A1"), OldParent: folder("F1")},
+		{Kind: CopiedEvent, Watermark: "W5", TimeStamp: at, Folder: folder("F3"), Parent: folder("F0"), OldFolder: folder("F2"), OldParent: folder("F9")},
+		{Kind: DeletedEvent, Watermark: "W6", TimeStamp: at, Item: item("A2"), Parent: folder("F2")},
+		{Kind: FreeBusyChangedEvent, Watermark: "W7", TimeStamp: at, Item: item("A3"), Parent: folder("F4")},
+		{Kind: StatusEvent, Watermark: "W8"},
+	}
+	pulled := Notification{SubscriptionID: "S1", PreviousWatermark: "W0", MoreEvents: new(false), Events: events}
+	streamed := Notification{SubscriptionID: "S1", Events: events}
+	gone := Failed("ErrorSubscriptionNotFound", "Das Abonnement wurde nicht gefunden.")
+	return map[string][]Answer{
+		"Subscribe":   {&SubscribeResult{Result: Succeeded(), SubscriptionID: "S1", Watermark: "W0"}, &SubscribeResult{Result: Succeeded(), SubscriptionID: "S1"}, &SubscribeResult{Result: Failed("ErrorExceededSubscriptionCount", "")}},
+		"Unsubscribe": {new(Succeeded()), &gone},
+		"GetEvents":   {&GetEventsResult{Result: Succeeded(), Notification: &pulled}, &GetEventsResult{Result: gone}},
+		"GetStreamingEvents": {
+			&GetStreamingEventsResult{Result: Succeeded(), Status: ConnectionOK},
+			&GetStreamingEventsResult{Result: Succeeded(), Notifications: []Notification{streamed, {SubscriptionID: "S2", Events: events[:1]}}},
+			&GetStreamingEventsResult{Result: gone, ErrorIDs: []string{"S1", "S2"}, Status: ConnectionOK},
+		},
+	}
+}
+
+// TestNotificationsAreValid validates answers about subscriptions against Microsoft's
+// schema, and reads what was written.
+func TestNotificationsAreValid(t *testing.T) {
+	schema, dir := schemaFile(t), t.TempDir()
+	for operation, answers := range sampleNotifications() {
+		var b bytes.Buffer
+		if err := WriteResponse(&b, ServerVersion{}, operation, answers...); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(dir, operation+".xml")
+		if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("xmllint", "--noout", "--nonet", "--schema", schema, file).CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		_, _, got, err := readResponse(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(answers, got, cmpopts.IgnoreUnexported(Value{})); d != "" {
+			t.Errorf("%s:\n%s", operation, d)
+		}
+	}
+}
+
+// TestNotificationInEitherNamespace: the schema has them in one, servers write the other.
+func TestNotificationInEitherNamespace(t *testing.T) {
+	n := Notification{SubscriptionID: "S1", Events: []MailboxEvent{{Kind: NewMailEvent, Item: &ItemID{ID: "A1"}, Parent: &FolderID{ID: "F1"}}}}
+	for _, onWire := range []bool{false, true} {
+		want := &GetStreamingEventsResult{Result: Succeeded(), Notifications: []Notification{n}, OnWire: onWire}
+		var b bytes.Buffer
+		if err := WriteResponse(&b, ServerVersion{}, "GetStreamingEvents", want); err != nil {
+			t.Fatal(err)
+		}
+		if got := bytes.Contains(b.Bytes(), []byte("<m:Notification>")); got != onWire {
+			t.Fatalf("m:Notification written: %v, want %v", got, onWire)
+		}
+		_, _, got, err := readResponse(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff([]Answer{want}, got, cmpopts.IgnoreUnexported(Value{})); d != "" {
+			t.Error(d)
+		}
+	}
+	var b bytes.Buffer
+	if err := WriteResponse(&b, ServerVersion{}, "GetEvents", &GetEventsResult{Result: Succeeded(), Notification: &n}); err != nil {
+		t.Fatal(err)
+	}
+	in := strings.ReplaceAll(b.String(), "m:Notification>", "t:Notification>")
+	_, _, got, err := readResponse(strings.NewReader(in))
+	if err != nil || got[0].(*GetEventsResult).Notification == nil {
+		t.Errorf("t:Notification is not read in %s: %v", in, err)
 	}
 }
 

@@ -270,6 +270,14 @@ func newOperation(name string) Operation {
 		return new(DeleteItem)
 	case "ConvertId":
 		return new(ConvertID)
+	case "Subscribe":
+		return new(Subscribe)
+	case "Unsubscribe":
+		return new(Unsubscribe)
+	case "GetEvents":
+		return new(GetEvents)
+	case "GetStreamingEvents":
+		return new(GetStreamingEvents)
 	}
 	return &Unknown{Name: name}
 }
