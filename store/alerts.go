@@ -28,7 +28,7 @@ type Alert struct {
 // Message and Advice are kept.
 func (o *Org) RaiseAlert(ctx context.Context, a Alert) (fresh bool, err error) {
 	now := micros(o.s.now())
-	err = o.db.update(ctx, func(t *tx) error {
+	err = o.db.update(ctx, "raise alert", func(t *tx) error {
 		var raised int
 		err := one(ctx, t, `insert into alert (org_id, cause, code, subject, message, advice, opened_at, closed_at, seen_at, raised)
 			values ($1, $2, $3, $4, $5, $6, $7, 0, $7, 1)
@@ -49,7 +49,7 @@ func (o *Org) CloseAlerts(ctx context.Context, subject, code string) (closed int
 	if err := one(ctx, o.read(), "select count(*) from alert"+open, args, &closed); err != nil || closed == 0 {
 		return 0, err
 	}
-	err = o.db.update(ctx, func(t *tx) (err error) {
+	err = o.db.update(ctx, "close alerts", func(t *tx) (err error) {
 		closed, err = t.exec(ctx, "update alert set closed_at = $4"+open, append(args, micros(o.s.now()))...)
 		return err
 	})

@@ -199,7 +199,7 @@ func (o *Org) OwedAttachment(ctx context.Context, id int64) (*PendingAttachment,
 
 // SaveAttachments keeps what came of fetching attachments.
 func (o *Org) SaveAttachments(ctx context.Context, list []AttachmentResult) error {
-	return o.db.update(ctx, func(t *tx) error {
+	return o.db.update(ctx, "save attachments", func(t *tx) error {
 		for _, a := range list {
 			if err := o.keepBlob(ctx, t, a.Blob); err != nil {
 				return err

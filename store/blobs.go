@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -45,37 +46,95 @@ func (o *Org) PutBlob(ctx context.Context, r io.Reader, limit int64) (Blob, erro
 }
 
 func (o *Org) putFile(ctx context.Context, r io.Reader, limit int64) (Blob, error) {
+	steps := o.s.steps
+	if err := steps.before("blob: create"); err != nil {
+		return Blob{}, err
+	}
 	f, err := os.CreateTemp(filepath.Join(o.s.dir, "blobs"), "incoming-*")
 	if err != nil {
 		return Blob{}, err
 	}
-	defer os.Remove(f.Name()) // is not there any more when all went well
-	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(f, h), io.LimitReader(r, limit+1))
-	if err == nil && n > limit {
-		err = ErrTooLarge
+	defer removeFile("blob", f.Name(), steps) // is not there any more when all went well
+	in := &measured{r: r, ctx: ctx, left: limit, hash: sha256.New()}
+	if err := writeFile("blob", f, in, steps); err != nil {
+		return Blob{}, err
+	}
+	b := Blob{SHA256: [32]byte(in.hash.Sum(nil)), Size: limit - in.left}
+	path := o.blobPath(b.SHA256[:])
+	if info, err := os.Stat(path); err != nil || info.Size() != b.Size {
+		if err := makeFolders(steps, filepath.Dir(filepath.Dir(path)), filepath.Dir(path)); err != nil {
+			return Blob{}, err
+		}
+		if err := steps.before("blob: rename"); err != nil {
+			return Blob{}, err
+		}
+		if err := os.Rename(f.Name(), path); err != nil {
+			return Blob{}, err
+		}
+	}
+	return b, syncFolder("blob", filepath.Dir(path), steps)
+}
+
+// measured hashes what is read through it, and stops beyond its limit or when ctx ends.
+type measured struct {
+	r    io.Reader
+	ctx  context.Context
+	left int64
+	hash hash.Hash
+}
+
+func (m *measured) Read(p []byte) (int, error) {
+	n, err := m.r.Read(p)
+	m.hash.Write(p[:n])
+	if m.left -= int64(n); m.left < 0 {
+		return 0, ErrTooLarge
+	}
+	if m.ctx.Err() != nil {
+		return 0, m.ctx.Err()
+	}
+	return n, err
+}
+
+// writeFile writes a new file so that it lasts, and closes it.
+func writeFile(kind string, f *os.File, r io.Reader, steps steps) error {
+	err := steps.before(kind + ": write")
+	if err == nil {
+		_, err = io.Copy(f, r)
 	}
 	if err == nil {
-		err = ctx.Err()
+		err = steps.before(kind + ": sync")
 	}
 	if err == nil {
 		err = f.Sync()
 	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return Blob{}, err
+	return errors.Join(err, f.Close())
+}
+
+// makeFolders makes folders, the outer first, so that they last.
+func makeFolders(steps steps, folders ...string) error {
+	for _, path := range folders {
+		if _, err := os.Stat(path); err == nil {
+			continue
+		}
+		if err := steps.before("blob: make folder"); err != nil {
+			return err
+		}
+		if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if err := syncFolder("blob", filepath.Dir(path), steps); err != nil {
+			return err
+		}
 	}
-	b := Blob{SHA256: [32]byte(h.Sum(nil)), Size: n}
-	path := o.blobPath(b.SHA256[:])
-	if info, err := os.Stat(path); err == nil && info.Size() == n {
-		return b, nil
+	return nil
+}
+
+// syncFolder makes last what was made or renamed in a folder.
+func syncFolder(kind, path string, steps steps) error {
+	if err := steps.before(kind + ": sync folder"); err != nil {
+		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return Blob{}, err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return Blob{}, err
-	}
-	return b, syncDir(filepath.Dir(path))
+	return syncDir(path)
 }
 
 // keepBlob writes small content into the database; nil and large ones need nothing more.

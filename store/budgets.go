@@ -23,7 +23,7 @@ func (s *Store) Budgets(ctx context.Context) ([]crm.Budget, error) {
 // SaveBudget keeps a budget. One that is neither silent nor narrowed, after no refusal,
 // says nothing and is forgotten.
 func (s *Store) SaveBudget(ctx context.Context, b crm.Budget) error {
-	return s.db.update(ctx, func(t *tx) error {
+	return s.db.update(ctx, "save budget", func(t *tx) error {
 		if b.Code == "" && b.Until.IsZero() && b.Strikes == 0 {
 			_, err := t.exec(ctx, "delete from budget where scope = $1 and key = $2", b.Scope, clean(b.Key))
 			return err

@@ -31,7 +31,7 @@ func (o *Org) SaveContacts(ctx context.Context, list []crm.Contact) (Saved, erro
 		return Saved{}, err
 	}
 	var saved Saved
-	err = o.db.update(ctx, func(t *tx) error {
+	err = o.db.update(ctx, "save contacts", func(t *tx) error {
 		saved = Saved{}
 		if err := o.lock(ctx, t); err != nil {
 			return err

@@ -26,6 +26,9 @@ type database struct {
 
 	mu       sync.Mutex
 	prepared map[string]*sql.Stmt // on write; nil on PostgreSQL, whose driver does it
+
+	steps  steps
+	writes writes
 }
 
 func databaseFile(dir string) string { return filepath.Join(dir, "postern.db") }
@@ -76,10 +79,10 @@ func (d *database) close() error {
 }
 
 // update runs fn in a transaction. It runs it again when another transaction came in
-// between, so fn must begin anew each time.
-func (d *database) update(ctx context.Context, fn func(t *tx) error) error {
+// between, so fn must begin anew each time. The name is for steps.
+func (d *database) update(ctx context.Context, name string, fn func(t *tx) error) error {
 	for try := 0; ; try++ {
-		err := d.once(ctx, fn)
+		err := d.once(ctx, name, fn)
 		if err == nil || try == 9 || !d.retry(err) {
 			return d.fault(err)
 		}
@@ -91,13 +94,16 @@ func (d *database) update(ctx context.Context, fn func(t *tx) error) error {
 	}
 }
 
-func (d *database) once(ctx context.Context, fn func(t *tx) error) error {
+func (d *database) once(ctx context.Context, name string, fn func(t *tx) error) error {
 	sqlTx, err := d.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	t := &tx{tx: sqlTx, d: d, steady: context.WithoutCancel(ctx), stmts: map[string]*sql.Stmt{}}
-	if err := fn(t); err != nil {
+	t := &tx{tx: sqlTx, d: d, name: name, steady: context.WithoutCancel(ctx), stmts: map[string]*sql.Stmt{}}
+	if err = fn(t); err == nil {
+		err = d.steps.before("commit before: " + name)
+	}
+	if err != nil {
 		if e := sqlTx.Rollback(); e != nil && !errors.Is(e, sql.ErrTxDone) {
 			return errors.Join(err, e)
 		}
@@ -107,7 +113,7 @@ func (d *database) once(ctx context.Context, fn func(t *tx) error) error {
 		return err
 	}
 	d.prepare(ctx, t.missed)
-	return nil
+	return d.steps.before("commit after: " + name)
 }
 
 // prepare keeps statements for the next transaction. It cannot be done inside one, which
@@ -130,8 +136,9 @@ func (d *database) prepare(ctx context.Context, queries []string) {
 
 // A tx is a transaction that writes.
 type tx struct {
-	tx *sql.Tx
-	d  *database
+	tx   *sql.Tx
+	d    *database
+	name string // of what is done; for steps
 	// steady is the context of single statements. When the caller's ends, the transaction
 	// does, and its next statement fails; to watch the context during each of a hundred
 	// thousand short statements, the driver would start a goroutine for each.
@@ -165,8 +172,22 @@ func (t *tx) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	return stmt, nil
 }
 
+// step comes before each statement that writes.
+func (t *tx) step(query string) error {
+	if t.d.steps == nil {
+		return nil
+	}
+	if what := t.d.writes.name(query); what != "" {
+		return t.d.steps(t.name + "/" + what)
+	}
+	return nil
+}
+
 // exec runs a statement and returns how many rows it touched.
 func (t *tx) exec(ctx context.Context, query string, args ...any) (int, error) {
+	if err := t.step(query); err != nil {
+		return 0, err
+	}
 	stmt, err := t.stmt(ctx, query)
 	if err != nil {
 		return 0, sqlError(query, err)
@@ -185,6 +206,9 @@ func (t *tx) exec(ctx context.Context, query string, args ...any) (int, error) {
 }
 
 func (t *tx) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if err := t.step(query); err != nil {
+		return nil, err
+	}
 	stmt, err := t.stmt(ctx, query)
 	if err != nil {
 		return nil, err

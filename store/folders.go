@@ -42,7 +42,7 @@ func (o *Org) folders(ctx context.Context, q querier, box crm.MailboxID) ([]Fold
 // loses its ledger rows, too, and is listed anew if it comes back.
 func (o *Org) SaveFolders(ctx context.Context, box crm.MailboxID, list []Folder) ([]Folder, error) {
 	var saved []Folder
-	err := o.db.update(ctx, func(t *tx) error {
+	err := o.db.update(ctx, "save folders", func(t *tx) error {
 		user, err := o.lockMailbox(ctx, t, box)
 		if err != nil {
 			return err
@@ -103,7 +103,7 @@ func (o *Org) emptyFolder(ctx context.Context, t *tx, box crm.MailboxID, user cr
 // ResetFolder begins a full listing: after the cursor was lost. What the listing does not
 // bring until its last page is gone then, and stays until then.
 func (o *Org) ResetFolder(ctx context.Context, id crm.FolderID) error {
-	return o.db.update(ctx, func(t *tx) error {
+	return o.db.update(ctx, "reset folder", func(t *tx) error {
 		n, err := t.exec(ctx, "update folder set cursor = '', listed = false, saved_mark = '', epoch = epoch + 1 where org_id = $1 and id = $2", o.id, id)
 		if err == nil && n == 0 {
 			return ErrNotFound

@@ -60,7 +60,7 @@ func TestPreview(t *testing.T) {
 }
 
 func TestSealedValueOpensOnlyInItsPlace(t *testing.T) {
-	v, err := openVault(t.TempDir())
+	v, err := openVault(t.TempDir(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

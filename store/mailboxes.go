@@ -49,7 +49,7 @@ type MailboxView struct {
 // ones and those that are on again.
 func (o *Org) Provision(ctx context.Context) ([]crm.Mailbox, error) {
 	var list []int64
-	err := o.db.update(ctx, func(t *tx) (err error) {
+	err := o.db.update(ctx, "provision", func(t *tx) (err error) {
 		if err := o.lock(ctx, t); err != nil {
 			return err
 		}
@@ -210,7 +210,7 @@ func (o *Org) SaveMailbox(ctx context.Context, box *crm.Mailbox) error {
 		}
 		trouble = string(text)
 	}
-	return o.db.update(ctx, func(t *tx) error {
+	return o.db.update(ctx, "save mailbox", func(t *tx) error {
 		n, err := t.exec(ctx, `update mailbox set
 			state = case when state = 'off' then state else $3 end,
 			since = case when state = 'off' then since else $4 end,
@@ -229,7 +229,7 @@ func (o *Org) SaveMailbox(ctx context.Context, box *crm.Mailbox) error {
 
 // LookNow makes mailboxes due; none = all.
 func (o *Org) LookNow(ctx context.Context, boxes ...crm.MailboxID) error {
-	return o.db.update(ctx, func(t *tx) error {
+	return o.db.update(ctx, "look now", func(t *tx) error {
 		if len(boxes) == 0 {
 			_, err := t.exec(ctx, "update mailbox set due_at = $2, bell = bell + 1 where org_id = $1", o.id, micros(o.s.now()))
 			return err

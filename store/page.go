@@ -62,7 +62,7 @@ func (o *Org) SavePage(ctx context.Context, p Page) (PageResult, error) {
 		return PageResult{}, o.db.fault(err)
 	}
 	var res PageResult
-	err = o.db.update(ctx, func(t *tx) error {
+	err = o.db.update(ctx, "save page", func(t *tx) error {
 		s := saving{o: o, t: t, h: h, box: p.Mailbox.ID, page: &p, entries: entries, filings: filings, now: micros(o.s.now())}
 		err := s.run(ctx)
 		res = s.res

@@ -28,14 +28,14 @@ type vault struct{ aead tink.AEAD }
 
 // openVault reads the key; it makes one where there is none, unless a database is there
 // already: a new key would open nothing in it, and stand in the way of the right one.
-func openVault(dir string) (*vault, error) {
+func openVault(dir string, steps steps) (*vault, error) {
 	path := filepath.Join(dir, "key")
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, e := os.Stat(databaseFile(dir)); e == nil {
 			return nil, keyFault("key-missing", fmt.Sprintf("The file \"key\" is missing in the data folder %s.", dir), err)
 		}
-		data, err = newKey(path)
+		data, err = newKey(path, steps)
 	}
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func openVault(dir string) (*vault, error) {
 }
 
 // newKey writes a new key. The first of several processes wins.
-func newKey(path string) ([]byte, error) {
+func newKey(path string, steps steps) ([]byte, error) {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
@@ -61,16 +61,24 @@ func newKey(path string) ([]byte, error) {
 	if err := insecurecleartextkeyset.Write(handle, keyset.NewBinaryWriter(&buf)); err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
 	}
+	if err := steps.before("key: create"); err != nil {
+		return nil, err
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "key-*") // mode 0600
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(buf.Bytes())
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	defer removeFile("key", f.Name(), steps)
+	if err := writeFile("key", f, &buf, steps); err != nil {
+		return nil, err
+	}
+	if err := steps.before("key: link"); err != nil {
 		return nil, err
 	}
 	if err := os.Link(f.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if err := syncFolder("key", filepath.Dir(path), steps); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(path)

@@ -80,7 +80,7 @@ func (o *Org) SaveSettings(ctx context.Context, s crm.Settings) error {
 	if err != nil {
 		return err
 	}
-	return o.db.update(ctx, func(t *tx) error {
+	return o.db.update(ctx, "save settings", func(t *tx) error {
 		if err := o.changed(ctx, t); err != nil {
 			return err
 		}
@@ -217,7 +217,7 @@ func (o *Org) SaveRules(ctx context.Context, r Rules) error {
 	if r.Attachments == "" {
 		r.Attachments = StoreAttachments
 	}
-	return o.db.update(ctx, func(t *tx) error {
+	return o.db.update(ctx, "save rules", func(t *tx) error {
 		if err := o.changed(ctx, t); err != nil {
 			return err
 		}

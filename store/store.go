@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +44,14 @@ type Options struct {
 	MustExist bool             // make no new data folder
 	Exclusive bool             // take the folder's lock: for the one process that collects
 	Now       func() time.Time // the clock; nil = time.Now
+
+	// Step is called before each durable step, for tests that stop or spoil it: "save
+	// page/insert decision" before a statement of a transaction that writes, "commit
+	// before: save page" and "commit after: save page" around its commit, "blob: rename"
+	// and the like before what is done to a file. An error keeps the step from being done
+	// and comes out of the method; after a commit it means that all is saved, but the
+	// answer was lost.
+	Step func(step string) error
 }
 
 var (
@@ -60,6 +69,7 @@ var (
 type Store struct {
 	db    *database
 	dir   string
+	steps steps
 	vault *vault
 	now   func() time.Time
 	lock  *os.File // held while Exclusive
@@ -74,7 +84,7 @@ type Store struct {
 // "database-damaged", "database-unwritable", "key-missing", "key-wrong", "key-damaged" and
 // "disk-full". Organization 1 exists afterwards.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{dir: o.Dir, now: o.Now, keys: map[crm.OrgID]hasher{}}
+	s := &Store{dir: o.Dir, steps: o.Step, now: o.Now, keys: map[crm.OrgID]hasher{}}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -97,7 +107,7 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 		if s.lock, err = lockFolder(o.Dir); err != nil {
 			return folderFault(o.Dir, err)
 		}
-		if err := removeIncoming(o.Dir); err != nil {
+		if err := removeIncoming(o.Dir, s.steps); err != nil {
 			return folderFault(o.Dir, err)
 		}
 	}
@@ -109,7 +119,7 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 	if _, err := flock(opening, true); err != nil {
 		return folderFault(o.Dir, err)
 	}
-	if s.vault, err = openVault(o.Dir); err != nil {
+	if s.vault, err = openVault(o.Dir, s.steps); err != nil {
 		return folderFault(o.Dir, err)
 	}
 	if o.Postgres != "" {
@@ -120,6 +130,7 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	s.db.steps = s.steps
 	if err := s.db.migrate(ctx); err != nil {
 		return s.db.fault(err)
 	}
@@ -151,12 +162,23 @@ func lockFolder(dir string) (*os.File, error) {
 }
 
 // removeIncoming takes away what a killed process was about to store.
-func removeIncoming(dir string) error {
+func removeIncoming(dir string, steps steps) error {
 	list, err := filepath.Glob(filepath.Join(dir, "blobs", "incoming-*"))
 	for _, path := range list {
-		err = errors.Join(err, os.Remove(path))
+		err = errors.Join(err, removeFile("blob", path, steps))
 	}
 	return err
+}
+
+// removeFile takes a file away that may be gone already.
+func removeFile(kind, path string, steps steps) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := steps.before(kind + ": remove"); err != nil {
+		return err
+	}
+	return os.Remove(path)
 }
 
 func writeAt(f *os.File, text string) error {
@@ -190,7 +212,7 @@ func (s *Store) Close() error {
 // makeOrg makes the organization with its hash key unless it is there.
 func (s *Store) makeOrg(ctx context.Context, id crm.OrgID) error {
 	at := place{id, "org", int64(id), "hash_key"}
-	return s.db.update(ctx, func(t *tx) error {
+	return s.db.update(ctx, "make organization", func(t *tx) error {
 		var sealed []byte
 		err := one(ctx, t, "select hash_key from org where id = $1", []any{id}, &sealed)
 		if errors.Is(err, ErrNotFound) {

@@ -32,7 +32,7 @@ func (o *Org) SaveUsers(ctx context.Context, list []crm.User) (Saved, error) {
 		return Saved{}, err
 	}
 	var saved Saved
-	err = o.db.update(ctx, func(t *tx) error {
+	err = o.db.update(ctx, "save users", func(t *tx) error {
 		saved = Saved{}
 		if err := o.lock(ctx, t); err != nil {
 			return err
@@ -263,7 +263,7 @@ func (o *Org) userViews(ctx context.Context, list []int64) ([]UserView, error) {
 // SetPassword keeps the hash of a user's password; "" takes the password away. All
 // sessions of the user end.
 func (o *Org) SetPassword(ctx context.Context, user crm.UserID, hash string) error {
-	return o.db.update(ctx, func(t *tx) error {
+	return o.db.update(ctx, "set password", func(t *tx) error {
 		n, err := t.exec(ctx, "update account set password = $3 where org_id = $1 and id = $2", o.id, user, hash)
 		if err != nil {
 			return err
@@ -295,7 +295,7 @@ func (o *Org) SignIn(ctx context.Context, address mail.Address) (*crm.User, stri
 func (o *Org) NewSession(ctx context.Context, user crm.UserID, ttl time.Duration) (token string, err error) {
 	token = rand.Text()
 	now := o.s.now()
-	return token, o.db.update(ctx, func(t *tx) error {
+	return token, o.db.update(ctx, "new session", func(t *tx) error {
 		if _, err := t.exec(ctx, "delete from session where org_id = $1 and expires_at <= $2", o.id, micros(now)); err != nil {
 			return err
 		}
@@ -319,7 +319,7 @@ func (o *Org) Session(ctx context.Context, token string) (*crm.User, error) {
 
 // EndSession ends a session; an unknown one is no error.
 func (o *Org) EndSession(ctx context.Context, token string) error {
-	return o.db.update(ctx, func(t *tx) error {
+	return o.db.update(ctx, "end session", func(t *tx) error {
 		_, err := t.exec(ctx, "delete from session where org_id = $1 and token_hash = $2", o.id, tokenHash(token))
 		return err
 	})
