@@ -19,4 +19,25 @@
 // The state is driven in Go: [New], [Exchange.AddMailbox], [Exchange.AddAccount],
 // [Exchange.Deliver], [Exchange.Load], [Item.Move] and so on. An [Exchange] is an
 // http.Handler; that is its EWS face. Another face (Graph) would stand on the same state.
+//
+// # The truth
+//
+// What a client made of all this is judged by a record that no client has a hand in, kept
+// apart from the record of requests. [Exchange.Truth] lists every item as it stands, each
+// a [Copy]; Options.Journal gets the history as it happens, each line an [Event]. Both go
+// out as JSON, one object a line, under the names in the tags of these types:
+//
+//	{"seq":7,"at":1772438400000000000,"kind":"moved",
+//	 "mailbox":"ann@company.example","mailbox_id":"…","item":"AAMk…","folder":"AAMk…",
+//	 "folder_path":"Projects/2026","folder_class":"IPF.Note","above":["msgfolderroot","root"],
+//	 "message_id":"<1@client.example>","subject":"Offer","from":["clara@client.example"],
+//	 "to":["ann@company.example"],"class":"IPM.Note","read":false,
+//	 "sent":…,"received":…,"delivered":…,"was_item":"AAMk…","was_folder":"AAMk…"}
+//
+// Times are nanoseconds since 1970. An event's time is taken while the change is made,
+// which is the moment from which clients see it. What is empty or false is left out, but
+// for "read". The truth of an item has no seq, at, kind and no was_….
+//
+// The kinds are arrived, changed, read, moved, deleted, folder-created, folder-deleted,
+// mailbox-created, mailbox-deleted and mailbox-renamed; see the constants.
 package sim

@@ -2,7 +2,9 @@ package sim
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,6 +30,9 @@ type Options struct {
 	// AlsoTo is added to the recipients of every letter that Load takes, as if each had
 	// gone to that address, too.
 	AlsoTo mail.Address
+	// Journal gets the history, one Event a line as JSON, as things happen; nil = none is
+	// written. It slows each change down by the reading of a header.
+	Journal io.Writer
 }
 
 // An Exchange is a simulated organization. It is safe for concurrent use.
@@ -36,6 +41,7 @@ type Exchange struct {
 	now     func() time.Time
 	server  server
 	letters spool
+	history history
 	opened  openLetters
 	log     journal
 	trouble troubles
@@ -71,11 +77,17 @@ func New(o Options) (*Exchange, error) {
 		x.now = time.Now
 	}
 	x.opened.letters = &x.letters
+	x.history.w = o.Journal
 	return x, nil
 }
 
-// Close gives the temporary file with the letters back.
-func (x *Exchange) Close() error { return x.letters.close() }
+// Close gives the temporary file with the letters back. It returns an error, too, when
+// the history could not be written.
+func (x *Exchange) Close() error {
+	x.history.mu.Lock()
+	defer x.history.mu.Unlock()
+	return errors.Join(x.history.err, x.letters.close())
+}
 
 // An Account is a service account that signs in and impersonates.
 type Account struct {
@@ -187,6 +199,7 @@ func (x *Exchange) AddMailbox(owner Person, aliases ...mail.Address) *Mailbox {
 			x.byAddress[address] = box
 		}
 	}
+	box.happened(MailboxCreated, "")
 	return box
 }
 

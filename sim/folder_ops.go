@@ -152,7 +152,7 @@ func (c *call) createOneFolder(parentID *ews.FolderID, wanted ews.Folder) ews.An
 	if class == "" {
 		class = "IPF.Note"
 	}
-	f := parent.box.addFolder(parent, wanted.Name, NoRole, class)
+	f := parent.box.createFolder(parent, wanted.Name, class)
 	return &ews.FoldersResult{Result: ews.Succeeded(), Folders: []ews.Folder{c.showFolder(f, &ews.FolderShape{Base: ews.IDOnly})}}
 }
 

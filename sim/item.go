@@ -95,7 +95,7 @@ func (it *Item) Copy(to *Folder) *Item {
 func (it *Item) Delete() {
 	it.box.x.mu.Lock()
 	defer it.box.x.mu.Unlock()
-	it.leave()
+	it.remove()
 }
 
 // MarkRead sets the read flag; that alone changes no content.
@@ -133,15 +133,22 @@ func (it *Item) id() string { return itemID(it.box.guid, it.folder.n, it.n) }
 
 func (it *Item) changeKey() string { return changeKey(it.box.guid, "\x09", it.changed) }
 
+// An arrival is how a letter is laid into a folder.
+type arrival struct {
+	own   bool // the copy of the sender, or a draft
+	draft bool
+	read  bool
+}
+
 // put lays a letter into the folder as a new item.
-func (f *Folder) put(l letter, own bool) *Item {
-	it := &Item{box: f.box, letter: l, own: own, added: f.box.x.now(), draft: f.role == Drafts}
-	it.read = own
+func (f *Folder) put(l letter, how arrival) *Item {
+	it := &Item{box: f.box, letter: l, own: how.own, added: f.box.x.now(), draft: how.draft, read: how.read}
 	it.enter(f)
 	digest := sha256.New()
 	digest.Write(f.box.guid[:])
 	digest.Write(binary.BigEndian.AppendUint64(nil, it.n))
 	copy(it.searchKey[:], digest.Sum(nil))
+	it.happened(Arrived, place{})
 	return it
 }
 
@@ -182,14 +189,26 @@ func (it *Item) leave() {
 	f.touch(change{seq: m.seq, n: it.n, created: it.created})
 }
 
+// remove deletes the item for good.
+func (it *Item) remove() {
+	if it.gone {
+		return
+	}
+	it.leave()
+	it.happened(Gone, place{})
+}
+
 func (it *Item) move(to *Folder) {
+	was := it.place()
 	it.leave()
 	it.enter(to)
+	it.happened(Moved, was)
 }
 
 func (it *Item) copy(to *Folder) *Item {
 	double := *it
 	double.enter(to)
+	double.happened(Arrived, it.place())
 	return &double
 }
 
@@ -207,6 +226,7 @@ func (it *Item) markRead(read bool) {
 	it.changed = it.box.seq
 	it.modified = it.box.x.now()
 	it.folder.touch(change{seq: it.changed, n: it.n, created: it.created, item: it})
+	it.happened(ReadMarked, place{})
 }
 
 // edit returns the item's edits to be changed. They are a fresh copy each time: copies of
@@ -231,6 +251,13 @@ func (it *Item) contentChanged() {
 	it.version++
 	it.modified = it.box.x.now()
 	it.folder.touch(change{seq: it.changed, n: it.n, created: it.created, item: it})
+	it.happened(Changed, place{})
+}
+
+// usual is how letters come into a folder of this role.
+func (f *Folder) usual() arrival {
+	own := f.role == SentItems || f.role == Drafts
+	return arrival{own: own, draft: f.role == Drafts, read: own}
 }
 
 // Put lays a raw letter into a folder of a mailbox, whoever it names.
@@ -241,7 +268,7 @@ func (f *Folder) Put(raw []byte) (*Item, error) {
 	}
 	f.box.x.mu.Lock()
 	defer f.box.x.mu.Unlock()
-	return f.put(l, f.role == SentItems || f.role == Drafts), nil
+	return f.put(l, f.usual()), nil
 }
 
 // Deliver sends a raw letter: it is laid into the Sent Items of its sender and into the
@@ -263,14 +290,14 @@ func (x *Exchange) lay(l letter, people envelope) []*Item {
 	seen := map[*Mailbox]bool{}
 	for _, p := range people.senders {
 		if box := x.byAddress[p.Address]; box != nil {
-			items = append(items, box.roles[SentItems].put(l, true))
+			items = append(items, box.roles[SentItems].put(l, box.roles[SentItems].usual()))
 			break // From and Sender are one sending
 		}
 	}
 	for _, p := range people.recipients {
 		if box := x.byAddress[p.Address]; box != nil && !seen[box] {
 			seen[box] = true
-			items = append(items, box.roles[Inbox].put(l, false))
+			items = append(items, box.roles[Inbox].put(l, arrival{}))
 		}
 	}
 	return items

@@ -186,7 +186,7 @@ func (c *call) harm(id string) {
 	c.x.mu.Lock()
 	defer c.x.mu.Unlock()
 	if it, no := c.item(id); no == nil {
-		it.leave()
+		it.remove()
 	}
 }
 

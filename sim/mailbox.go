@@ -56,6 +56,7 @@ type Mailbox struct {
 	address mail.Address
 	name    string
 	dn      string // legacy distinguished name
+	deleted bool
 
 	objects uint64 // folders and items made so far
 	seq     uint64 // changes made so far
@@ -67,7 +68,11 @@ type Mailbox struct {
 }
 
 // Address is the owner's primary address.
-func (m *Mailbox) Address() mail.Address { return m.address }
+func (m *Mailbox) Address() mail.Address {
+	m.x.mu.RLock()
+	defer m.x.mu.RUnlock()
+	return m.address
+}
 
 // Name is the owner's display name.
 func (m *Mailbox) Name() string { return m.name }
@@ -99,7 +104,13 @@ func (m *Mailbox) Folders() []*Folder {
 func (m *Mailbox) CreateFolder(parent *Folder, name string) *Folder {
 	m.x.mu.Lock()
 	defer m.x.mu.Unlock()
-	return m.addFolder(parent, name, NoRole, "IPF.Note")
+	return m.createFolder(parent, name, "IPF.Note")
+}
+
+func (m *Mailbox) createFolder(parent *Folder, name, class string) *Folder {
+	f := m.addFolder(parent, name, NoRole, class)
+	f.happened(FolderCreated)
+	return f
 }
 
 func (m *Mailbox) addStandardFolders(names map[Role]string) {
@@ -191,7 +202,7 @@ func (f *Folder) delete() {
 		}
 	}
 	for _, it := range f.list() {
-		it.leave()
+		it.remove()
 	}
 	f.box.seq++
 	f.gone, f.changed = true, f.box.seq
@@ -199,6 +210,7 @@ func (f *Folder) delete() {
 	if f.role != NoRole {
 		delete(f.box.roles, f.role)
 	}
+	f.happened(FolderDeleted)
 }
 
 // under tells whether the folder lies somewhere below top.

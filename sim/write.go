@@ -49,17 +49,16 @@ func (c *call) createOne(op *ews.CreateItem, wanted *ews.Item) ews.Answer {
 			return c.failure(*no)
 		}
 	}
-	it := folder.put(l, folder.role == Drafts || folder.role == SentItems)
-	it.draft = op.Disposition != "SendAndSaveCopy" && (wanted.Mime == nil || folder.role == Drafts)
-	flags, flagged := ews.Property(wanted.Extended, tagFlags)
-	if flagged {
+	how := folder.usual()
+	how.draft = op.Disposition != "SendAndSaveCopy" && (wanted.Mime == nil || how.draft)
+	if flags, ok := ews.Property(wanted.Extended, tagFlags); ok {
 		bits, _ := strconv.Atoi(flags)
-		it.draft = bits&flagUnsent != 0
-		it.markRead(bits&flagRead != 0)
+		how.draft, how.read = bits&flagUnsent != 0, bits&flagRead != 0
 	}
 	if wanted.IsRead != nil {
-		it.markRead(*wanted.IsRead)
+		how.read = *wanted.IsRead
 	}
+	it := folder.put(l, how)
 	for _, p := range wanted.Extended {
 		if !p.Field.Is(tagFlags) {
 			it.edit().extended[propertyKey(&p.Field)] = p
@@ -204,7 +203,7 @@ func (c *call) deleteItem(op *ews.DeleteItem) []ews.Answer {
 		case op.Type == "MoveToDeletedItems":
 			it.move(it.box.roles[DeletedItems])
 		default:
-			it.leave()
+			it.remove()
 		}
 		answers[i] = new(ews.Succeeded())
 	}
