@@ -153,7 +153,7 @@ func (s *saving) attachAgain(ctx context.Context, f *filing) error {
 		_, err := s.t.exec(ctx, `update attachment set mailbox_id = $4, item_hash = $5, source_id = $6
 			where org_id = $1 and message_id = $2 and position = $3 and name = $7 and state in ('pending', 'failed')
 				and (mailbox_id = $4 and item_hash = $5 or not exists (select 1 from copy c where c.org_id = $1 and c.mailbox_id = attachment.mailbox_id
-					and c.item_hash = attachment.item_hash and c.message_id = $2 and c.gone_at = 0))`,
+					and c.item_hash = attachment.item_hash and c.message_id = $2 and c.missing_at = 0 and c.gone_at = 0))`,
 			s.o.id, f.message, i, s.box, f.hash[:], clean(a.ID), clean(a.Name))
 		if err != nil {
 			return err
@@ -166,7 +166,7 @@ func (s *saving) attachAgain(ctx context.Context, f *filing) error {
 // that its id belongs to.
 const owedColumns = `select a.id, c.item, c.folder_id, a.tries, a.position, a.source_id, a.name, a.type, a.content_id, a.inline, a.size, a.mailbox_id
 	from attachment a join copy c on c.org_id = a.org_id and c.mailbox_id = a.mailbox_id and c.item_hash = a.item_hash
-		and c.message_id = a.message_id and c.gone_at = 0`
+		and c.message_id = a.message_id and c.missing_at = 0 and c.gone_at = 0`
 
 func (p *PendingAttachment) fields(box *crm.MailboxID) []any {
 	a := &p.Attachment

@@ -164,6 +164,18 @@ func (s *stage) save(p store.Page) store.PageResult {
 	return res
 }
 
+// settle gives up what is missing from a mailbox by now, which want copies are.
+func (s *stage) settle(box *crm.Mailbox, want int) {
+	s.t.Helper()
+	missing, _, err := s.org.Missing(s.t.Context(), box.ID)
+	s.must(err)
+	settled, err := s.org.SettleMissing(s.t.Context(), box.ID, time.Now().Add(time.Hour))
+	s.must(err)
+	if missing != want || settled != want {
+		s.t.Errorf("%d copies are missing, %d settled; want %d", missing, settled, want)
+	}
+}
+
 // sound fails the test when the ledger reports a problem, and returns outcomes by item.
 func (s *stage) sound(box *crm.Mailbox) map[string]crm.Outcome {
 	s.t.Helper()

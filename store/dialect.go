@@ -92,6 +92,7 @@ insert into sqlite_stat1 (tbl, idx, stat) values
 	('participant', 'participant_by_who', '2000000 2000000 100'),
 	('copy', 'copy', '600000 600000 10000 1'),
 	('copy', 'copy_by_message', '600000 600000 2'),
+	('copy', 'copy_missing', '1000 1000 20 1'),
 	('activity', 'sqlite_autoindex_activity_1', '500000 500000 1 1'),
 	('activity', 'activity_by_time', '500000 500000 2 1'),
 	('activity_link', 'activity_link', '1500000 1500000 700000 200 1 1'),

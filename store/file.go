@@ -360,15 +360,15 @@ func (s *saving) copies(ctx context.Context) error {
 		if f.before == nil || f.before.outcome != crm.Filed {
 			s.res.Copies++
 		}
-		args = append(args, s.o.id, s.box, f.hash[:], clean(f.Decision.Item), f.message, s.folder(f.entry), clean(f.Item.Version), f.Item.Read, s.now, 0)
+		args = append(args, s.o.id, s.box, f.hash[:], clean(f.Decision.Item), f.message, s.folder(f.entry), clean(f.Item.Version), f.Item.Read, s.now)
 	}
 	err := in(ctx, s.t, "select message_id from copy where org_id = $1 and mailbox_id = $2 and item_hash in (%s)", []any{s.o.id, s.box}, again, s.staleMessage)
 	if err != nil {
 		return err
 	}
-	return s.t.insert(ctx, "insert into copy (org_id, mailbox_id, item_hash, item, message_id, folder_id, version, is_read, seen_at, gone_at) values",
-		"(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", `on conflict (org_id, mailbox_id, item_hash) do update set message_id = excluded.message_id,
-			folder_id = excluded.folder_id, version = excluded.version, is_read = excluded.is_read, gone_at = 0`, args, nil)
+	return s.t.insert(ctx, "insert into copy (org_id, mailbox_id, item_hash, item, message_id, folder_id, version, is_read, seen_at, missing_at, gone_at) values",
+		"(?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)", `on conflict (org_id, mailbox_id, item_hash) do update set message_id = excluded.message_id,
+			folder_id = excluded.folder_id, version = excluded.version, is_read = excluded.is_read, missing_at = 0, gone_at = 0`, args, nil)
 }
 
 // mine puts the messages into My Emails of the mailbox' user.

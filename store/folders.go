@@ -38,7 +38,7 @@ func (o *Org) folders(ctx context.Context, q querier, box crm.MailboxID) ([]Fold
 
 // SaveFolders keeps the folders of a mailbox as the source lists them, with Path and
 // InScope as given, and returns them as they stand. A folder that is not listed any more
-// is removed with its ledger rows, and its copies are gone; one that left the scope
+// is removed with its ledger rows, and its copies are missing; one that left the scope
 // loses its ledger rows, too, and is listed anew if it comes back.
 func (o *Org) SaveFolders(ctx context.Context, box crm.MailboxID, list []Folder) ([]Folder, error) {
 	var saved []Folder
@@ -101,7 +101,7 @@ func (o *Org) emptyFolder(ctx context.Context, t *tx, box crm.MailboxID, user cr
 }
 
 // ResetFolder begins a full listing: after the cursor was lost. What the listing does not
-// bring until its last page is gone then, and stays until then.
+// bring until its last page has left the folder then, and stays until then.
 func (o *Org) ResetFolder(ctx context.Context, id crm.FolderID) error {
 	return o.db.update(ctx, "reset folder", func(t *tx) error {
 		n, err := t.exec(ctx, "update folder set cursor = '', listed = false, saved_mark = '', epoch = epoch + 1 where org_id = $1 and id = $2", o.id, id)

@@ -39,7 +39,8 @@ type CopyView struct {
 	Item     string
 	Folder   string // its path
 	Seen     time.Time
-	Gone     time.Time // zero = still there
+	Missing  time.Time // since when its folder does not have it; zero = it has
+	Gone     time.Time // since when it is gone for good; zero = it is not
 	Read     bool
 }
 
@@ -122,7 +123,7 @@ func (o *Org) messageCopies(ctx context.Context, viewer crm.UserID, m *MessageVi
 		return err
 	}
 	return rows(ctx, o.read(), `select c.mailbox_id, coalesce(b.address, ''), coalesce(b.user_id, 0), coalesce(u.name, ''), c.item, coalesce(f.path, ''),
-			c.seen_at, c.gone_at, c.is_read, coalesce(d.rule, '')
+			c.seen_at, c.missing_at, c.gone_at, c.is_read, coalesce(d.rule, '')
 		from copy c
 		left join mailbox b on b.org_id = c.org_id and b.id = c.mailbox_id
 		left join account u on u.org_id = c.org_id and u.id = b.user_id
@@ -131,7 +132,7 @@ func (o *Org) messageCopies(ctx context.Context, viewer crm.UserID, m *MessageVi
 		where c.org_id = $1 and c.message_id = $2 order by c.seen_at, c.mailbox_id, c.item`, []any{o.id, m.ID}, func(r *sql.Rows) error {
 		var c CopyView
 		var rule string
-		err := r.Scan(&c.Mailbox, &c.Address, &c.User, &c.UserName, &c.Item, &c.Folder, stamp{&c.Seen}, stamp{&c.Gone}, &c.Read, &rule)
+		err := r.Scan(&c.Mailbox, &c.Address, &c.User, &c.UserName, &c.Item, &c.Folder, stamp{&c.Seen}, stamp{&c.Missing}, stamp{&c.Gone}, &c.Read, &rule)
 		if m.Rule == "" {
 			m.Rule = rule
 		}

@@ -26,11 +26,11 @@ type Page struct {
 	Epoch     int          // of the folder
 	Rev       int64        // from People
 	Entries   []Entry
-	Gone      []string        // item ids; unknown ones are ignored
+	Gone      []string        // ids of items that left the folder; unknown ones are ignored
 	Read      map[string]bool // read state by item id; unknown ones are ignored
 	SetCursor bool
 	Next      crm.Cursor
-	Last      bool   // the listing is complete: what it did not bring is gone
+	Last      bool   // the listing is complete: what it did not bring has left the folder
 	Mark      string // with Last: the folder's mark that the listing came up to
 }
 
@@ -207,10 +207,10 @@ func (s *saving) known(ctx context.Context) error {
 // touch brings the copy of an entry up to date, and tells whether there is one.
 func (s *saving) touch(ctx context.Context, e *entry) (bool, error) {
 	var message int64
-	query := "update copy set folder_id = $4, gone_at = 0 where org_id = $1 and mailbox_id = $2 and item_hash = $3 returning message_id"
+	query := "update copy set folder_id = $4, missing_at = 0, gone_at = 0 where org_id = $1 and mailbox_id = $2 and item_hash = $3 returning message_id"
 	args := []any{s.o.id, s.box, e.hash[:], s.folder(e)}
 	if e.Header != nil && e.Header.Fault == nil {
-		query = `update copy set folder_id = $4, gone_at = 0, version = $5, is_read = $6
+		query = `update copy set folder_id = $4, missing_at = 0, gone_at = 0, version = $5, is_read = $6
 			where org_id = $1 and mailbox_id = $2 and item_hash = $3 returning message_id`
 		args = append(args, clean(e.Header.Version), e.Header.Read)
 	}
@@ -350,8 +350,8 @@ func (s *saving) staleMessage(r *sql.Rows) error {
 	return err
 }
 
-// gone takes away what left the folder. An item that stands in another folder by now has
-// moved there under its own id, and stays.
+// gone takes what left the folder out of the ledger. An item that stands in another
+// folder by now has moved there under its own id, and stays.
 func (s *saving) gone(ctx context.Context) error {
 	hashes := make([][]byte, len(s.page.Gone))
 	for i, item := range s.page.Gone {
@@ -367,8 +367,8 @@ func (s *saving) gone(ctx context.Context) error {
 	return nil
 }
 
-// leave removes ledger rows of the mailbox and marks their copies as gone. The condition's
-// placeholders begin with $3.
+// leave removes ledger rows of the mailbox and marks their copies as missing; see
+// missing.go. The condition's placeholders begin with $3.
 func (s *saving) leave(ctx context.Context, condition string, args ...any) error {
 	all := append([]any{s.o.id, s.box}, args...)
 	type row struct {
@@ -395,11 +395,11 @@ func (s *saving) leave(ctx context.Context, condition string, args ...any) error
 			}
 		}
 	}
-	return in(ctx, s.t, `update copy set gone_at = $3 where org_id = $1 and mailbox_id = $2 and gone_at = 0 and item_hash in (%s)
-		returning message_id`, []any{s.o.id, s.box, s.now}, hashes, s.staleMessage)
+	return in(ctx, s.t, `update copy set missing_at = $3 where org_id = $1 and mailbox_id = $2 and missing_at = 0 and gone_at = 0
+		and item_hash in (%s) returning message_id`, []any{s.o.id, s.box, s.now}, hashes, s.staleMessage)
 }
 
-// cursor moves the folder on. When the listing is complete, what it did not bring is gone.
+// cursor moves the folder on. When the listing is complete, what it did not bring has left.
 func (s *saving) cursor(ctx context.Context) error {
 	if s.page.Folder == 0 {
 		return nil
@@ -420,9 +420,14 @@ func (s *saving) cursor(ctx context.Context) error {
 	return s.leave(ctx, "folder_id = $3 and epoch < $4", s.page.Folder, s.page.Epoch)
 }
 
-// refresh derives the rows of My Emails anew from the copies in the mailbox.
+// refresh derives the rows of My Emails anew from the copies in the mailbox, of which a
+// missing one still counts.
 func (s *saving) refresh(ctx context.Context) error {
-	for _, message := range unique(s.stale) {
+	stale := unique(s.stale)
+	if err := s.moved(ctx, stale); err != nil {
+		return err
+	}
+	for _, message := range stale {
 		_, err := s.t.exec(ctx, `update user_message set
 			unread = exists (select 1 from copy c where c.org_id = $1 and c.message_id = $2 and c.mailbox_id = $4 and c.gone_at = 0 and not c.is_read),
 			gone = not exists (select 1 from copy c where c.org_id = $1 and c.message_id = $2 and c.mailbox_id = $4 and c.gone_at = 0)

@@ -91,6 +91,7 @@ func TestOneMessageInTwoMailboxes(t *testing.T) {
 		p := s.page(&s.ann)
 		p.Gone = []string{"item-1", "never-seen"}
 		s.save(p)
+		s.settle(&s.ann, 1)
 		rows := s.activities(store.MailQuery{Viewer: s.annUser, Mine: true})
 		if len(rows) != 1 || !rows[0].Gone || rows[0].Unread {
 			t.Errorf("after Ann deleted hers: %+v", rows)
@@ -297,6 +298,7 @@ func TestItemMovesUnderItsOwnID(t *testing.T) {
 		if len(s.ledger(&s.ann)) != 0 {
 			t.Error("the deleted folder's item is still in the ledger")
 		}
+		s.settle(&s.ann, 1)
 		if rows := s.activities(store.MailQuery{Viewer: s.annUser, Mine: true}); len(rows) != 1 || !rows[0].Gone {
 			t.Errorf("My Emails: %+v", rows)
 		}

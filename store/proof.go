@@ -56,7 +56,7 @@ type evidence struct {
 	due              int64
 	traces           []byte
 	copy             int64 // the message that its copy belongs to; 0 = no copy
-	copyGone         bool
+	copyGone         bool  // or missing
 	folder, inFolder int64
 	message          int64 // 0 = none
 	seal, expected   []byte
@@ -75,7 +75,7 @@ type evidence struct {
 func (o *Org) evidence(ctx context.Context, decisions []int64) ([]*evidence, error) {
 	var list []*evidence
 	err := in(ctx, o.read(), `select d.id, d.item, d.item_hash, d.outcome, d.reason, d.due_at, d.traces, d.folder_id,
-			coalesce(c.message_id, 0), coalesce(c.gone_at, 0) <> 0, coalesce(c.folder_id, 0),
+			coalesce(c.message_id, 0), coalesce(c.missing_at + c.gone_at, 0) <> 0, coalesce(c.folder_id, 0),
 			coalesce(m.id, 0), m.seal, coalesce(m.subject, ''), coalesce(m.from_address, ''), coalesce(m.sent_at, 0),
 			b.message_id is not null, coalesce(b.html, ''), coalesce(b.text, ''),
 			coalesce(m.people, 0), coalesce(a.id, 0), coalesce(a.links, 0),
@@ -182,7 +182,7 @@ func (e *evidence) filedProblem() string {
 	case e.copy == 0:
 		return "filed, but its copy is missing"
 	case e.copyGone:
-		return "filed and listed, but its copy is marked as gone"
+		return "filed and listed, but its copy is marked as missing or gone"
 	case e.inFolder != e.folder:
 		return "filed, but its copy stands in another folder"
 	case e.message == 0:

@@ -147,7 +147,7 @@ func dump(t *testing.T, db *storetest.DB) []string {
 		"select 'trace', t.hash, d.item from trace t left join decision d on d.id = t.decision_id",
 		"select 'message', " + name + ", m.variant, m.sent_at, m.preview, b.html, b.text from message m left join body b on b.message_id = m.id",
 		"select 'participant', " + name + ", p.part, p.who, p.mailbox_id, p.position from participant p left join message m on m.id = p.message_id",
-		"select 'copy', " + name + ", c.mailbox_id, c.item, c.folder_id, c.is_read, c.gone_at from copy c left join message m on m.id = c.message_id",
+		"select 'copy', " + name + ", c.mailbox_id, c.item, c.folder_id, c.is_read, c.missing_at > 0, c.gone_at > 0 from copy c left join message m on m.id = c.message_id",
 		"select 'activity', " + name + ", a.when_at from activity a left join message m on m.id = a.message_id",
 		"select 'link', " + name + `, l.person, l.person_id, l.address, l.part, l.when_at from activity_link l
 			left join activity a on a.id = l.activity_id left join message m on m.id = a.message_id`,

@@ -245,7 +245,8 @@ create table participant (
 ) {{.Clustered}};
 create index participant_by_who on participant (org_id, who);
 
--- The copies of a message in mailboxes; those gone are kept and marked.
+-- The copies of a message in mailboxes; those gone are kept and marked. One that its
+-- folder does not have any more is missing at first, since it may have moved.
 create table copy (
 	org_id      bigint not null,
 	mailbox_id  bigint not null,
@@ -256,10 +257,12 @@ create table copy (
 	version     text not null,
 	is_read     boolean not null,
 	seen_at     bigint not null,
+	missing_at  bigint not null,
 	gone_at     bigint not null,
 	primary key (org_id, mailbox_id, item_hash)
 ) {{.Clustered}};
 create index copy_by_message on copy (org_id, message_id);
+create index copy_missing on copy (org_id, mailbox_id, missing_at) where missing_at > 0;
 
 create table activity (
 	id         {{.ID}},
