@@ -17,6 +17,7 @@ import (
 	"postern/crm"
 	"postern/engine"
 	"postern/ews"
+	"postern/pace"
 	"postern/store"
 	"postern/web"
 )
@@ -24,8 +25,9 @@ import (
 type serveCommand struct {
 	dataFlags
 	Listen  string        `help:"Address of the pages." default:"127.0.0.1:8317"`
-	Poll    time.Duration `help:"Pause between two looks at a mailbox." default:"30s"`
-	Workers int           `help:"Mailboxes read at once." default:"4"`
+	Poll    time.Duration `help:"Pause between two looks at a mailbox of which Exchange does not tell by itself." default:"30s"`
+	Workers int           `help:"Mailboxes imported at once; twice as many are looked at, four times as many follow what Exchange tells." default:"4"`
+	limitFlags
 	URLFile string        `help:"File to write where the pages are, as JSON, once they are there." type:"path"`
 }
 
@@ -37,8 +39,12 @@ func (s *serveCommand) Run(c *common) error {
 	defer st.Close()
 	log := slog.New(slog.NewTextHandler(c.errOut, nil))
 	connector := ews.Connector(nil)
-	p := &program{org: org, connector: connector, log: log,
-		engine: engine.New(engine.Config{Org: org, Connector: connector, Poll: s.Poll, Workers: s.Workers, Log: log})}
+	paced, err := s.pace(c.ctx, st, log)
+	if err != nil {
+		return err
+	}
+	p := &program{org: org, connector: connector, log: log, pace: paced,
+		engine: engine.New(engine.Config{Org: org, Connector: connector, Pace: paced, Poll: s.Poll, Workers: s.Workers, Log: log})}
 	l, err := listen(s.Listen)
 	if err != nil {
 		return err
@@ -54,11 +60,34 @@ func (s *serveCommand) Run(c *common) error {
 	return p.serve(c.ctx, l)
 }
 
+// limitFlags say how much Exchange is asked for at most.
+type limitFlags struct {
+	PerMinute  int `help:"Requests a minute to one Exchange server, at most." default:"30000"`
+	PerServer  int `help:"Requests open at once to one Exchange server; those that wait for notifications apart." default:"10"`
+	PerMailbox int `help:"Requests open at once for one mailbox." default:"2"`
+}
+
+// pace makes what keeps to these limits and to what the servers ask for, as kept from
+// earlier runs.
+func (l *limitFlags) pace(ctx context.Context, st *store.Store, log *slog.Logger) (*pace.Pace, error) {
+	kept, err := st.Budgets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return pace.New(pace.Config{PerMinute: l.PerMinute, PerHost: l.PerServer, PerAccount: l.PerServer, PerMailbox: l.PerMailbox, Kept: kept,
+		Keep: func(b crm.Budget) {
+			if err := st.SaveBudget(ctx, b); err != nil && ctx.Err() == nil {
+				log.Error("keep budget", "scope", b.Scope, "key", b.Key, "err", err)
+			}
+		}}), nil
+}
+
 // A program is what runs while pages are served: put together here, and nowhere else.
 type program struct {
 	org       *store.Org
 	connector crm.Connector
 	engine    *engine.Engine
+	pace      *pace.Pace
 	log       *slog.Logger
 	hint      string
 }

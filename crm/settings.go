@@ -82,6 +82,18 @@ func (s Settings) Check(c Connector, kept Settings) (Settings, []FieldError) {
 	return s, errs
 }
 
+// Host is the name of the server, without scheme, port and path.
+func (s Settings) Host() string {
+	raw := s.Server
+	if !strings.Contains(raw, "://") {
+		raw = "https://" + raw
+	}
+	if u, err := url.Parse(raw); err == nil {
+		return strings.ToLower(u.Hostname())
+	}
+	return strings.ToLower(s.Server)
+}
+
 // badServer says why a server field is neither a host name nor a usable URL.
 func badServer(server string) string {
 	if strings.ContainsAny(server, " \t\r\n") || hasControl(server) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"time"
@@ -22,18 +23,18 @@ type pass struct {
 	rules store.Rules
 }
 
-// pass is rung with a mailbox id.
+// pass looks at a mailbox. It is rung with its id.
 func (e *Engine) pass(ctx context.Context, key string) {
 	id, _ := strconv.ParseInt(key, 10, 64)
-	view, err := e.Org.Mailbox(ctx, crm.MailboxID(id))
+	box, err := e.Org.Box(ctx, crm.MailboxID(id))
 	if err != nil {
 		e.Log.Error("read mailbox", "mailbox", id, "err", err)
 		return
 	}
-	box := &view.Mailbox
 	if box.State == crm.Off || box.Due.After(e.Now()) {
 		return // what was rung for has been done meanwhile
 	}
+	began := e.Now()
 	line, err := e.current(ctx)
 	if err == nil {
 		err = e.collect(ctx, line, box)
@@ -41,25 +42,15 @@ func (e *Engine) pass(ctx context.Context, key string) {
 	if ctx.Err() != nil {
 		return // the process is ending; the row still says due
 	}
-	if err := e.settle(ctx, line, box, err); err != nil {
-		e.Log.Error("save state of mailbox", "mailbox", id, "err", err)
-		e.cannotSave(err)
-	}
+	e.end(ctx, line, box, began, err)
 }
 
-// collect makes one pass over a mailbox.
+// collect makes one look at a mailbox.
 func (e *Engine) collect(ctx context.Context, line *line, box *crm.Mailbox) error {
-	if err := e.policy.Allows(box); err != nil {
-		return err
-	}
-	if err := lockout(box); err != nil {
-		return err
-	}
-	rules, err := e.Org.Rules(ctx)
+	p, err := e.prepare(ctx, line, box)
 	if err != nil {
 		return err
 	}
-	p := &pass{Engine: e, src: line.src, box: box, rules: rules}
 	var folders []store.Folder
 	err = line.prove(func() (err error) {
 		if held := line.stopped(e.Now()); held != nil {
@@ -69,13 +60,27 @@ func (e *Engine) collect(ctx context.Context, line *line, box *crm.Mailbox) erro
 			e.stop(ctx, line, box, err) // before the next mailbox may ask
 			return err
 		}
-		line.works()
+		if line.works() {
+			return e.closeAlerts(ctx, theConnection)
+		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	return p.run(ctx, folders)
+}
+
+// prepare begins a pass over a mailbox that may be read.
+func (e *Engine) prepare(ctx context.Context, line *line, box *crm.Mailbox) (*pass, error) {
+	if err := e.policy.Allows(box); err != nil {
+		return nil, err
+	}
+	if err := lockout(box); err != nil {
+		return nil, err
+	}
+	rules, err := e.Org.Rules(ctx)
+	return &pass{Engine: e, src: line.src, box: box, rules: rules}, err
 }
 
 // folders asks for the folders and keeps those in scope up to date in the store, inbox
@@ -86,6 +91,14 @@ func (p *pass) folders(ctx context.Context) ([]store.Folder, error) {
 		return nil, fmt.Errorf("list folders: %w", err)
 	}
 	scope, paths := crm.InScope(list), crm.Paths(list)
+	if !slices.Contains(scope, true) {
+		// An Inbox cannot be deleted: believing this would take all for gone.
+		return nil, &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "no-folders",
+			Message: "Exchange lists no folder of mail in this mailbox.", Advice: "It is tried again by itself; if it stays, ask whoever runs Exchange to look into the mailbox."}
+	}
+	if err := p.recreated(ctx, list); err != nil {
+		return nil, err
+	}
 	rows := make([]store.Folder, len(list))
 	for i, f := range list {
 		rows[i] = store.Folder{Folder: f, Path: paths[i], InScope: scope[i]}
@@ -96,6 +109,28 @@ func (p *pass) folders(ctx context.Context) ([]store.Folder, error) {
 	rows = slices.DeleteFunc(rows, func(f store.Folder) bool { return !f.InScope })
 	slices.SortStableFunc(rows, func(a, b store.Folder) int { return cmp.Compare(rank(a.Role), rank(b.Role)) })
 	return rows, nil
+}
+
+// recreated notices that another mailbox stands under the address: none of the folders
+// that we know is there any more. It is read as a new one; what was filed stays, and
+// what comes again is known by its message.
+func (p *pass) recreated(ctx context.Context, list []crm.Folder) error {
+	known, err := p.Org.Folders(ctx, p.box.ID)
+	if err != nil || len(known) == 0 {
+		return err
+	}
+	ids := make(map[string]bool, len(list))
+	for i := range list {
+		ids[list[i].ID] = true
+	}
+	if slices.ContainsFunc(known, func(f store.Folder) bool { return ids[f.Folder.ID] }) {
+		return nil
+	}
+	p.Log.Warn("mailbox was created anew", "mailbox", p.box.ID)
+	p.box.State, p.box.Since = enter(p.box, crm.Importing, p.Now())
+	p.box.Trouble = &crm.Fault{Verdict: crm.Resync, Scope: crm.MailboxScope, Code: "mailbox-recreated", Cause: crm.Recreated,
+		Message: "Another mailbox stands under this address now, as after a restore.", Advice: "Nothing to do: it is read as a new one, and nothing is filed twice."}
+	return p.Org.SaveMailbox(ctx, p.box)
 }
 
 func rank(r crm.Role) int {
@@ -119,28 +154,83 @@ func (p *pass) run(ctx context.Context, folders []store.Folder) error {
 			return err
 		}
 	}
+	began := p.Now()
+	drifted, err := p.drifted(ctx, folders)
+	if err != nil {
+		return err
+	}
 	var trouble error
 	for i := range folders {
 		f := &folders[i]
-		if f.Listed && f.Mark != "" && f.Mark == f.SavedMark {
+		if unmoved(f) && !drifted[f.ID] {
 			continue // nothing came, changed or went
 		}
-		err := p.captureFolder(ctx, f)
-		if err == nil {
-			err = p.attachments(ctx)
-		}
-		if err != nil {
-			if fault := crm.AsFault(err); fault.Scope != crm.FolderScope || ctx.Err() != nil {
-				return fmt.Errorf("folder %d: %w", f.ID, err)
-			}
-			trouble = cmp.Or(trouble, err)
+		if trouble, err = p.oneFolder(ctx, f, trouble); err != nil {
+			return err
 		}
 	}
 	if err := p.recheck(ctx); err != nil {
 		return err
 	}
-	return cmp.Or(p.attachments(ctx), trouble)
+	if err := cmp.Or(p.attachments(ctx), trouble); err != nil {
+		return err
+	}
+	// All folders were read to their ends: what had vanished before that and has not
+	// turned up elsewhere is gone.
+	_, err = p.Org.SettleMissing(ctx, p.box.ID, began)
+	return err
 }
+
+// oneFolder brings a folder up to date and fetches the attachments owed. Trouble with the
+// folder alone does not hold up others; the first of it is handed on.
+func (p *pass) oneFolder(ctx context.Context, f *store.Folder, trouble error) (error, error) {
+	err := p.captureFolder(ctx, f)
+	if err == nil {
+		err = p.attachments(ctx)
+	}
+	if err == nil {
+		return trouble, nil
+	}
+	if fault := crm.AsFault(err); fault.Scope != crm.FolderScope || ctx.Err() != nil {
+		return nil, fmt.Errorf("folder %d: %w", f.ID, err)
+	}
+	return cmp.Or(trouble, err), nil
+}
+
+// drifted finds folders that, as their mark says, have not changed since they were read,
+// and yet hold another number of items than the ledger has of them: something was missed,
+// as by a server that answered from the start without saying so. They are listed anew.
+// Counting costs the database something, so it is done once a sweep.
+func (p *pass) drifted(ctx context.Context, folders []store.Folder) (map[crm.FolderID]bool, error) {
+	p.mu.Lock()
+	last, counted := p.counted[p.box.ID]
+	p.mu.Unlock()
+	if counted && p.Now().Sub(last) < sweep/2 {
+		return nil, nil
+	}
+	counts, err := p.Org.FolderCounts(ctx, p.box.ID)
+	if err != nil {
+		return nil, err
+	}
+	drifted := map[crm.FolderID]bool{}
+	for i := range folders {
+		f := &folders[i]
+		if n := counts[f.ID].Items(); unmoved(f) && f.Total >= 0 && f.Total != n {
+			p.Log.Warn("list folder anew", "mailbox", p.box.ID, "folder", f.ID, "on_server", f.Total, "in_ledger", n)
+			if err := p.relist(ctx, f); err != nil {
+				return nil, err
+			}
+			drifted[f.ID] = true
+		}
+	}
+	p.mu.Lock()
+	p.counted[p.box.ID] = p.Now()
+	p.mu.Unlock()
+	return drifted, nil
+}
+
+// unmoved tells whether the folder was read up to the state that it is in.
+func unmoved(f *store.Folder) bool { return f.Listed && f.Mark != "" && f.Mark == f.SavedMark }
 
 // captureFolder brings one folder up to date. When the server has lost our place, the
 // folder is listed anew: known items are only ticked off, and what does not come again
@@ -151,11 +241,20 @@ func (p *pass) captureFolder(ctx context.Context, f *store.Folder) error {
 		return err
 	}
 	p.Log.Warn("list folder anew", "mailbox", p.box.ID, "folder", f.ID, "code", crm.AsFault(err).Code)
+	if err := p.relist(ctx, f); err != nil {
+		return err
+	}
+	return p.pages(ctx, f)
+}
+
+// relist makes the folder begin anew. What it holds stays until the new listing has ended
+// without it.
+func (p *pass) relist(ctx context.Context, f *store.Folder) error {
 	if err := p.Org.ResetFolder(ctx, f.ID); err != nil {
 		return err
 	}
 	f.Cursor, f.Listed, f.Epoch = "", false, f.Epoch+1
-	return p.pages(ctx, f)
+	return nil
 }
 
 // pages captures page by page. A page's decisions and the cursor behind it are saved
@@ -192,6 +291,7 @@ func (p *pass) ask(ctx context.Context, f *store.Folder, since crm.Cursor) func(
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer caught(&err)
 		page, err = p.src.Changes(ctx, p.box, f.Folder, since)
 	}()
 	return func() (*crm.Page, error) { <-done; return page, err }
@@ -235,7 +335,34 @@ func chunk(headers []crm.Header) int {
 
 // file decides about headers, loads what is to be filed and saves both as one page.
 // origin tells of an item in which folder it lies and how often it was tried before.
+//
+// What fails for a reason that nobody foresaw is tried in halves, until the one item is
+// found that cannot be dealt with. It is put aside, and the others go on.
 func (p *pass) file(ctx context.Context, headers []crm.Header, page store.Page, origin func(item string) (crm.FolderID, int)) error {
+	err := p.fileAll(ctx, headers, page, origin)
+	if err == nil || ctx.Err() != nil || len(headers) == 0 || crm.AsFault(err).Code != unforeseen {
+		return err
+	}
+	p.Log.Error("page cannot be dealt with", "mailbox", p.box.ID, "folder", page.Folder, "items", len(headers), "err", err)
+	if len(headers) == 1 {
+		headers[0] = crm.Header{ID: headers[0].ID, Fault: &crm.Fault{Verdict: crm.Retry, Scope: crm.ItemScope, Code: "item-unmanageable", Err: err,
+			Message: "This program stumbles over the item.", Advice: "It is tried again by itself; please report it, with the log."}}
+		return p.fileAll(ctx, headers, page, origin)
+	}
+	half := len(headers) / 2
+	first := store.Page{Mailbox: page.Mailbox, Folder: page.Folder, Epoch: page.Epoch}
+	if err := p.file(ctx, headers[:half], first, origin); err != nil {
+		return err
+	}
+	return p.file(ctx, headers[half:], page, origin)
+}
+
+// unforeseen is the code of an error that no package has judged.
+const unforeseen = "unexpected"
+
+// fileAll files the headers in one go.
+func (p *pass) fileAll(ctx context.Context, headers []crm.Header, page store.Page, origin func(item string) (crm.FolderID, int)) (err error) {
+	defer caught(&err)
 	loaded := make(map[string]*crm.Item) // kept when the decisions must be made anew
 	for {
 		before := page.Rev
@@ -257,6 +384,13 @@ func (p *pass) file(ctx context.Context, headers []crm.Header, page store.Page, 
 			p.Log.Info("filed", "mailbox", p.box.ID, "activities", len(saved.Filed))
 		}
 		return err
+	}
+}
+
+// caught makes an error of a panic: strangers' bytes must not bring the program down.
+func caught(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 	}
 }
 
@@ -290,8 +424,11 @@ func (p *pass) entries(ctx context.Context, headers []crm.Header, people crm.Peo
 		case e.Decision.Outcome != crm.Filed || have:
 		case item == nil: // vanished since it was listed; its removal will be listed, too
 			e.Decision = p.failed(e.Header.ID, vanished, tries)
-		case item.Fault != nil:
+		case item.Fault != nil && item.Missing == crm.NothingMissing:
 			e.Decision = p.failed(e.Header.ID, item.Fault, tries)
+		case item.Fault != nil: // filed with what there is; the rest is owed
+			owed := p.failed(e.Header.ID, item.Fault, tries)
+			e.Item, e.Decision.Tries, e.Decision.RetryAt = item, owed.Tries, owed.RetryAt
 		default:
 			e.Item = item
 		}
@@ -330,6 +467,7 @@ func (p *pass) load(ctx context.Context, entries []store.Entry, known map[string
 // failed is the decision about an item that could not be had: it is tried again at
 // growing times, for ever.
 func (p *pass) failed(item string, f *crm.Fault, tries int) crm.Decision {
+	p.Log.Warn("item cannot be had", "mailbox", p.box.ID, "item", item, "code", f.Code, "tries", tries+1)
 	wait := max(f.After, ladder(tries, time.Minute, 10*time.Minute, time.Hour, 24*time.Hour, 7*24*time.Hour))
 	return crm.Decision{Item: item, Outcome: crm.Failed, Reason: crm.Reason(f.Code), Rule: f.Message,
 		Tries: tries + 1, RetryAt: p.Now().Add(wait)}

@@ -6,8 +6,14 @@
 // due; it may be killed at any moment and goes on where the last committed page ended.
 // One mailbox is read by one pass at a time; several mailboxes are read at once.
 //
-// The road of a message is in capture.go, what is tried again in recheck.go, attachments
-// in attachments.go, the completeness proof in reconcile.go.
+// There are two kinds of pass. A look asks which folders there are and reads those whose
+// mark has moved; it is due by the mailbox's row, and misses nothing. An event pass reads
+// the folders in which, as the server told, something has just happened; it is quick, and
+// nothing depends on it.
+//
+// The road of a message is in capture.go, who is listened to in watch.go and group.go,
+// event passes in event.go, what is tried again in recheck.go, attachments in
+// attachments.go, how a pass ends in settle.go, the completeness proof in reconcile.go.
 package engine
 
 import (
@@ -22,15 +28,17 @@ import (
 	"postern/crm"
 	"postern/gate"
 	"postern/jobs"
+	"postern/pace"
 	"postern/store"
 )
 
-// Config is what an engine needs. Zero values of Workers, Poll and Now have defaults.
+// Config is what an engine needs. Zero values of all but Org and Connector have defaults.
 type Config struct {
 	Org       *store.Org
 	Connector crm.Connector
-	Workers   int           // mailboxes read at once; default 4
-	Poll      time.Duration // pause between two passes over a mailbox; default 30 s
+	Pace      *pace.Pace    // what the servers bear; default one of its own, forgotten at the end
+	Workers   int           // mailboxes imported at once; default 4. Twice as many are looked at, four times as many follow events
+	Poll      time.Duration // pause between two looks at a mailbox that nobody tells us about; default 30 s
 	Now       func() time.Time
 	Log       *slog.Logger
 }
@@ -43,10 +51,13 @@ type Engine struct {
 	progress progressBoard
 
 	mu      sync.Mutex
-	line    *line        // the connection as opened from settings; nil until they are read
-	wanted  crm.Settings // the settings that line was opened with
-	unsaved error        // why the end of a pass could not be written down
-	rest    time.Time    // until when nothing is rung for because of that
+	line    *line                       // the connection as opened from settings; nil until they are read
+	wanted  crm.Settings                // the settings that line was opened with
+	read    int64                       // the revision at which they were read
+	watcher *watcher                    // of the line; nil while nothing is followed
+	counted map[crm.MailboxID]time.Time // when the ledger was last counted against the server
+	unsaved error                       // why the end of a pass could not be written down
+	rest    time.Time                   // until when nothing is rung for because of that
 }
 
 // A line is one opened connection. Its first contact with the server is made by one
@@ -76,19 +87,29 @@ func New(c Config) *Engine {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{Config: c, bell: jobs.New()}
-	e.bell.Handle("pass", c.Workers, e.pass)
+	if c.Pace == nil {
+		c.Pace = pace.New(pace.Config{Now: c.Now})
+	}
+	e := &Engine{Config: c, bell: jobs.New(), read: -1, counted: map[crm.MailboxID]time.Time{}}
+	e.bell.Handle("import", c.Workers, e.pass)
+	e.bell.Handle("look", 2*c.Workers, e.pass)
+	e.bell.Handle("event", 4*c.Workers, e.event)
 	return e
 }
 
-// Run collects until ctx ends, then waits for the passes under way.
+// Run collects and follows until ctx ends, then waits for the passes under way.
 func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { e.bell.Run(ctx) })
 	defer wg.Wait()
+	defer func() { e.watching().stop() }()
 	for tick := time.NewTicker(time.Second); ; {
 		if !e.resting() {
-			if err := e.ringDue(ctx); err != nil && ctx.Err() == nil {
+			err := e.ringDue(ctx)
+			if err == nil {
+				err = e.follow(ctx)
+			}
+			if err != nil && ctx.Err() == nil {
 				e.Log.Error("look for what is due", "err", err)
 			}
 		}
@@ -147,13 +168,13 @@ func (e *Engine) resting() bool {
 
 // lookAtSound makes the mailboxes due that are not in trouble.
 func (e *Engine) lookAtSound(ctx context.Context) error {
-	boxes, _, err := e.Org.Mailboxes(ctx, store.ListQuery{Limit: 1 << 20})
+	boxes, err := e.Org.Boxes(ctx)
 	if err != nil {
 		return err
 	}
 	var ids []crm.MailboxID
 	for i := range boxes {
-		if boxes[i].State != crm.Off && boxes[i].Trouble == nil {
+		if boxes[i].Trouble == nil {
 			ids = append(ids, boxes[i].ID)
 		}
 	}
@@ -181,23 +202,46 @@ func (e *Engine) ring(ctx context.Context) (due int, err error) {
 	if err := e.open(ctx); err != nil {
 		return 0, err
 	}
+	if f := e.silent(); f != nil {
+		return 0, nil // whoever is due would be sent away
+	}
 	boxes, err := e.Org.DueMailboxes(ctx, e.Now(), 1000)
 	for _, box := range boxes {
-		e.bell.Ring("pass", strconv.FormatInt(int64(box.ID), 10))
+		lane := "look"
+		if box.Checked.IsZero() {
+			lane = "import"
+		}
+		e.bell.Ring(lane, strconv.FormatInt(int64(box.ID), 10))
 	}
 	return len(boxes), err
+}
+
+// silent returns what keeps the whole connection silent, if anything does.
+func (e *Engine) silent() *crm.Fault {
+	e.mu.Lock()
+	s := e.wanted
+	e.mu.Unlock()
+	return e.Pace.Resting(s.Login, s.Host(), e.Now())
 }
 
 // open opens the connection anew when the settings have changed. Passes under way go on
 // with the old one, behind the policy, which changes at once.
 func (e *Engine) open(ctx context.Context) error {
-	settings, _, err := e.Org.Settings(ctx)
+	rev, err := e.Org.Revision(ctx)
 	if err != nil {
 		return err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if rev == e.read {
+		return nil
+	}
+	settings, _, err := e.Org.Settings(ctx)
+	if err != nil {
+		return err
+	}
 	if e.line != nil && reflect.DeepEqual(settings, e.wanted) {
+		e.read = rev
 		return nil
 	}
 	e.policy.Set(settings.Enabled, settings.Domains)
@@ -205,14 +249,16 @@ func (e *Engine) open(ctx context.Context) error {
 		e.line.close()
 	}
 	e.wanted, e.line = settings, &line{}
-	switch src, err := e.Connector.Source(settings, crm.Unpaced{}); {
+	switch src, err := e.Connector.Source(settings, e.Pace.Traffic(settings.Login, settings.Host())); {
 	case err == nil:
 		e.line.src = e.policy.Guard(src)
 		e.line.closer, _ = src.(io.Closer)
 	default: // each mailbox says so then
 		e.line.hold(crm.AsFault(err), e.Now().Add(forever))
 	}
-	_, err = e.Org.Provision(ctx)
+	if _, err = e.Org.Provision(ctx); err == nil {
+		e.read = rev
+	}
 	return err
 }
 
@@ -266,8 +312,11 @@ func (l *line) prove(call func() error) error {
 	return call()
 }
 
-func (l *line) works() {
+// works takes note that a call has succeeded, and tells whether that is news.
+func (l *line) works() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	news := !l.proven
 	l.proven, l.held = true, nil
+	return news
 }

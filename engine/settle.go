@@ -8,24 +8,100 @@ import (
 	"postern/store"
 )
 
+// end settles a pass; what cannot be written down is tried again after a rest.
+func (e *Engine) end(ctx context.Context, line *line, box *crm.Mailbox, began time.Time, err error) {
+	if err := e.settle(ctx, line, box, began, err); err != nil {
+		e.Log.Error("save state of mailbox", "mailbox", box.ID, "err", err)
+		e.cannotSave(err)
+	}
+}
+
 // settle writes down how a pass over a mailbox ended and when the next is due. What a
 // fault means is decided in consequence; the fault itself was judged by the package that
 // knows the protocol.
-func (e *Engine) settle(ctx context.Context, line *line, box *crm.Mailbox, err error) error {
-	now := e.Now()
+func (e *Engine) settle(ctx context.Context, line *line, box *crm.Mailbox, began time.Time, err error) error {
 	if err == nil {
-		box.State, box.Since = enter(box, crm.Live, now)
-		box.Trouble, box.Tries, box.Checked, box.Due = nil, 0, now, now.Add(e.Poll)
-		return e.Org.SaveMailbox(ctx, box)
+		return e.well(ctx, line, box, began)
 	}
+	now := e.Now()
 	e.stop(ctx, line, box, err)
 	f := crm.AsFault(err)
 	state, wait := consequence(f, box.Tries)
 	e.Log.Warn("pass ended in trouble", "mailbox", box.ID, "code", f.Code, "verdict", f.Verdict, "again_in", wait)
+	news := state == crm.Attention && (box.State != crm.Attention || box.Trouble == nil || box.Trouble.Code != f.Code)
 	box.State, box.Since = enter(box, state, now)
-	box.Trouble = &crm.Fault{Verdict: f.Verdict, Scope: f.Scope, After: f.After, Code: f.Code, Message: f.Message, Advice: f.Advice}
+	box.Trouble = &crm.Fault{Verdict: f.Verdict, Scope: f.Scope, After: f.After, Code: f.Code, Message: f.Message, Advice: f.Advice, Cause: f.Cause}
 	box.Tries, box.Due = box.Tries+1, now.Add(wait)
-	return e.Org.SaveMailbox(ctx, box)
+	if state == crm.Attention {
+		e.watching().drop(box.ID)
+	}
+	if err := e.Org.SaveMailbox(ctx, box); err != nil {
+		return err
+	}
+	if news && f.Scope != crm.OrgScope {
+		return e.raiseAlert(ctx, theMailbox(box), f)
+	}
+	return nil
+}
+
+// well settles a complete look that found no trouble.
+func (e *Engine) well(ctx context.Context, line *line, box *crm.Mailbox, began time.Time) error {
+	healed := box.Trouble != nil
+	box.State, box.Since = enter(box, crm.Live, e.Now())
+	box.Trouble, box.Tries, box.Checked = nil, 0, began
+	facts := line.src.Facts(box)
+	if facts.Server != box.Server && box.Server != "" && facts.Server != "" {
+		e.Log.Info("mailbox lives on another server", "mailbox", box.ID, "server", facts.Server)
+	}
+	if facts.Server == "" {
+		facts.Server = box.Server // not asked in this process yet
+	}
+	renamed := facts.Primary != box.Primary
+	box.Facts = facts
+	w, follow := e.watching(), *box
+	w.admit(&follow)
+	var err error
+	if box.Due, err = e.nextDue(ctx, box, e.Now().Add(w.pause(box.ID, e.Poll))); err != nil {
+		return err
+	}
+	if err := e.Org.SaveMailbox(ctx, box); err != nil {
+		return err
+	}
+	if healed || renamed && box.Primary == "" {
+		if err := e.closeAlerts(ctx, theMailbox(box)); err != nil {
+			return err
+		}
+	}
+	if renamed && box.Primary != "" {
+		return e.raiseAlert(ctx, theMailbox(box), &crm.Fault{Code: "address-changed", Cause: crm.Renamed,
+			Message: "Exchange knows this mailbox by another primary address now: " + string(box.Primary) + ".",
+			Advice:  "Nothing is lost: it is read as before. Enter the new address as the user's primary address."})
+	}
+	return nil
+}
+
+// What an alert is about.
+const theConnection = "connection"
+
+func theMailbox(box *crm.Mailbox) string { return "mailbox " + string(box.Address) }
+
+// raiseAlert tells the administrators that somebody must see to something, once for each
+// trouble and what it befalls.
+func (e *Engine) raiseAlert(ctx context.Context, subject string, f *crm.Fault) error {
+	fresh, err := e.Org.RaiseAlert(ctx, store.Alert{Cause: f.Cause, Code: f.Code, Subject: subject, Message: f.Message, Advice: f.Advice})
+	if fresh {
+		e.Log.Error("attention", "subject", subject, "code", f.Code, "what", f.Message, "advice", f.Advice)
+	}
+	return err
+}
+
+// closeAlerts tells that all is well again.
+func (e *Engine) closeAlerts(ctx context.Context, subject string) error {
+	n, err := e.Org.CloseAlerts(ctx, subject, "")
+	if n > 0 {
+		e.Log.Info("well again", "subject", subject)
+	}
+	return err
 }
 
 // consequence is the one switch over what a fault means.
@@ -45,9 +121,14 @@ func (e *Engine) stop(ctx context.Context, line *line, box *crm.Mailbox, err err
 	if ctx.Err() != nil || f.Scope != crm.OrgScope || line == nil || line.stopped(now) != nil {
 		return
 	}
-	_, wait := consequence(f, box.Tries)
+	state, wait := consequence(f, box.Tries)
 	line.hold(f, now.Add(wait))
 	e.Log.Warn("connection stopped", "code", f.Code, "for", wait, "err", err)
+	if state == crm.Attention && f.Code != "collecting-disabled" {
+		if err := e.raiseAlert(ctx, theConnection, f); err != nil {
+			e.Log.Error("raise an alert", "err", err)
+		}
+	}
 }
 
 // lockout returns the refusal of the login that stands in the mailbox's row and so

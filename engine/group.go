@@ -1,0 +1,397 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"postern/crm"
+)
+
+const (
+	pullEvery   = time.Minute            // pause between two questions, where the server does not tell by itself
+	gatherFirst = 500 * time.Millisecond // a new group waits so long for members
+	gatherJoins = 3 * time.Second        // newcomers wait so long for others before a connection is opened anew
+	subscribers = 4                      // subscriptions of one group made at once
+	pollFor     = time.Hour              // how long a mailbox is polled whose subscription keeps getting lost
+	shortest    = 10 * time.Second       // a connection that the server closes sooner is no good
+	goodbye     = 5 * time.Second        // for giving subscriptions back
+)
+
+// A group is the mailboxes that share a connection. Its fields are guarded by
+// watcher.mu; run is its goroutine.
+type group struct {
+	*watcher
+	server  string
+	alone   bool // for a mailbox that a shared connection did not suit
+	members []*followed
+	anchor  *crm.Mailbox
+	changed chan struct{} // somebody came or left
+	hurry   bool          // somebody left, who may not be listened to any longer
+	lossy   bool          // a subscription was lost on the connection at hand
+}
+
+func (g *group) enter(f *followed) {
+	f.group = g
+	g.members = append(g.members, f)
+	g.wake()
+}
+
+func (g *group) leave(f *followed) {
+	g.members = slices.DeleteFunc(g.members, func(m *followed) bool { return m == f })
+	g.hurry = true
+	g.wake()
+}
+
+func (g *group) wake() {
+	select {
+	case g.changed <- struct{}{}:
+	default:
+	}
+}
+
+// lost takes note that a subscription has ended. One that keeps getting lost is tried on
+// a connection of its own, then not for a while. The caller holds the lock.
+func (g *group) lost(f *followed, why *crm.Fault) {
+	f.sub, g.lossy = crm.Subscription{}, true
+	f.tries++
+	g.Log.Warn("subscription lost", "mailbox", f.box.ID, "code", why.Code, "tries", f.tries)
+	switch {
+	case f.tries == 2 && !g.alone:
+		g.leave(f)
+		g.join(f, true)
+	case f.tries > 2:
+		f.after = g.Now().Add(pollFor)
+		f.watch = g.polling(why.Message)
+	}
+}
+
+// run keeps the group's mailboxes followed until none is left.
+func (g *group) run() {
+	defer g.unsubscribe()
+	g.rest(gatherFirst)
+	for tries := 0; g.ctx.Err() == nil && !g.disbanded(); {
+		began := g.Now()
+		fault := g.session()
+		if fault == nil {
+			tries = 0
+			continue
+		}
+		if g.Now().Sub(began) > time.Minute {
+			tries = 0
+		}
+		g.fallBack(fault)
+		g.rest(max(fault.After, ladder(tries, 2*time.Second, 10*time.Second, 30*time.Second, 2*time.Minute, 5*time.Minute)))
+		tries++
+	}
+}
+
+func (g *group) rest(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-g.ctx.Done():
+	}
+}
+
+// disbanded tells whether nobody is left; then nobody can join any more.
+func (g *group) disbanded() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.members) > 0 {
+		return false
+	}
+	g.groups = slices.DeleteFunc(g.groups, func(other *group) bool { return other == g })
+	return true
+}
+
+// session subscribes whom it must and listens until the connection ends. It returns nil
+// when the next one is to begin at once: after a good end, or when members came, left or
+// lost their subscription.
+func (g *group) session() *crm.Fault {
+	if fault := g.subscribe(); fault != nil {
+		return fault
+	}
+	streams, pulls, again := g.subscriptions()
+	ctx, cancel := context.WithCancel(g.ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { defer cancel(); g.awaitChange(ctx, again) })
+	if len(pulls) > 0 {
+		wg.Go(func() { g.pull(ctx, pulls) })
+	}
+	if len(streams) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	began, opened := g.Now(), false
+	err := g.notifier.Listen(ctx, streams, func(n crm.Notice) {
+		if !opened { // what came between subscribing and now is found by looking
+			opened = true
+			g.listening(streams, crm.Watch{Mode: crm.Streaming, Since: g.Now()})
+		}
+		if n.Box != 0 {
+			g.notice(g, n)
+		}
+	})
+	switch {
+	case ctx.Err() != nil || g.lostSome():
+		return nil
+	case err != nil:
+		return crm.AsFault(err)
+	case g.Now().Sub(began) < shortest:
+		return &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "stream-short", Message: "Exchange closes the connection for notifications at once."}
+	}
+	return nil
+}
+
+// awaitChange returns when the connection at hand no longer suits the members.
+func (g *group) awaitChange(ctx context.Context, again time.Duration) {
+	timer := time.NewTimer(again)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-timer.C:
+		return
+	case <-g.changed:
+	}
+	g.mu.Lock()
+	hurry := g.hurry
+	g.mu.Unlock()
+	if hurry {
+		return
+	}
+	timer.Reset(gatherJoins)
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+func (g *group) lostSome() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.lossy
+}
+
+// subscribe makes the subscriptions that are missing. A fault concerns them all; what
+// fails for one mailbox is tried again later and polled until then.
+func (g *group) subscribe() *crm.Fault {
+	for g.ctx.Err() == nil {
+		anchor, missing := g.missing()
+		if len(missing) == 0 {
+			return nil
+		}
+		if missing[0].box == anchor {
+			missing = missing[:1] // the others follow to where the server has put the anchor
+		}
+		if fault := g.subscribeTo(missing, anchor); fault != nil {
+			return fault
+		}
+	}
+	return nil
+}
+
+// missing returns the members without a subscription that are due for one, the anchor
+// first if it is among them.
+func (g *group) missing() (anchor *crm.Mailbox, list []*followed) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := g.Now()
+	var able []*followed
+	for _, f := range g.members {
+		if f.sub.ID != "" || !f.after.After(now) {
+			able = append(able, f)
+		}
+	}
+	if len(able) == 0 {
+		return nil, nil
+	}
+	if !slices.ContainsFunc(able, func(f *followed) bool { return f.box == g.anchor }) {
+		g.anchor = able[0].box
+	}
+	for _, f := range able {
+		switch {
+		case f.sub.ID != "":
+		case f.box == g.anchor:
+			list = slices.Insert(list, 0, f)
+		default:
+			list = append(list, f)
+		}
+	}
+	return g.anchor, list
+}
+
+func (g *group) subscribeTo(list []*followed, anchor *crm.Mailbox) *crm.Fault {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var whole *crm.Fault
+	var alone []crm.MailboxID // that fell back to polling by themselves
+	next := make(chan *followed)
+	for range min(subscribers, len(list)) {
+		wg.Go(func() {
+			for f := range next {
+				sub, err := g.notifier.Subscribe(g.ctx, f.box, anchor)
+				fault, fell := g.subscribed(f, sub, err)
+				mu.Lock()
+				if fault != nil {
+					whole = fault
+				}
+				if fell {
+					alone = append(alone, f.box.ID)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, f := range list {
+		mu.Lock()
+		stop := whole != nil || g.ctx.Err() != nil
+		mu.Unlock()
+		if stop {
+			break
+		}
+		next <- f
+	}
+	close(next)
+	wg.Wait()
+	if len(alone) > 0 && whole == nil {
+		g.look(alone...)
+	}
+	return whole
+}
+
+// subscribed takes note of what came of subscribing. It returns a fault that concerns
+// all, or that the mailbox is polled until it is tried again.
+func (g *group) subscribed(f *followed, sub crm.Subscription, err error) (whole *crm.Fault, fell bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err == nil {
+		f.sub = sub
+		return nil, false
+	}
+	fault := crm.AsFault(err)
+	if fault.Scope == crm.OrgScope || g.ctx.Err() != nil {
+		return fault, false
+	}
+	wait := max(fault.After, ladder(f.tries, time.Minute, 5*time.Minute, 15*time.Minute, time.Hour))
+	if fault.Verdict == crm.Refused {
+		wait = 24 * time.Hour // the server cannot, or will not
+	}
+	f.tries++
+	f.after = g.Now().Add(wait)
+	f.watch = g.polling(fault.Message)
+	g.Log.Info("not notified", "mailbox", f.box.ID, "code", fault.Code, "again_in", wait)
+	return nil, true
+}
+
+// subscriptions returns the members' subscriptions and how long until one that failed is
+// to be tried again.
+func (g *group) subscriptions() (streams []crm.Subscription, pulls []crm.Subscription, again time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hurry, g.lossy = false, false
+	again = sweep
+	for _, f := range g.members {
+		switch {
+		case f.sub.ID == "":
+			again = max(time.Second, min(again, f.after.Sub(g.Now())))
+		case f.sub.Streaming:
+			f.sub.Anchor = g.anchor
+			streams = append(streams, f.sub)
+		default:
+			pulls = append(pulls, f.sub)
+		}
+	}
+	return streams, pulls, again
+}
+
+// listening takes note that we are told of changes from now on, and looks for what came
+// before that.
+func (g *group) listening(list []crm.Subscription, watch crm.Watch) {
+	ids := make([]crm.MailboxID, len(list))
+	g.mu.Lock()
+	for i := range list {
+		ids[i] = list[i].Box.ID
+		if f := g.boxes[ids[i]]; f != nil && f.group == g && f.watch.Mode != watch.Mode {
+			f.watch = watch
+		}
+	}
+	g.mu.Unlock()
+	g.look(ids...)
+}
+
+// pull asks for each subscription what happened, again and again.
+func (g *group) pull(ctx context.Context, list []crm.Subscription) {
+	g.listening(list, crm.Watch{Mode: crm.Pulling, Since: g.Now(), Every: pullEvery,
+		Why: "This version of Exchange does not tell by itself; it is asked what happened."})
+	for ctx.Err() == nil {
+		g.rest(pullEvery)
+		for i := range list {
+			n, err := g.notifier.Pull(ctx, &list[i])
+			if ctx.Err() != nil {
+				return
+			}
+			if err == nil {
+				g.pulled(&list[i], n)
+			}
+		}
+		if g.lostSome() {
+			g.wake()
+		}
+	}
+}
+
+// pulled takes note of an answer and of how far it came.
+func (g *group) pulled(sub *crm.Subscription, n crm.Notice) {
+	g.mu.Lock()
+	if f := g.boxes[sub.Box.ID]; f != nil && f.sub.ID == sub.ID {
+		f.sub.Watermark = sub.Watermark
+	}
+	g.mu.Unlock()
+	if len(n.Folders) > 0 || n.Lost != nil {
+		g.notice(g, n)
+	}
+}
+
+// fallBack takes note that nobody is told of changes, and looks by itself.
+func (g *group) fallBack(why *crm.Fault) {
+	var ids []crm.MailboxID
+	g.mu.Lock()
+	for _, f := range g.members {
+		if f.watch.Mode != crm.Polling {
+			ids = append(ids, f.box.ID)
+		}
+		f.watch = g.polling(why.Message)
+	}
+	g.mu.Unlock()
+	g.Log.Warn("not notified", "mailboxes", len(ids), "server", g.server, "code", why.Code)
+	if len(ids) > 0 && g.ctx.Err() == nil {
+		g.look(ids...)
+	}
+}
+
+// unsubscribe gives the subscriptions back when the program ends in good order or the
+// connection is set up anew; after a crash they expire by themselves.
+func (g *group) unsubscribe() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(g.ctx), goodbye)
+	defer cancel()
+	g.mu.Lock()
+	var list []crm.Subscription
+	for _, f := range g.members {
+		if f.sub.ID != "" {
+			list = append(list, f.sub)
+			f.sub = crm.Subscription{}
+		}
+	}
+	g.mu.Unlock()
+	for _, sub := range list {
+		if g.notifier.Unsubscribe(ctx, sub) != nil {
+			return // it expires by itself, as do those after it
+		}
+	}
+}

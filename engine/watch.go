@@ -1,0 +1,308 @@
+package engine
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"postern/crm"
+)
+
+// How mailboxes are followed once they have been read for the first time.
+const (
+	sweep       = time.Hour       // each is looked at so often, whatever the server tells
+	gatherBurst = 2 * time.Second // what follows an event is gathered so long before it is acted on
+)
+
+// A watcher follows the mailboxes of one line: it subscribes to each, listens to them in
+// groups, and rings for a mailbox when the server tells of something. What is told is a
+// hint and lives in memory only; after each gap the mailboxes are looked at, and now and
+// then without any reason.
+type watcher struct {
+	*Engine
+	line     *line
+	notifier crm.Notifier
+	ctx      context.Context
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+	revision int64 // of the mailboxes as they were read last; of the one goroutine that refreshes
+
+	mu     sync.Mutex
+	boxes  map[crm.MailboxID]*followed
+	groups []*group
+}
+
+// A followed mailbox. All but the box is guarded by watcher.mu.
+type followed struct {
+	box   *crm.Mailbox
+	group *group
+	watch crm.Watch
+	sub   crm.Subscription // ID "" = none
+	after time.Time        // no subscribing before
+	tries int              // subscriptions in a row that were refused or got lost
+
+	dirty   map[string]bool // the source's ids of folders in which something happened
+	strange map[string]bool // ids told that are no folder of ours
+	rung    time.Time       // when its bell was rung last
+	waiting bool            // a ring is on its way
+}
+
+// maxStrange bounds what is remembered of folders that are none of ours.
+const maxStrange = 100
+
+func (e *Engine) newWatcher(ctx context.Context, l *line) *watcher {
+	w := &watcher{Engine: e, line: l, notifier: l.src.(crm.Notifier), revision: -1, boxes: map[crm.MailboxID]*followed{}}
+	w.ctx, w.cancel = context.WithCancel(ctx)
+	return w
+}
+
+// follow sees to it that the mailboxes of the line in use are followed.
+func (e *Engine) follow(ctx context.Context) error {
+	e.mu.Lock()
+	l, w := e.line, e.watcher
+	e.mu.Unlock()
+	if l == nil {
+		return nil
+	}
+	if w != nil && w.line != l {
+		w.stop()
+		w = nil
+	}
+	if _, can := l.src.(crm.Notifier); w == nil && can {
+		w = e.newWatcher(ctx, l)
+	}
+	e.mu.Lock()
+	e.watcher = w
+	e.mu.Unlock()
+	if w == nil {
+		return nil
+	}
+	return w.refresh(ctx)
+}
+
+// watching returns the watcher in use; nil when there is none, whose methods do nothing.
+func (e *Engine) watching() *watcher {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.watcher
+}
+
+// stop ends all connections and gives the subscriptions back.
+func (w *watcher) stop() {
+	if w != nil {
+		w.cancel()
+		w.wg.Wait()
+	}
+}
+
+// refresh reads which mailboxes are on, when that may have changed.
+func (w *watcher) refresh(ctx context.Context) error {
+	rev, err := w.Org.Revision(ctx)
+	if err != nil || rev == w.revision {
+		return err
+	}
+	boxes, err := w.Org.Boxes(ctx)
+	if err != nil {
+		return err
+	}
+	w.revision = rev
+	on := make(map[crm.MailboxID]bool, len(boxes))
+	for i := range boxes {
+		if box := &boxes[i]; w.policy.Allows(box) == nil {
+			on[box.ID] = true
+			w.admit(box)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id, f := range w.boxes {
+		if !on[id] {
+			w.dismiss(f)
+		}
+	}
+	return nil
+}
+
+// admit begins to follow a mailbox, or goes on. One that was not read yet is left to its
+// first pass, one that somebody must see to first to the one who does.
+func (w *watcher) admit(box *crm.Mailbox) {
+	if w == nil || box.Checked.IsZero() || box.State == crm.Attention {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.boxes[box.ID]
+	if f != nil && (f.group.server == box.Server || f.group.alone) && f.box.Address == box.Address {
+		return
+	}
+	if f != nil {
+		w.dismiss(f)
+	}
+	f = &followed{box: box, watch: w.polling("It has not been subscribed to yet."), dirty: map[string]bool{}, strange: map[string]bool{}}
+	w.boxes[box.ID] = f
+	w.join(f, false)
+}
+
+// drop ends following a mailbox that needs somebody's attention.
+func (w *watcher) drop(id crm.MailboxID) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if f := w.boxes[id]; f != nil {
+		w.dismiss(f)
+	}
+}
+
+// dismiss takes a mailbox out of its group at once.
+func (w *watcher) dismiss(f *followed) {
+	delete(w.boxes, f.box.ID)
+	f.group.leave(f)
+}
+
+// join puts a mailbox into a group: one of its server that has room, or, when it is to be
+// alone, one of its own.
+func (w *watcher) join(f *followed, alone bool) {
+	for _, g := range w.groups {
+		if !alone && !g.alone && g.server == f.box.Server && len(g.members) < crm.MaxListen {
+			g.enter(f)
+			return
+		}
+	}
+	g := &group{watcher: w, server: f.box.Server, alone: alone, changed: make(chan struct{}, 1)}
+	w.groups = append(w.groups, g)
+	g.enter(f)
+	w.wg.Go(g.run)
+}
+
+// polling is the way of a mailbox that we are not told about.
+func (w *watcher) polling(why string) crm.Watch {
+	return crm.Watch{Mode: crm.Polling, Why: why, Since: w.Now(), Every: w.Poll}
+}
+
+// Watch tells how new mail in a mailbox comes to notice.
+func (e *Engine) Watch(id crm.MailboxID) crm.Watch {
+	w := e.watching()
+	if w == nil {
+		return crm.Watch{Mode: crm.Polling, Why: "Nothing is followed at the moment.", Every: e.Poll}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if f := w.boxes[id]; f != nil {
+		return f.watch
+	}
+	return crm.Watch{Mode: crm.Polling, Why: "It is followed as soon as it has been read for the first time.", Every: e.Poll}
+}
+
+// pause is how long after a look the next one is due. The sweeps of many mailboxes are
+// spread by their ids, so that they do not fall together.
+func (w *watcher) pause(id crm.MailboxID, poll time.Duration) time.Duration {
+	if w == nil {
+		return poll
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if f := w.boxes[id]; f == nil || f.watch.Mode == crm.Polling {
+		return poll
+	}
+	return sweep - time.Duration(int64(id)*7919%600)*time.Second
+}
+
+// notice takes down what the server told of a mailbox and rings for it: at once after a
+// quiet time, else when the burst has been gathered.
+func (w *watcher) notice(g *group, n crm.Notice) {
+	w.mu.Lock()
+	f := w.boxes[n.Box]
+	if f == nil || f.group != g {
+		w.mu.Unlock()
+		return
+	}
+	if n.Lost != nil {
+		g.lost(f, n.Lost)
+		w.mu.Unlock()
+		return
+	}
+	f.tries = 0
+	if len(n.Folders) == 0 {
+		w.mu.Unlock()
+		w.look(n.Box)
+		return
+	}
+	fresh := false
+	for _, id := range n.Folders {
+		if !f.strange[id] {
+			f.dirty[id], fresh = true, true
+		}
+	}
+	if fresh && !f.waiting {
+		w.ringFor(f)
+	}
+	w.mu.Unlock()
+}
+
+func (w *watcher) ringFor(f *followed) {
+	now := w.Now()
+	ring := func() { w.bell.Ring("event", strconv.FormatInt(int64(f.box.ID), 10)) }
+	wait := f.rung.Add(gatherBurst).Sub(now)
+	if wait <= 0 || wait > gatherBurst { // the latter when the clock was set back
+		f.rung = now
+		ring()
+		return
+	}
+	f.waiting = true
+	time.AfterFunc(wait, func() {
+		w.mu.Lock()
+		f.waiting, f.rung = false, w.Now()
+		w.mu.Unlock()
+		ring()
+	})
+}
+
+// take hands over the folders in which something happened.
+func (w *watcher) take(id crm.MailboxID) map[string]bool {
+	if w == nil {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.boxes[id]
+	if f == nil || len(f.dirty) == 0 {
+		return nil
+	}
+	dirty := f.dirty
+	f.dirty = map[string]bool{}
+	return dirty
+}
+
+// unknown takes note of folders that are none of ours and tells whether they are new to
+// us, and so a reason to ask which folders there are.
+func (w *watcher) unknown(id crm.MailboxID, folders []string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.boxes[id]
+	if f == nil || len(folders) == 0 {
+		return false
+	}
+	if len(f.strange) > maxStrange {
+		clear(f.strange)
+	}
+	fresh := false
+	for _, folder := range folders {
+		fresh = fresh || !f.strange[folder]
+		f.strange[folder] = true
+	}
+	return fresh
+}
+
+// look makes mailboxes due. When that cannot be written down, their sweep will do.
+func (w *watcher) look(ids ...crm.MailboxID) {
+	if err := w.Org.LookNow(w.ctx, ids...); err != nil && w.ctx.Err() == nil {
+		w.Log.Error("make mailboxes due", "mailboxes", len(ids), "err", err)
+		return
+	}
+	if err := w.ringDue(w.ctx); err != nil && w.ctx.Err() == nil {
+		w.Log.Error("look for what is due", "err", err)
+	}
+}
