@@ -1,6 +1,7 @@
 package ews
 
 import (
+	"context"
 	"crypto"
 	"crypto/x509"
 	"encoding/base64"
@@ -42,10 +43,10 @@ const logonPatience = 3
 // authorize exchanges one request on the lane with whatever the scheme asks for. There
 // are at most two 401 on the way that are not final: one that tells the schemes, one
 // with NTLM's challenge.
-func (c *Client) authorize(l *lane, t *transaction) (*http.Response, error) {
+func (c *Client) authorize(ctx context.Context, l *lane, t *transaction) (*http.Response, error) {
 	scheme := c.scheme()
 	if scheme == AnyScheme {
-		resp, err := c.leg(l, t, t.body, "")
+		resp, err := c.leg(ctx, l, t, t.body, "")
 		if err != nil || resp.StatusCode != http.StatusUnauthorized {
 			return resp, err
 		}
@@ -61,9 +62,9 @@ func (c *Client) authorize(l *lane, t *transaction) (*http.Response, error) {
 	var err error
 	if scheme == Basic {
 		token := base64.StdEncoding.EncodeToString([]byte(c.cfg.Login + ":" + t.password))
-		resp, err = c.leg(l, t, t.body, "Basic "+token)
+		resp, err = c.leg(ctx, l, t, t.body, "Basic "+token)
 	} else {
-		resp, err = c.ntlm(l, t, scheme)
+		resp, err = c.ntlm(ctx, l, t, scheme)
 	}
 	if err != nil {
 		return nil, err
@@ -104,9 +105,9 @@ func (c *Client) choose(resp *http.Response) Scheme {
 func (c *Client) private() bool { return c.url.Scheme == "https" || loopback(c.url.Hostname()) }
 
 // ntlm sends the request on a connection that NTLM has authenticated, or authenticates it.
-func (c *Client) ntlm(l *lane, t *transaction, scheme Scheme) (*http.Response, error) {
+func (c *Client) ntlm(ctx context.Context, l *lane, t *transaction, scheme Scheme) (*http.Response, error) {
 	if l.signed {
-		resp, err := c.leg(l, t, t.body, "")
+		resp, err := c.leg(ctx, l, t, t.body, "")
 		if err != nil || resp.StatusCode != http.StatusUnauthorized {
 			return resp, err
 		}
@@ -125,7 +126,7 @@ func (c *Client) ntlm(l *lane, t *transaction, scheme Scheme) (*http.Response, e
 		return nil, err
 	}
 	prefix := string(scheme) + " "
-	resp, err := c.leg(l, t, nil, prefix+base64.StdEncoding.EncodeToString(hello))
+	resp, err := c.leg(ctx, l, t, nil, prefix+base64.StdEncoding.EncodeToString(hello))
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
@@ -140,7 +141,7 @@ func (c *Client) ntlm(l *lane, t *transaction, scheme Scheme) (*http.Response, e
 	if err != nil {
 		return nil, err
 	}
-	resp, err = c.leg(l, t, t.body, prefix+base64.StdEncoding.EncodeToString(proof))
+	resp, err = c.leg(ctx, l, t, t.body, prefix+base64.StdEncoding.EncodeToString(proof))
 	if err == nil && resp.StatusCode != http.StatusUnauthorized {
 		l.signed = true
 	}

@@ -70,7 +70,7 @@ func (c *check) try(ctx context.Context, name string, try func(context.Context) 
 
 // name opens the source, which judges the settings, and looks the host up.
 func (c *check) name(ctx context.Context) (string, error) {
-	src, err := open(c.settings, c.observe, c.tune...)
+	src, err := open(c.settings, crm.Unpaced{}, c.observe, c.tune...)
 	if err != nil {
 		return "", unopened(err)
 	}
@@ -105,7 +105,7 @@ func (c *check) endpoint(ctx context.Context) (string, error) {
 		return "", client.failure(t, err)
 	}
 	stop := context.AfterFunc(ctx, func() { l.Close() })
-	resp, err := client.leg(l, t, t.body, "")
+	resp, err := client.leg(ctx, l, t, t.body, "")
 	detail := "asks for a log-on"
 	switch {
 	case err != nil:

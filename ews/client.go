@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -47,6 +48,11 @@ type Config struct {
 	// Observe is told of every HTTP request, refused and repeated ones included. It is
 	// called from several goroutines.
 	Observe func(Call)
+	// Admit is asked before every HTTP request, and may wait. Its error ends the call.
+	// done is called once, when the answer was read or given up: with the error of the
+	// whole, and one for each code with which a part of it failed; with none when the
+	// answer says nothing against the server. nil lets everything out at once.
+	Admit func(ctx context.Context, call Call) (done func(errs ...error), err error)
 	// Dial opens connections, for instance from a certain address; nil means net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Now is the clock; nil means time.Now.
@@ -57,6 +63,7 @@ type Config struct {
 type Call struct {
 	Operation string
 	Mailbox   string // impersonated; "" when the login acts for itself
+	Hanging   bool   // stays open to wait for notifications
 	Status    int    // HTTP; 0 when there was no answer
 	Code      string // Exchange's code when the request was refused as a whole, else ""
 	Sent      int64  // bytes of the request, headers included
@@ -81,7 +88,9 @@ type Client struct {
 	denials  int     // calls in a row that were refused
 	bad      *string // the password that was refused
 	sessions map[string]*Session
+	groups   map[string]*Group
 
+	answered atomic.Bool // Exchange has answered at this address
 	decoders sync.Pool
 }
 
@@ -106,6 +115,9 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Observe == nil {
 		cfg.Observe = func(Call) {}
 	}
+	if cfg.Admit == nil {
+		cfg.Admit = func(context.Context, Call) (func(...error), error) { return func(...error) {}, nil }
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -119,7 +131,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, errors.New("unknown schema version " + cfg.Version)
 	}
 	return &Client{
-		cfg: cfg, url: u, sessions: map[string]*Session{},
+		cfg: cfg, url: u, sessions: map[string]*Session{}, groups: map[string]*Group{},
 		slots: make(chan struct{}, cfg.MaxConns), trial: make(chan struct{}, 1),
 		decoders: sync.Pool{New: func() any { return newDecoder(nil) }},
 	}, nil
@@ -182,15 +194,80 @@ func loopback(host string) bool {
 type transaction struct {
 	call     Call
 	anchor   string
+	group    *Group
 	body     []byte
 	password string
 	resp     *http.Response
+
+	admitted func(errs ...error) // of Config.Admit, until the answer was read
+	parts    []error             // what parts of the answer failed with
+	foreign  bool                // the call was ended by what the caller's callback returned
 }
+
+// admit asks whether the transaction's next HTTP request may leave.
+func (c *Client) admit(ctx context.Context, t *transaction) (err error) {
+	if t.admitted == nil {
+		t.admitted, err = c.cfg.Admit(ctx, t.call)
+	}
+	return err
+}
+
+// settle tells what came of the HTTP request that was admitted.
+func (t *transaction) settle(errs ...error) {
+	if t.admitted != nil {
+		t.admitted(errs...)
+		t.admitted = nil
+	}
+}
+
+// outcome is what settle is to be told at the end: neither the end of the context nor
+// what the caller made of the answer says anything about the server.
+func (t *transaction) outcome(ctx context.Context, err error) []error {
+	if err == nil || t.foreign || ctx.Err() != nil {
+		return t.parts
+	}
+	return append([]error{err}, t.parts...)
+}
+
+// failedPart takes note of a part of the answer that failed, of each code once.
+func (t *transaction) failedPart(r *Result) {
+	if r.OK() || len(t.parts) == maxParts {
+		return
+	}
+	err, _ := errors.AsType[*Error](r.Err())
+	for _, known := range t.parts {
+		if k, _ := errors.AsType[*Error](known); k.inner() == err.inner() {
+			return
+		}
+	}
+	t.parts = append(t.parts, err)
+}
+
+const maxParts = 16
 
 // leg sends one HTTP request and reads the header of its answer. The request before it
 // in the same transaction, if any, has been answered: it is told of.
-func (c *Client) leg(l *lane, t *transaction, body []byte, authorization string) (*http.Response, error) {
+func (c *Client) leg(ctx context.Context, l *lane, t *transaction, body []byte, authorization string) (*http.Response, error) {
 	c.tell(l, t)
+	if err := c.admit(ctx, t); err != nil {
+		return nil, err
+	}
+	req := c.request(t, body, authorization)
+	t.call.Start = c.now()
+	t.call.RequestID = req.Header.Get("Client-Request-Id")
+	t.call.Status = 0
+	resp, err := l.exchange(req, c.cfg.Timeout)
+	if err == nil {
+		t.call.Status = resp.StatusCode
+		if t.group != nil {
+			t.group.keep(resp, t.call.Mailbox)
+		}
+	}
+	t.resp = resp
+	return resp, err
+}
+
+func (c *Client) request(t *transaction, body []byte, authorization string) *http.Request {
 	req := &http.Request{
 		Method: http.MethodPost, URL: c.url, Host: c.url.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{
@@ -208,25 +285,20 @@ func (c *Client) leg(l *lane, t *transaction, body []byte, authorization string)
 	if t.anchor != "" {
 		req.Header.Set("X-AnchorMailbox", t.anchor)
 	}
+	if t.group != nil {
+		t.group.sign(req)
+	}
 	if c.cfg.Gzip {
 		req.Header.Set("Accept-Encoding", "gzip")
 	}
 	if authorization != "" {
 		req.Header.Set("Authorization", authorization)
 	}
-	t.call.Start = c.now()
-	t.call.RequestID = req.Header.Get("Client-Request-Id")
-	t.call.Status = 0
-	resp, err := l.exchange(req, c.cfg.Timeout)
-	if err == nil {
-		t.call.Status = resp.StatusCode
-	}
-	t.resp = resp
-	return resp, err
+	return req
 }
 
-// tell reports the last HTTP request of a transaction, if there was one.
-func (c *Client) tell(l *lane, t *transaction) {
+// tell reports the last HTTP request of a transaction, if there was one, and settles it.
+func (c *Client) tell(l *lane, t *transaction, errs ...error) {
 	if t.call.RequestID == "" {
 		return
 	}
@@ -234,6 +306,7 @@ func (c *Client) tell(l *lane, t *transaction) {
 	call.Sent, call.Received, call.Took = l.out, l.in, c.now().Sub(call.Start)
 	c.cfg.Observe(call)
 	t.call.RequestID, t.call.Code = "", ""
+	t.settle(errs...)
 }
 
 // send carries out a transaction and hands the answer to read. What goes wrong is an
@@ -249,27 +322,37 @@ func (c *Client) send(ctx context.Context, t *transaction, repeatable bool, read
 
 // attempt is send on one connection. lost says that the connection was an old one and
 // brought not a single byte: the server had closed it while it was idle.
+//
+// Admission comes before the connection, so that who waits for it holds nothing that
+// others need.
 func (c *Client) attempt(ctx context.Context, t *transaction, fresh bool, read func(*http.Response) error) (err error, lost bool) {
-	l, err := c.lane(ctx, fresh)
-	if err != nil {
+	if err := c.admit(ctx, t); err != nil {
 		return c.failure(t, cause(ctx, err)), false
+	}
+	defer t.settle() // of a request that was never sent
+	l, err := c.laneFor(ctx, t, fresh)
+	if err != nil {
+		err = c.failure(t, cause(ctx, err))
+		t.settle(t.outcome(ctx, err)...)
+		return err, false
 	}
 	used := !l.fresh
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	resp, err := c.logOn(ctx, l, t)
 	if err == nil {
 		err = c.readAnswer(t, resp, read)
-	} else {
+	}
+	if err != nil && !t.foreign {
 		err = c.failure(t, cause(ctx, err))
 	}
-	whole := stop() && (err == nil || c.drained(t.resp))
+	whole := stop() && !t.call.Hanging && (err == nil || c.drained(t.resp))
 	if e, ok := errors.AsType[*Error](err); ok && t.call.Code == "" {
 		t.call.Code = e.Code
 	}
-	c.tell(l, t)
+	c.tell(l, t, t.outcome(ctx, err)...)
 	lost = used && t.resp == nil && l.in == 0
 	c.release(l, whole && !t.resp.Close)
-	t.resp = nil
+	t.resp, t.parts, t.foreign = nil, nil, false
 	return err, lost
 }
 
@@ -287,7 +370,7 @@ func (c *Client) logOn(ctx context.Context, l *lane, t *transaction) (resp *http
 	if t.password, err = c.mayTry(); err != nil {
 		return nil, err
 	}
-	return c.authorize(l, t)
+	return c.authorize(ctx, l, t)
 }
 
 // works tells whether the credentials have worked.
@@ -336,7 +419,7 @@ func (c *Client) body(resp *http.Response) (io.ReadCloser, error) {
 	default:
 		return nil, errors.New("content encoding that was not asked for")
 	}
-	return io.NopCloser(&limited{r: r, left: c.cfg.MaxAnswer}), nil
+	return &limited{r: r, left: c.cfg.MaxAnswer}, nil
 }
 
 // ErrAnswerSize says that an answer exceeds Config.MaxAnswer.
@@ -347,6 +430,9 @@ type limited struct {
 	r    io.Reader
 	left int64
 }
+
+// Close does nothing: the connection is the lane's matter.
+func (*limited) Close() error { return nil }
 
 func (l *limited) Read(p []byte) (int, error) {
 	if l.left < 0 {

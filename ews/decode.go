@@ -107,6 +107,21 @@ func (d *decoder) reset(r io.Reader) {
 	}
 }
 
+// again makes a decoder whose document has ended ready for another one in the same
+// stream: what was read ahead is kept.
+func (d *decoder) again() { d.closed, d.held, d.high = false, 0, 0 }
+
+// leave moves behind the end of the root element, and no further: on a stream, what
+// follows may be minutes away.
+func (d *decoder) leave() error {
+	for d.err == nil && !d.closed {
+		if d.next() == startTag {
+			d.skip()
+		}
+	}
+	return d.err
+}
+
 // fail keeps the first error; nothing moves after it.
 func (d *decoder) fail(what string, err error) token {
 	if d.err == nil {

@@ -21,6 +21,7 @@ type Error struct {
 	After     time.Duration // how long it asks to be left alone
 	Location  string        // where it redirects to
 	Page      bool          // the answer was a web page, or something else that Exchange never sends
+	Known     bool          // Exchange has answered at this address before
 	RequestID string        // client-request-id
 	Err       error         // what went wrong below Exchange, if that is it
 }
@@ -48,6 +49,14 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// inner is the code to judge by: Exchange wraps some, as a rule ErrorServerBusy.
+func (e *Error) inner() string {
+	if inner := e.XML.Get("InnerErrorResponseCode"); e.Code == "ErrorInternalServerError" && inner != "" {
+		return inner
+	}
+	return e.Code
+}
+
 // Err is nil when the results beside r can be relied on, else an *Error with its code.
 // A message without a code or of an unknown class is a failure.
 func (r *Result) Err() error {
@@ -70,6 +79,7 @@ func (c *Client) failure(t *transaction, err error) error {
 	}
 	e := &Error{
 		Operation: t.call.Operation, Mailbox: t.call.Mailbox, Status: t.call.Status, RequestID: t.call.RequestID, Err: err,
+		Known: c.answered.Load(),
 	}
 	if t.resp != nil {
 		e.Code = t.resp.Header.Get("X-CasErrorCode")

@@ -58,7 +58,7 @@ var codes = byCode([]struct {
 	{"ErrorADUnavailable ErrorADOperation", ruling{crm.Retry, crm.OrgScope, time.Minute, "Exchange cannot reach its directory.", askServer}},
 	{"ErrorInsufficientResources ErrorNotEnoughMemory", ruling{crm.Retry, crm.OrgScope, time.Minute, "The Exchange server is overloaded.", askServer}},
 	{"ErrorNoRespondingCASInDestinationSite ErrorServiceUnavailable", ruling{crm.Retry, crm.MailboxScope, time.Minute, "The site of this mailbox does not answer.", askServer}},
-	{"ErrorProxyRequestNotAllowed ErrorProxiedSubscriptionCallFailure ErrorReadEventsFailed", ruling{crm.Retry, crm.MailboxScope, 5 * time.Minute, "The mailbox lives on another server, which this one may not ask.", "If it stays, enter the server on which this mailbox lives."}},
+	{"ErrorProxyRequestNotAllowed", ruling{crm.Retry, crm.MailboxScope, 5 * time.Minute, "The mailbox lives on another server, which this one may not ask.", "If it stays, enter the server on which this mailbox lives."}},
 	{"ErrorInternalServerError", ruling{crm.Retry, "", 0, "Exchange reports an error of its own.", itself}},
 	{"ErrorBatchProcessingStopped", ruling{crm.Retry, "", 0, "Exchange stopped before it came to this.", itself}},
 
@@ -69,41 +69,46 @@ var codes = byCode([]struct {
 	{"ErrorNonPrimarySmtpAddress", ruling{crm.Refused, crm.MailboxScope, 0, "The address is an alias; Exchange wants the mailbox's primary address.", "Enter the user's primary address."}},
 	{"ErrorNonExistentMailbox", ruling{crm.Refused, crm.MailboxScope, 0, "There is no mailbox with this address on this Exchange.", "Check the user's address; if the mailbox is in the cloud or on another server, it needs a connection of its own."}},
 	{"ErrorAccountDisabled", ruling{crm.Refused, crm.MailboxScope, 0, "The mailbox's account is disabled.", "Enable the account in the directory, or make the user inactive."}},
-	{"ErrorMailboxLogonFailed ErrorMailboxConfiguration", ruling{crm.Refused, crm.MailboxScope, 0, "The mailbox is broken or disabled.", "Ask whoever runs Exchange to repair the mailbox."}},
+	{"ErrorMailboxLogonFailed ErrorMailboxConfiguration", ruling{crm.Refused, crm.MailboxScope, time.Hour, "The mailbox is broken or disabled.", "Ask whoever runs Exchange to repair the mailbox."}},
 	{"ErrorPasswordExpired ErrorPasswordChangeRequired", ruling{crm.Reauth, crm.OrgScope, 0, "The account's password has expired.", "Set a new password for the account and enter it in the Email settings."}},
 	{"ErrorUserNotAllowedByPolicy ErrorOrganizationAccessBlocked", ruling{crm.Refused, crm.MailboxScope, 0, "A policy of the Exchange organization forbids access.", "Allow EWS for this program: Set-OrganizationConfig -EwsEnabled:$true, and see Get-CASMailbox ADDRESS | Format-List Ews*."}},
 
 	// What is not there (any more).
-	{"ErrorItemNotFound ErrorObjectTypeChanged", ruling{crm.Gone, crm.ItemScope, 0, "The item was deleted or moved.", itself}},
+	{"ErrorItemNotFound", ruling{crm.Gone, crm.ItemScope, 0, "The item was deleted or moved.", itself}},
+	{"ErrorObjectTypeChanged", ruling{crm.Retry, crm.ItemScope, 0, "The item has just become one of another kind.", itself}},
 	{"ErrorFolderNotFound ErrorSyncFolderNotFound ErrorParentFolderNotFound", ruling{crm.Gone, crm.FolderScope, 0, "The folder was deleted.", itself}},
 	{"ErrorInvalidSyncStateData", ruling{crm.Resync, crm.FolderScope, 0, "Exchange no longer knows how far this folder was read.", "Nothing to do: the folder is listed anew, and nothing is filed twice."}},
-	{"ErrorInvalidIdMalformed ErrorInvalidIdMalformedEwsLegacyIdFormat ErrorInvalidIdEmpty ErrorInvalidIdStoreObjectIdTooLong ErrorInvalidId ErrorInvalidIdXml", ruling{crm.Gone, crm.ItemScope, 0, "Exchange does not know this id; the mailbox may have been restored.", itself}},
+	{"ErrorInvalidId", ruling{crm.Gone, crm.ItemScope, 0, "Exchange does not know this id; the mailbox may have been restored.", itself}},
 	{"ErrorInvalidFolderId ErrorCannotUseItemIdForFolderId ErrorCannotUseFolderIdForItemId", ruling{crm.Gone, "", 0, "Exchange takes this id for that of something else.", ourFault}},
 
 	// One item that Exchange itself cannot read.
 	{"ErrorCorruptData ErrorItemCorrupt", ruling{crm.Retry, crm.ItemScope, 0, "The item is damaged in Exchange.", "It is tried again with growing pauses. If it matters, open it in Outlook and save it anew."}},
 	{"ErrorFolderCorrupt", ruling{crm.Retry, crm.FolderScope, time.Hour, "The folder is damaged in Exchange.", "Ask whoever runs Exchange for New-MailboxRepairRequest."}},
 	{"ErrorContentConversionFailed ErrorMimeContentConversionFailed ErrorUnsupportedMimeConversion", ruling{crm.Retry, crm.ItemScope, 0, "Exchange cannot convert the item.", itself}},
-	{"ErrorMimeContentInvalid ErrorMimeContentInvalidBase64String ErrorDataSizeLimitExceeded", ruling{crm.Retry, crm.ItemScope, 0, "The item is too large or its content is damaged.", itself}},
+	{"ErrorMimeContentInvalid ErrorDataSizeLimitExceeded", ruling{crm.Retry, crm.ItemScope, 0, "The item is too large or its content is damaged.", itself}},
 	{"ErrorMessageSizeExceeded ErrorAttachmentSizeLimitExceeded ErrorAttachmentNestLevelLimitExceeded", ruling{crm.Refused, crm.ItemScope, 0, "The item exceeds a limit of Exchange.", "Nothing to do here; the limits are the Exchange administrator's."}},
 	{"ErrorCannotOpenFileAttachment", ruling{crm.Retry, crm.ItemScope, 0, "Exchange cannot open the attachment.", itself}},
 	{"ErrorInvalidAttachmentId ErrorAttachmentNotFound", ruling{crm.Gone, crm.ItemScope, 0, "The attachment's id is no longer valid, because the item has changed.", itself}},
-	{"ErrorVirusDetected ErrorVirusMessageDeleted", ruling{crm.Refused, crm.ItemScope, 0, "Refused by the virus scanner of Exchange.", "Nothing to do: the scanner of Exchange holds it back."}},
+	{"ErrorVirusDetected", ruling{crm.Refused, crm.ItemScope, 0, "Refused by the virus scanner of Exchange.", "Nothing to do: the scanner of Exchange holds it back."}},
+	{"ErrorVirusMessageDeleted", ruling{crm.Gone, crm.ItemScope, 0, "Deleted by the virus scanner of Exchange.", itself}},
+	{"ErrorCalendarOccurrenceIsDeletedFromRecurrence ErrorCalendarOccurrenceIndexIsOutOfRecurrenceRange ErrorRecurrenceHasNoOccurrence", ruling{crm.Gone, crm.ItemScope, 0, "The meeting no longer takes place on that day.", itself}},
 
 	// Subscriptions and paging.
-	{"ErrorInvalidSubscription ErrorSubscriptionNotFound ErrorExpiredSubscription ErrorSubscriptionUnsubscribed ErrorInvalidWatermark ErrorEventNotFound ErrorMissedNotificationEvents ErrorNewEventStreamConnectionOpened ErrorSubscriptionIds", ruling{crm.Retry, crm.MailboxScope, 0, "The subscription to the mailbox's changes has ended.", itself}},
+	{"ErrorInvalidSubscription ErrorInvalidPullSubscriptionId ErrorSubscriptionNotFound ErrorExpiredSubscription ErrorSubscriptionUnsubscribed ErrorInvalidWatermark ErrorEventNotFound ErrorMissedNotificationEvents ErrorSubscriptionIds", ruling{crm.Retry, crm.MailboxScope, 0, "The subscription to the mailbox's changes has ended.", itself}},
+	{"ErrorProxiedSubscriptionCallFailure ErrorReadEventsFailed", ruling{crm.Retry, crm.MailboxScope, 0, "The subscription to the mailbox's changes lies on another server than was asked.", itself}},
+	{"ErrorNewEventStreamConnectionOpened", ruling{crm.Retry, crm.MailboxScope, 0, "Another connection for the same subscriptions was opened.", itself}},
 	{"ErrorSubscriptionAccessDenied ErrorSubscriptionDelegateAccessNotSupported ErrorInvalidSubscriptionRequest", ruling{crm.Refused, crm.MailboxScope, 0, "The account may not subscribe to changes of this mailbox.", "Nothing to do: the mailbox is polled instead."}},
 	{"ErrorInvalidIndexedPagingParameters ErrorInvalidPagingMaxRows", ruling{crm.Retry, "", 0, "The list became shorter while it was read.", itself}},
 	{"ErrorMessagePerFolderCountReceiveQuotaExceeded ErrorQuotaExceeded", ruling{crm.Retry, "", time.Hour, "The mailbox or folder is full.", "Make room in the mailbox; reading goes on."}},
 	{"ErrorIrresolvableConflict ErrorStaleObject ErrorChangeKeyRequired ErrorChangeKeyRequiredForWriteOperations", ruling{crm.Retry, crm.ItemScope, 0, "The item was changed at the same time.", itself}},
 	{"ErrorNameResolutionMultipleResults ErrorNameResolutionNoResults ErrorNameResolutionNoMailbox", ruling{crm.Gone, crm.ItemScope, 0, "The directory has no single entry of this name.", itself}},
-	{"ErrorArchiveMailboxNotEnabled ErrorArchiveMailboxServiceDiscoveryFailed ErrorArchiveMailboxSearchFailed ErrorNoPublicFolderReplicaAvailable", ruling{crm.Gone, crm.FolderScope, 0, "The archive or public folder cannot be read from here.", "Nothing to do: it is left out."}},
+	{"ErrorArchiveMailboxNotEnabled ErrorArchiveMailboxServiceDiscoveryFailed ErrorArchiveMailboxSearchFailed ErrorPublicFolder ErrorNoPublicFolderReplicaAvailable", ruling{crm.Gone, crm.FolderScope, 0, "The archive or public folder cannot be read from here.", "Nothing to do: it is left out."}},
 
 	// Versions and requests.
 	{"ErrorInvalidServerVersion ErrorIncorrectSchemaVersion ErrorInvalidSchemaVersionForMailboxVersion", ruling{crm.Refused, crm.MailboxScope, 0, "The server takes none of the versions that this program speaks.", "Exchange 2007 SP1 or later is needed."}},
 	{"ErrorWrongServerVersion ErrorWrongServerVersionDelegate ErrorNoDestinationCASDueToVersionMismatch", ruling{crm.Refused, crm.MailboxScope, 0, "The mailbox lives on a server of another version, which this one cannot ask.", "Enter a server of the newest version that you have, or the one on which the mailbox lives."}},
 	{"ErrorRequestStreamTooBig", ruling{crm.Retry, "", 0, "The request was too large for this server.", itself}},
-	{"ErrorSchemaValidation ErrorInvalidRequest ErrorInvalidPropertyRequest ErrorUnsupportedPathForQuery ErrorInvalidExtendedProperty ErrorInvalidExtendedPropertyValue ErrorRestrictionTooComplex ErrorRestrictionTooLong ErrorQueryFilterTooLong ErrorUnsupportedQueryFilter ErrorCalendarViewRangeTooBig ErrorTimeZone ErrorInvalidTimeInterval ErrorInvalidValueForProperty ErrorSendMeetingInvitationsOrCancellationsRequired ErrorTokenSerializationDenied ErrorInvalidProxySecurityContext ErrorMailboxScopeNotAllowedWithoutQueryString ErrorSearchTooManyMailboxes ErrorMailboxHoldNotFound", ruling{crm.Refused, "", 0, "Exchange does not accept the request.", ourFault}},
+	{"ErrorSchemaValidation ErrorInvalidRequest ErrorInvalidPropertyRequest ErrorUnsupportedPathForQuery ErrorInvalidExtendedProperty ErrorRestrictionTooComplex ErrorRestrictionTooLong ErrorQueryFilterTooLong ErrorUnsupportedQueryFilter ErrorCalendarViewRangeTooBig ErrorCalendarFolderIsInvalidForCalendarView ErrorCalendarCannotMoveOrCopyOccurrence ErrorTimeZone ErrorInvalidTimeInterval ErrorInvalidValueForProperty ErrorSendMeeting ErrorTokenSerializationDenied ErrorInvalidProxySecurityContext ErrorMailboxScopeNotAllowedWithoutQueryString ErrorSearchTooManyMailboxes ErrorMailboxHoldNotFound", ruling{crm.Refused, "", 0, "Exchange does not accept the request.", ourFault}},
 })
 
 func byCode(rows []struct {
@@ -124,12 +129,56 @@ func ofCode(code string) ruling {
 	if r, ok := codes[code]; ok {
 		return r
 	}
+	for _, family := range [...]string{"ErrorInvalidId", "ErrorMimeContentInvalid", "ErrorPublicFolder", "ErrorInvalidExtendedProperty", "ErrorSendMeeting", "ErrorArchiveMailbox"} {
+		if strings.HasPrefix(code, family) {
+			return codes[family]
+		}
+	}
 	for _, word := range [...]string{"Transient", "Busy", "Timeout", "Unavailable"} {
 		if strings.Contains(code, word) {
 			return ruling{crm.Retry, crm.MailboxScope, 0, "Exchange has a passing trouble.", itself}
 		}
 	}
 	return ruling{crm.Retry, "", 0, "Exchange reports an error that this program does not know.", itself + " If it stays, look the code up at Microsoft."}
+}
+
+// causes names what lies behind a code, ours included, where that has a name.
+var causes = byCause([]struct {
+	cause crm.Cause
+	codes string
+}{
+	{crm.Throttled, "ErrorServerBusy ErrorTooManyObjectsOpened ErrorExceededConnectionCount ErrorExceededFindCountLimit ErrorInsufficientResources ErrorNotEnoughMemory too-many-requests service-unavailable logon-failed"},
+	{crm.Moving, "ErrorMailboxMoveInProgress ErrorMailboxFailover"},
+	{crm.MovedAway, "ErrorProxyRequestNotAllowed ErrorWrongServerVersion ErrorWrongServerVersionDelegate ErrorNoDestinationCASDueToVersionMismatch no-mailbox-here"},
+	{crm.Renamed, "ErrorNonPrimarySmtpAddress"},
+	{crm.NoMailbox, "ErrorNonExistentMailbox"},
+	{crm.Disabled, "ErrorAccountDisabled"},
+	{crm.Unlicensed, "ErrorMailboxLogonFailed ErrorMailboxConfiguration ErrorUserNotAllowedByPolicy ErrorOrganizationAccessBlocked ews-forbidden"},
+	{crm.NotPermitted, "ErrorAccessDenied ErrorImpersonateUserDenied ErrorImpersonationDenied ErrorImpersonationFailed"},
+	{crm.PasswordExpired, "ErrorPasswordExpired ErrorPasswordChangeRequired"},
+	{crm.PasswordRefused, "password-refused account-blocked"},
+	{crm.Unreachable, "ErrorNoRespondingCASInDestinationSite dns-unknown dns-trouble port-closed unreachable network timeout stream-silent tls-name-wrong tls-unknown-authority tls-expired tls-hung-up tls-failed http-502 http-504 server-error-page not-exchange-web-page logon-page no-ews-here owa-not-ews activesync-not-ews proxy-logon"},
+})
+
+func byCause(rows []struct {
+	cause crm.Cause
+	codes string
+}) map[string]crm.Cause {
+	m := make(map[string]crm.Cause)
+	for _, row := range rows {
+		for code := range strings.FieldsSeq(row.codes) {
+			m[code] = row.cause
+		}
+	}
+	return m
+}
+
+// causeOf finds the cause behind a code. One that no table knows may say it by its name.
+func causeOf(code string) crm.Cause {
+	if _, known := codes[code]; !known && strings.HasPrefix(code, "Error") && strings.Contains(code, "Busy") {
+		return crm.Throttled
+	}
+	return causes[code]
 }
 
 // A judge turns errors into faults, with advice for the connection at hand.
@@ -155,17 +204,23 @@ func (j judge) fault(err error, scope crm.Scope) *crm.Fault {
 	if r.scope == "" {
 		r.scope = scope
 	}
-	return &crm.Fault{Verdict: r.verdict, Scope: r.scope, After: max(r.after, e.After), Code: code, Message: r.message, Advice: r.advice, Err: err}
+	return &crm.Fault{
+		Verdict: r.verdict, Scope: r.scope, After: max(r.after, e.After), Code: code,
+		Message: r.message, Advice: r.advice, Cause: causeOf(code), Err: err,
+	}
 }
 
 // byCode judges by Exchange's own code.
 func (j judge) byCode(e *Error, scope crm.Scope) *crm.Fault {
-	code := e.Code
-	if inner := e.XML.Get("InnerErrorResponseCode"); code == "ErrorInternalServerError" && inner != "" {
-		code = inner // ErrorServerBusy, as a rule
-	}
+	code := e.inner()
 	r := ofCode(code)
-	f := &crm.Fault{Verdict: r.verdict, Scope: cmp.Or(r.scope, scope), After: max(r.after, e.After), Code: code, Message: r.message, Advice: r.advice, Err: e}
+	if code == "ErrorExceededConnectionCount" && versionIndex(j.version) >= versionIndex("Exchange2013") {
+		r.scope = crm.MailboxScope // whom newer servers charge; older ones charge the account
+	}
+	f := &crm.Fault{
+		Verdict: r.verdict, Scope: cmp.Or(r.scope, scope), After: max(r.after, e.After), Code: code,
+		Message: r.message, Advice: r.advice, Cause: causeOf(code), Err: e,
+	}
 	if f.Advice == "" {
 		f.Advice = j.impersonation(e.Mailbox)
 	}
@@ -201,6 +256,10 @@ func (j judge) below(e *Error) (string, ruling) {
 		return "no-logon-scheme", ruling{crm.Refused, crm.OrgScope, 0, "The server offers neither NTLM nor, over TLS, Basic to log on.", "Enable Basic or Windows authentication for the EWS virtual directory: Set-WebServicesVirtualDirectory."}
 	case errors.Is(err, ErrCount):
 		return "count-mismatch", ruling{crm.Retry, "", 0, "Exchange gave another number of answers than was asked for.", itself}
+	case errors.Is(err, errSilent):
+		return "stream-silent", ruling{crm.Retry, "", 0, "The connection for notifications fell silent: there was not even a sign of life.", itself}
+	case errors.Is(err, ErrOldServer):
+		return "no-notifications", noNotifications
 	case errors.Is(err, ErrAnswerSize):
 		return "answer-too-large", ruling{crm.Refused, "", 0, "The answer is larger than is accepted.", ourFault}
 	}
@@ -213,7 +272,7 @@ func (j judge) below(e *Error) (string, ruling) {
 // http judges an answer that is none of Exchange's.
 func (j judge) http(e *Error) (string, ruling) {
 	if e.Status != http.StatusOK && e.Status != http.StatusInternalServerError {
-		return byStatus(e)
+		return j.byStatus(e)
 	}
 	switch {
 	case e.Status == http.StatusInternalServerError && e.Page:
@@ -231,22 +290,26 @@ func (j judge) http(e *Error) (string, ruling) {
 }
 
 // byStatus judges by HTTP's status.
-func byStatus(e *Error) (string, ruling) {
+func (j judge) byStatus(e *Error) (string, ruling) {
 	switch s := e.Status; {
 	case s == 302 && strings.Contains(strings.ToLower(e.Location), "genericerrorpage"):
 		return "server-error-page", ruling{crm.Retry, crm.OrgScope, time.Minute, "The server redirects to its error page.", askServer}
 	case s >= 300 && s < 400:
 		return "logon-page", ruling{crm.Refused, crm.OrgScope, 0, "The server redirects, as to a log-on page; redirects are not followed.", fixURL}
 	case s == 400:
-		return "bad-request", ruling{crm.Retry, crm.OrgScope, time.Minute, "The web server does not accept the request.", askServer}
+		return "bad-request", ruling{crm.Retry, crm.MailboxScope, time.Minute, "The web server does not accept the request.", askServer}
 	case s == 403:
 		return "ews-forbidden", ruling{crm.Refused, crm.MailboxScope, time.Hour, "The server forbids EWS: it is switched off for the organization or the mailbox, or this program is not on the list of those allowed.", "Check Get-OrganizationConfig | Format-List Ews* and Get-CASMailbox ADDRESS | Format-List Ews*; then Set-OrganizationConfig -EwsEnabled:$true, or add this program's User-Agent to the allow list."}
+	case s == 404 && e.Known && e.Mailbox != "":
+		return "no-mailbox-here", ruling{crm.Refused, crm.MailboxScope, time.Hour, "The server no longer answers for this mailbox.", "Check whether the mailbox was moved to another server; then enter that one, or leave the mailbox out."}
 	case s == 404:
 		return "no-ews-here", ruling{crm.Refused, crm.OrgScope, 0, "There is no EWS at this address.", fixURL}
 	case s == 407:
 		return "proxy-logon", ruling{crm.Refused, crm.OrgScope, 0, "A proxy in between asks for a log-on.", "Let this server reach Exchange without a proxy."}
 	case s == 413:
 		return "request-too-large", ruling{crm.Retry, "", 0, "The request was too large for this server.", itself}
+	case s == 421:
+		return fmt.Sprintf("http-%d", s), ruling{crm.Retry, "", 0, "The front end of Exchange was restarted.", itself}
 	case s == 429:
 		return "too-many-requests", ruling{crm.Retry, crm.MailboxScope, 10 * time.Second, "A gateway asks for fewer requests.", itself}
 	case s == 440:
@@ -257,6 +320,8 @@ func byStatus(e *Error) (string, ruling) {
 		return "account-blocked", ruling{crm.Reauth, crm.OrgScope, 0, "The account is locked or blocked.", "Unlock the account; it is not tried again until its password is entered anew."}
 	case s == 502 || s == 504:
 		return fmt.Sprintf("http-%d", s), ruling{crm.Retry, "", 10 * time.Second, "A gateway in front of Exchange gave up waiting.", itself}
+	case s == 503 && j.version == versionOnline:
+		return "service-unavailable", ruling{crm.Retry, crm.MailboxScope, 10 * time.Second, "The Exchange server is not available or overloaded.", itself}
 	case s == 503:
 		return "service-unavailable", ruling{crm.Retry, crm.OrgScope, 10 * time.Second, "The Exchange server is not available or overloaded.", askServer}
 	}

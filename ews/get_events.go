@@ -103,6 +103,6 @@ func (v *GetEventsResult) fields(x *codec) {
 }
 
 // GetEvents returns what happened; a refused one is an *Error.
-func (s *Session) GetEvents(ctx context.Context, op *GetEvents) (*GetEventsResult, error) {
-	return single[GetEventsResult](ctx, s, exchange{op: op, want: 1})
+func (s *Session) GetEvents(ctx context.Context, g *Group, op *GetEvents) (*GetEventsResult, error) {
+	return single[GetEventsResult](ctx, s, exchange{op: op, want: 1, group: g})
 }

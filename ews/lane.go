@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -16,11 +17,16 @@ const (
 	dialTimeout   = 20 * time.Second
 	idleLife      = 60 * time.Second // IIS hangs up after 120
 	maxHeaderSize = 256 << 10
-	slowestRate   = 16 << 10 // bytes a second; who is slower loses the connection
+	slowestRate   = 16 << 10        // bytes a second; who is slower loses the connection
+	silence       = 2 * time.Minute // on a hanging connection, until it counts as dead
 )
 
 // errHandshake marks errors from before the connection was secure.
 var errHandshake = errors.New("TLS handshake")
+
+// errSilent says that a hanging connection brought nothing for so long, not even a sign
+// of life, that it is dead.
+var errSilent = errors.New("the connection fell silent")
 
 var errHeaderSize = errors.New("answer header exceeds what is accepted")
 
@@ -33,11 +39,24 @@ type lane struct {
 	leaf   *x509.Certificate // of the server, for channel binding
 	signed bool              // NTLM has authenticated this connection
 	fresh  bool              // nothing was received on it yet
+	hangs  bool              // waits for notifications: takes no slot and is used once
 	idle   time.Time         // since when
 
 	in, out  int64 // bytes of the exchange under way
 	left     int64 // bytes that may come before the header is complete
 	deadline time.Time
+}
+
+// laneFor returns the connection for a transaction.
+func (c *Client) laneFor(ctx context.Context, t *transaction, fresh bool) (*lane, error) {
+	if !t.call.Hanging {
+		return c.lane(ctx, fresh)
+	}
+	l, err := c.dial(ctx)
+	if err == nil {
+		l.hangs = true
+	}
+	return l, err
 }
 
 // lane returns an idle connection, or dials a new one when there is none or fresh asks
@@ -77,8 +96,16 @@ func (c *Client) takeIdle() *lane {
 // release gives a connection back: for further use when whole is set, that is, when the
 // answer was read to its end and the server keeps the connection.
 func (c *Client) release(l *lane, whole bool) {
+	if l.hangs {
+		l.Close()
+		return
+	}
 	l.idle = c.now()
 	c.mu.Lock()
+	for len(c.idle) > 0 && l.idle.Sub(c.idle[0].idle) >= idleLife {
+		c.idle[0].Close()
+		c.idle = slices.Delete(c.idle, 0, 1)
+	}
 	if whole && !c.closed {
 		c.idle = append(c.idle, l)
 		l = nil
@@ -122,6 +149,9 @@ func (c *Client) dial(ctx context.Context) (*lane, error) {
 // timeout, and longer only as long as it keeps coming at slowestRate.
 func (l *lane) exchange(req *http.Request, timeout time.Duration) (*http.Response, error) {
 	l.in, l.out, l.left = 0, 0, maxHeaderSize
+	if l.hangs {
+		timeout = silence
+	}
 	l.deadline = time.Now().Add(timeout)
 	if err := l.SetDeadline(l.deadline); err != nil {
 		return nil, err
@@ -141,7 +171,8 @@ func (l *lane) exchange(req *http.Request, timeout time.Duration) (*http.Respons
 	}
 }
 
-// Read bounds the header's size and the whole answer's time.
+// Read bounds the header's size, and the whole answer's time or, on a hanging
+// connection, that of silence.
 func (l *lane) Read(p []byte) (int, error) {
 	if l.left == 0 {
 		return 0, errHeaderSize
@@ -149,7 +180,15 @@ func (l *lane) Read(p []byte) (int, error) {
 	if l.left > 0 {
 		p = p[:min(int64(len(p)), l.left)]
 	}
+	if l.hangs {
+		if err := l.SetReadDeadline(time.Now().Add(silence)); err != nil {
+			return 0, err
+		}
+	}
 	n, err := l.Conn.Read(p)
+	if l.hangs && err != nil && timedOut(err) {
+		err = errSilent
+	}
 	l.in += int64(n)
 	if n > 0 {
 		l.fresh = false
@@ -158,7 +197,7 @@ func (l *lane) Read(p []byte) (int, error) {
 		l.left -= int64(n)
 		return n, err
 	}
-	if err == nil && l.in > slowestRate {
+	if err == nil && !l.hangs && l.in > slowestRate {
 		earned := time.Duration(l.in / slowestRate * int64(time.Second))
 		err = l.SetReadDeadline(l.deadline.Add(earned))
 	}

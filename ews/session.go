@@ -34,6 +34,7 @@ type Session struct {
 	rank    int    // in schemas
 	proven  bool   // the server has answered in that version
 	server  ServerVersion
+	backEnd string // name of the server that the mailbox lives on, as far as told
 }
 
 // As returns the session that acts for a mailbox by impersonation, "" for the login's
@@ -76,8 +77,46 @@ func (s *Session) header() (Header, int) {
 	return h, s.rank
 }
 
+// Primary returns the mailbox's primary address, as far as known.
+func (s *Session) Primary() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.primary
+}
+
+// BackEnd returns the name of the server on which the mailbox lives, "" when the answers
+// did not tell so far.
+func (s *Session) BackEnd() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.backEnd
+}
+
+// backEndHeaders name the server that carried a request out, best first. The front end
+// is the last resort: it says something only where it is the back end, too.
+//
+// https://learn.microsoft.com/en-us/exchange/client-developer/exchange-web-services/instrumenting-client-requests-for-ews-and-rest-in-exchange
+var backEndHeaders = [...]string{"X-CalculatedBETarget", "X-TargetBEServer", "X-BEServer", "X-FEServer"}
+
+// locate takes note of where a request was carried out. With a group's cookies that is
+// where its anchor lives.
+func (s *Session) locate(t *transaction, resp *http.Response) {
+	if t.group != nil && t.group.anchor != s {
+		return
+	}
+	for _, name := range backEndHeaders {
+		if server := resp.Header.Get(name); server != "" && len(server) <= maxName {
+			s.mu.Lock()
+			s.backEnd = strings.ToLower(server)
+			s.mu.Unlock()
+			return
+		}
+	}
+}
+
 // learn takes note of an answer.
 func (s *Session) learn(h *Header, refused bool) {
+	s.c.answered.Store(true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h.Server != (ServerVersion{}) {
@@ -143,6 +182,39 @@ type exchange struct {
 	sink func(i int) io.Writer
 	// writes is set on operations that must not be repeated blindly.
 	writes bool
+	// group, when set, keeps the request where the group's subscriptions are.
+	group *Group
+	// since is the oldest schema that has the operation, "" if all have.
+	since string
+	// hanging is set when the answer is a stream that ends at the server's leisure.
+	hanging bool
+}
+
+// ErrOldServer says that no schema which the server speaks has what was asked for.
+var ErrOldServer = errors.New("the server is too old for that")
+
+// carryOut sends an operation in a schema that the server takes, and hands the answer to
+// read.
+func (s *Session) carryOut(ctx context.Context, ex exchange, read func(*transaction, *http.Response) error) error {
+	for {
+		h, rank := s.header()
+		if ex.since != "" && rank > schemaRank(ex.since) {
+			return &Error{Operation: ex.op.Operation(), Mailbox: s.mailbox, Err: ErrOldServer}
+		}
+		t := &transaction{
+			call:   Call{Operation: ex.op.Operation(), Mailbox: s.mailbox, Hanging: ex.hanging},
+			anchor: h.Impersonation.PrimarySmtpAddress, group: ex.group,
+			body: marshal(&Request{Header: h, Op: ex.op}),
+		}
+		err := s.c.send(ctx, t, !ex.writes, func(resp *http.Response) error {
+			s.locate(t, resp)
+			return read(t, resp)
+		})
+		if e, ok := errors.AsType[*Error](err); ok && s.adapt(e, rank) && ctx.Err() == nil {
+			continue
+		}
+		return err
+	}
 }
 
 // call carries out an operation and hands each response message to take as it is read.
@@ -151,20 +223,9 @@ func call[T any, P interface {
 	*T
 	Answer
 }](ctx context.Context, s *Session, ex exchange, take func(i int, answer *T) error) error {
-	for {
-		h, rank := s.header()
-		t := &transaction{
-			call: Call{Operation: ex.op.Operation(), Mailbox: s.mailbox}, anchor: h.Impersonation.PrimarySmtpAddress,
-			body: marshal(&Request{Header: h, Op: ex.op}),
-		}
-		err := s.c.send(ctx, t, !ex.writes, func(resp *http.Response) error {
-			return read[T, P](s, t, ex, resp, take)
-		})
-		if e, ok := errors.AsType[*Error](err); ok && s.adapt(e, rank) && ctx.Err() == nil {
-			continue
-		}
-		return err
-	}
+	return s.carryOut(ctx, ex, func(t *transaction, resp *http.Response) error {
+		return read[T, P](s, t, ex, resp, take)
+	})
 }
 
 // read reads an answer.
@@ -205,13 +266,15 @@ func read[T any, P interface {
 		if x.read(answer); d.err != nil {
 			return
 		}
-		if r := answer.result(); r.Class == Failure && n == 0 {
+		r := answer.result()
+		if t.failedPart(r); r.Class == Failure && n == 0 {
 			refusal = r
 		}
 		taken = take(n, answer)
 		n++
 	})
 	if taken != nil {
+		t.foreign = true
 		return taken
 	}
 	if err := x.closeEnvelope(); err != nil {
@@ -246,6 +309,11 @@ func (c *Client) faulted(t *transaction, x *codec) error {
 	if err := x.closeEnvelope(); err != nil {
 		return c.unreadable(t, err)
 	}
+	return c.refusal(t, f)
+}
+
+// refusal makes an error of a SOAP fault.
+func (c *Client) refusal(t *transaction, f *SOAPFault) error {
 	e, _ := errors.AsType[*Error](c.failure(t, errFault))
 	e.Code, e.Text, e.XML = f.ResponseCode(), f.Text, f.XML
 	if after := backOff(f.XML); after > 0 {

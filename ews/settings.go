@@ -41,8 +41,8 @@ func versionIndex(name string) int {
 func Connector(observe func(Call), tune ...func(*Config)) crm.Connector {
 	c := crm.Connector{
 		Name: "ews", Title: "Microsoft Exchange",
-		Source: func(s crm.Settings, _ crm.Traffic) (crm.Source, error) {
-			src, err := open(s, observe, tune...)
+		Source: func(s crm.Settings, traffic crm.Traffic) (crm.Source, error) {
+			src, err := open(s, traffic, observe, tune...)
 			if err != nil {
 				return nil, unopened(err)
 			}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postern/crm"
+	"postern/mail"
 )
 
 // How much is asked for in one call.
@@ -26,7 +27,8 @@ const (
 
 // A source reads mailboxes for one organization by impersonation.
 type source struct {
-	client *Client
+	client  *Client
+	traffic crm.Traffic
 	judge
 
 	mu    sync.Mutex
@@ -37,23 +39,54 @@ type source struct {
 	singly bool
 }
 
+// maxConns bounds connections where the traffic does not.
+const maxConns = 256
+
 // open makes a source. It does not touch the network.
-func open(s crm.Settings, observe func(Call), tune ...func(*Config)) (*source, error) {
+func open(s crm.Settings, traffic crm.Traffic, observe func(Call), tune ...func(*Config)) (*source, error) {
 	cfg, err := config(s, observe)
 	if err != nil {
 		return nil, err
 	}
+	src := &source{traffic: traffic, roles: map[string]map[string]crm.Role{}, names: map[string]resolved{}}
+	cfg.MaxConns, cfg.Admit = maxConns, src.admit
 	for _, change := range tune {
 		change(&cfg)
 	}
-	client, err := New(cfg)
+	if src.client, err = New(cfg); err != nil {
+		return nil, err
+	}
+	src.judge = judge{version: s.Version, login: s.Login, host: src.client.url.Hostname()}
+	return src, nil
+}
+
+// admit lets a request of the client out as the traffic says, and tells that what came
+// of it.
+func (s *source) admit(ctx context.Context, call Call) (func(...error), error) {
+	done, err := s.traffic.Admit(ctx, crm.Request{Operation: call.Operation, Mailbox: mail.Address(call.Mailbox), Hanging: call.Hanging})
 	if err != nil {
 		return nil, err
 	}
-	return &source{
-		client: client, judge: judge{version: s.Version, login: s.Login, host: client.url.Hostname()},
-		roles: map[string]map[string]crm.Role{}, names: map[string]resolved{},
-	}, nil
+	return func(errs ...error) { done(s.verdict(errs)) }, nil
+}
+
+// verdict is the fault that says most about the server: that it asks for a pause, else
+// the error of the whole. What concerns an item or a folder only is none.
+func (s *source) verdict(errs []error) *crm.Fault {
+	var worst *crm.Fault
+	for _, err := range errs {
+		scope := crm.MailboxScope
+		if e, ok := errors.AsType[*Error](err); ok && e.Operation == "" {
+			scope = crm.ItemScope // a part of an answer
+		}
+		f := s.fault(err, scope)
+		switch {
+		case f.Scope == crm.ItemScope || f.Scope == crm.FolderScope:
+		case worst == nil, f.Cause == crm.Throttled && worst.Cause != crm.Throttled:
+			worst = f
+		}
+	}
+	return worst
 }
 
 // Close closes idle connections.
@@ -65,7 +98,14 @@ func (s *source) Close() error {
 func (s *source) session(box *crm.Mailbox) *Session { return s.client.As(string(box.Address)) }
 
 // Facts tells what the mailbox's session has learned.
-func (s *source) Facts(box *crm.Mailbox) crm.Facts { return crm.Facts{} }
+func (s *source) Facts(box *crm.Mailbox) crm.Facts {
+	ss := s.session(box)
+	facts := crm.Facts{Server: ss.BackEnd()}
+	if primary, err := mail.ParseAddress(ss.Primary()); err == nil && primary != box.Address {
+		facts.Primary = primary
+	}
+	return facts
+}
 
 // err makes a fault of an error of a call, nil of none.
 func (s *source) err(err error, scope crm.Scope) error {

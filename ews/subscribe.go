@@ -81,13 +81,21 @@ func (*Unsubscribe) Operation() string { return "Unsubscribe" }
 
 func (v *Unsubscribe) fields(x *codec) { x.text("m:SubscriptionId", &v.SubscriptionID) }
 
-// Subscribe returns a new subscription; a refused one is an *Error.
-func (s *Session) Subscribe(ctx context.Context, op *Subscribe) (*SubscribeResult, error) {
-	return single[SubscribeResult](ctx, s, exchange{op: op, want: 1})
+// Subscribe returns a new subscription in a group; a refused one is an *Error. The
+// group's anchor is to be subscribed first.
+func (s *Session) Subscribe(ctx context.Context, g *Group, op *Subscribe) (*SubscribeResult, error) {
+	ex := exchange{op: op, want: 1, group: g}
+	switch {
+	case op.Streaming:
+		ex.since = Exchange2010SP1
+	case op.AllFolders:
+		ex.since = Exchange2010
+	}
+	return single[SubscribeResult](ctx, s, ex)
 }
 
-// Unsubscribe ends a subscription.
-func (s *Session) Unsubscribe(ctx context.Context, op *Unsubscribe) error {
-	_, err := single[Result](ctx, s, exchange{op: op, want: 1})
+// Unsubscribe ends a subscription of a group.
+func (s *Session) Unsubscribe(ctx context.Context, g *Group, op *Unsubscribe) error {
+	_, err := single[Result](ctx, s, exchange{op: op, want: 1, group: g})
 	return err
 }
