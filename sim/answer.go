@@ -46,12 +46,18 @@ func (c *call) answer() ([]ews.Answer, *ews.SOAPFault) {
 		answers = c.moveItem(&op.MoveItem, true)
 	case *ews.DeleteItem:
 		answers = c.deleteItem(op)
+	case *ews.Subscribe:
+		answers, f = c.subscribe(op)
+	case *ews.Unsubscribe:
+		answers = c.unsubscribe(op)
+	case *ews.GetEvents:
+		answers = c.getEvents(op)
 	default:
 		// Not a fault: a client would take that for a matter of versions and try them all.
 		answers = []ews.Answer{new(ews.Failed("ErrorInvalidOperation", "The operation "+op.Operation()+" is not available on this server."))}
 	}
-	if c.trouble != nil && c.trouble.Kind == BusyEntry && len(answers) > 0 {
-		answers[len(answers)-1] = c.failure(c.trouble.busyEntry())
+	if wrong := c.wrongEntry(); wrong != nil && len(answers) > 0 {
+		answers[len(answers)-1] = c.failure(*wrong)
 	}
 	return answers, f
 }
@@ -111,6 +117,12 @@ func (c *call) failure(r ews.Result) ews.Answer {
 		return &ews.ResolveNamesResult{Result: r}
 	case *ews.ConvertID:
 		return &ews.ConvertIDResult{Result: r}
+	case *ews.Subscribe:
+		return &ews.SubscribeResult{Result: r}
+	case *ews.GetEvents:
+		return &ews.GetEventsResult{Result: r}
+	case *ews.GetStreamingEvents:
+		return &ews.GetStreamingEventsResult{Result: r, Status: ews.ConnectionClosed}
 	}
 	return &r
 }
@@ -127,7 +139,7 @@ func (c *call) folder(id *ews.FolderID) (*Folder, *ews.Result) {
 			if box == nil {
 				return no("ErrorNonExistentMailbox", "The SMTP address has no mailbox associated with it.")
 			}
-			if box != c.box && !c.account.may(box) {
+			if box != c.box && !c.x.may(c.account, box) {
 				return no("ErrorAccessDenied", "Access is denied. Check credentials and try again.")
 			}
 		}

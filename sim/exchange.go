@@ -33,19 +33,33 @@ type Options struct {
 	// Journal gets the history, one Event a line as JSON, as things happen; nil = none is
 	// written. It slows each change down by the reading of a header.
 	Journal io.Writer
+	// Servers is how many back ends the mailboxes live on, in turn; 0 = one.
+	Servers int
+	// MaxSubscriptions is how many subscriptions a mailbox may have; 0 = as many as servers
+	// of a company allow.
+	MaxSubscriptions int
+	// MaxHanging is how many connections for notifications may be open that count against
+	// one mailbox; 0 = as many as the version allows.
+	MaxHanging int
+	// Script decides which trouble a request meets, if any, from what is known of it and
+	// how often this operation was seen for this mailbox, this time included. As that does
+	// not depend on what other mailboxes do meanwhile, a seed is enough to repeat a run.
+	// It is called by several goroutines at once. What it says comes before MakeTrouble.
+	Script func(r RequestRecord, n int) *Trouble
 }
 
 // An Exchange is a simulated organization. It is safe for concurrent use.
 type Exchange struct {
-	options Options
-	now     func() time.Time
-	server  server
-	letters spool
-	history history
-	opened  openLetters
-	log     journal
-	trouble troubles
-	made    atomic.Int64 // MIME messages made so far
+	options     Options
+	now         func() time.Time
+	server      server
+	letters     spool
+	history     history
+	opened      openLetters
+	log         journal
+	trouble     troubles
+	switchboard switchboard
+	made        atomic.Int64 // MIME messages made so far
 
 	mu        sync.RWMutex
 	boxes     []*Mailbox
@@ -65,13 +79,14 @@ func New(o Options) (*Exchange, error) {
 		return nil, fmt.Errorf("unknown Exchange version %q", o.Version)
 	}
 	x := &Exchange{
-		options:   o,
-		now:       o.Now,
-		server:    srv,
-		byAddress: map[mail.Address]*Mailbox{},
-		byDN:      map[string]*Mailbox{},
-		byGUID:    map[guid]*Mailbox{},
-		accounts:  map[string]*account{},
+		options:     o,
+		now:         o.Now,
+		server:      srv,
+		byAddress:   map[mail.Address]*Mailbox{},
+		byDN:        map[string]*Mailbox{},
+		byGUID:      map[guid]*Mailbox{},
+		accounts:    map[string]*account{},
+		switchboard: switchboard{byID: map[string]*subscription{}, hanging: map[string]int{}},
 	}
 	if x.now == nil {
 		x.now = time.Now
@@ -128,25 +143,26 @@ func (x *Exchange) WrongPasswords(login string) int {
 // signIn checks login and password. A wrong password counts against the account; after
 // ten it is locked, and then the right one does not help either.
 func (x *Exchange) signIn(login, password string) *account {
-	x.mu.Lock()
-	defer x.mu.Unlock()
+	x.mu.RLock()
 	a := x.accounts[strings.ToLower(login)]
-	if a == nil {
-		return nil
-	}
-	if a.Password != password {
+	right := a != nil && a.Password == password
+	locked := right && a.locked
+	x.mu.RUnlock()
+	switch {
+	case right && !locked: // the common case does not hold others up
+		return a
+	case a != nil && !right:
+		x.mu.Lock()
+		defer x.mu.Unlock()
 		a.wrong++
 		a.locked = a.locked || a.wrong >= lockAfter
-		return nil
 	}
-	if a.locked {
-		return nil
-	}
-	return a
+	return nil
 }
 
-// may tells whether the account may act as the owner of a mailbox.
-func (a *account) may(box *Mailbox) bool {
+// may tells whether the account may act as the owner of a mailbox. The caller holds the
+// lock.
+func (x *Exchange) may(a *account, box *Mailbox) bool {
 	if a.NoRole {
 		return false
 	}
@@ -154,7 +170,7 @@ func (a *account) may(box *Mailbox) bool {
 		return true
 	}
 	for _, address := range a.Scope {
-		if address == box.address {
+		if x.byAddress[address] == box {
 			return true
 		}
 	}
@@ -190,6 +206,7 @@ func (x *Exchange) AddMailbox(owner Person, aliases ...mail.Address) *Mailbox {
 	}
 	digest := sha256.Sum256([]byte(owner.Address))
 	copy(box.guid[:], digest[:])
+	box.server = len(x.boxes) % max(x.options.Servers, 1)
 	box.addStandardFolders(x.options.FolderNames)
 	x.boxes = append(x.boxes, box)
 	x.byGUID[box.guid] = box
@@ -199,7 +216,7 @@ func (x *Exchange) AddMailbox(owner Person, aliases ...mail.Address) *Mailbox {
 			x.byAddress[address] = box
 		}
 	}
-	box.happened(MailboxCreated, "")
+	box.tell(MailboxCreated, "")
 	return box
 }
 

@@ -180,11 +180,14 @@ type wireMessage struct {
 		Items   anyOf[wireItem]   `xml:"Items"`
 		Folders anyOf[wireFolder] `xml:"Folders"`
 	} `xml:"RootFolder"`
-	Items       anyOf[wireItem]       `xml:"Items"`
-	Folders     anyOf[wireFolder]     `xml:"Folders"`
-	Attachments anyOf[wireAttachment] `xml:"Attachments"`
-	Resolutions []wireAddress         `xml:"ResolutionSet>Resolution>Mailbox"`
-	Alternate   struct {
+	Items        anyOf[wireItem]       `xml:"Items"`
+	Folders      anyOf[wireFolder]     `xml:"Folders"`
+	Attachments  anyOf[wireAttachment] `xml:"Attachments"`
+	Resolutions  []wireAddress         `xml:"ResolutionSet>Resolution>Mailbox"`
+	Subscription string                `xml:"SubscriptionId"`
+	Watermark    string                `xml:"Watermark"`
+	Notification *wireNote             `xml:"Notification"`
+	Alternate    struct {
 		ID      string `xml:"Id,attr"`
 		Mailbox string `xml:"Mailbox,attr"`
 	} `xml:"AlternateId"`

@@ -168,11 +168,14 @@ func (c *call) syncFolderHierarchy(op *ews.SyncFolderHierarchy) []ews.Answer {
 		}
 	}
 	var state syncState
+	if c.met(StateRestart) {
+		op.SyncState = ""
+	}
 	if op.SyncState != "" {
 		var ok bool
 		state, ok = parseSyncState(op.SyncState)
 		// Folders are told in their own kind of state: below is 0 and pos is not used.
-		if !ok || c.lost() || state.box != top.box.guid || state.folder != top.n || state.epoch != top.box.epoch || state.pos != hierarchyState {
+		if !ok || c.met(LostState) || state.box != top.box.guid || state.folder != top.n || state.epoch != top.box.epoch || state.pos != hierarchyState {
 			return []ews.Answer{c.failed("ErrorInvalidSyncStateData", "Synchronization state data is corrupt or otherwise invalid.")}
 		}
 	}
@@ -191,6 +194,3 @@ func (c *call) syncFolderHierarchy(op *ews.SyncFolderHierarchy) []ews.Answer {
 
 // hierarchyState marks a sync state as one of the tree of folders.
 const hierarchyState = 1<<64 - 1
-
-// lost tells whether the trouble at hand is that sync states are forgotten.
-func (c *call) lost() bool { return c.trouble != nil && c.trouble.Kind == LostState }

@@ -30,8 +30,10 @@ type call struct {
 	schema  schema   // of the request
 	account *account // who signed in
 	box     *Mailbox // whose mailbox is meant; nil when the account has none
+	backEnd int      // which server carries the request out
 	trouble *Trouble // what is to go wrong; nil for nothing
 	record  RequestRecord
+	logged  bool // the record was written down already
 }
 
 // ServeHTTP answers as Exchange does.
@@ -40,8 +42,9 @@ func (x *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{x: x, w: w, r: r}
 	c.record = RequestRecord{At: x.now(), Anchor: r.Header.Get("X-AnchorMailbox"), UserAgent: r.UserAgent(), Status: http.StatusOK}
 	defer func() {
-		c.record.In = body.n
-		x.log.add(c.record)
+		if c.record.In = body.n; !c.logged {
+			x.log.add(c.record)
+		}
 	}()
 	if !strings.EqualFold(r.URL.Path, Path) {
 		c.page(http.StatusNotFound, "404 - File or directory not found.")
@@ -89,12 +92,16 @@ func (c *call) post(body io.Reader) {
 		c.fault(f)
 		return
 	}
-	c.trouble = c.x.trouble.pick(c)
+	c.trouble = c.meet()
 	if c.trouble != nil {
 		c.record.Trouble = c.trouble.Kind
 		if c.disturb() {
 			return
 		}
+	}
+	if op, ok := c.request.Op.(*ews.GetStreamingEvents); ok {
+		c.getStreamingEvents(op)
+		return
 	}
 	answers, f := c.answer()
 	if f != nil {
@@ -124,18 +131,26 @@ func (c *call) version() *ews.SOAPFault {
 	return nil
 }
 
-// identify finds out whose mailbox is meant: that of the person who is impersonated,
-// else the account's own.
+// identify finds out whose mailbox is meant, and which server has it.
 func (c *call) identify() *ews.SOAPFault {
+	c.x.mu.RLock()
+	defer c.x.mu.RUnlock()
+	if f := c.whose(); f != nil {
+		return f
+	}
+	c.backEnd = c.route()
+	if c.box != nil {
+		c.record.Mailbox = c.box.address
+	}
+	return nil
+}
+
+// whose finds the mailbox of the person who is impersonated, else the account's own.
+func (c *call) whose() *ews.SOAPFault {
 	x := c.x
-	x.mu.RLock()
-	defer x.mu.RUnlock()
 	sid := c.request.Impersonation
 	if sid.Empty() {
 		c.box = x.own(c.account)
-		if c.box != nil {
-			c.record.Mailbox = c.box.address
-		}
 		return nil
 	}
 	if c.account.NoRole {
@@ -158,10 +173,9 @@ func (c *call) identify() *ews.SOAPFault {
 		f := fault("ErrorNonPrimarySmtpAddress", "The primary SMTP address must be specified when referencing a mailbox.")
 		f.XML = ews.MessageXML{{Name: "Primary", Text: string(c.box.address)}}
 		return f
-	case !c.account.may(c.box):
+	case !x.may(c.account, c.box):
 		return fault("ErrorImpersonateUserDenied", "The account does not have permission to impersonate the requested user.")
 	}
-	c.record.Mailbox = c.box.address
 	return nil
 }
 
@@ -200,18 +214,15 @@ func (c *call) reply(answers []ews.Answer) {
 
 // send writes an answer, packed when the client can take that.
 func (c *call) send(status int, write func(io.Writer) error) {
+	c.headers()
 	h := c.w.Header()
-	h.Set("Content-Type", "text/xml; charset=utf-8")
-	h.Set("X-FEServer", "SIM01")
-	h.Set("X-CalculatedBETarget", "sim01.company.example")
-	h.Set("request-id", c.requestID())
-	if id := c.r.Header.Get("client-request-id"); id != "" && strings.EqualFold(c.r.Header.Get("return-client-request-id"), "true") {
-		h.Set("client-request-id", id)
-	}
 	out := &countingWriter{w: c.w}
 	defer func() { c.record.Out = out.n }()
 	c.record.Status = status
-	if !strings.Contains(c.r.Header.Get("Accept-Encoding"), "gzip") {
+	if c.met(BadEncoding) {
+		h.Set("Content-Encoding", "gzip")
+	}
+	if c.met(BadEncoding) || !strings.Contains(c.r.Header.Get("Accept-Encoding"), "gzip") {
 		c.w.WriteHeader(status)
 		_ = write(out) // the client went away
 		return
@@ -221,6 +232,19 @@ func (c *call) send(status int, write func(io.Writer) error) {
 	z, _ := gzip.NewWriterLevel(out, gzip.BestSpeed) // the level is a known one
 	_ = write(z)
 	_ = z.Close()
+}
+
+// headers sets what every answer of EWS itself has.
+func (c *call) headers() {
+	h := c.w.Header()
+	h.Set("Content-Type", "text/xml; charset=utf-8")
+	h.Set("X-FEServer", "SIM01")
+	h.Set("X-CalculatedBETarget", backEndName(c.backEnd))
+	h.Set("request-id", c.requestID())
+	if id := c.r.Header.Get("client-request-id"); id != "" && strings.EqualFold(c.r.Header.Get("return-client-request-id"), "true") {
+		h.Set("client-request-id", id)
+	}
+	c.tie()
 }
 
 // requestID looks like a GUID and is the same for the same request in the same run.

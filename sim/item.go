@@ -148,7 +148,7 @@ func (f *Folder) put(l letter, how arrival) *Item {
 	digest.Write(f.box.guid[:])
 	digest.Write(binary.BigEndian.AppendUint64(nil, it.n))
 	copy(it.searchKey[:], digest.Sum(nil))
-	it.happened(Arrived, place{})
+	it.tell(Arrived, place{})
 	return it
 }
 
@@ -195,20 +195,20 @@ func (it *Item) remove() {
 		return
 	}
 	it.leave()
-	it.happened(Gone, place{})
+	it.tell(Gone, place{})
 }
 
 func (it *Item) move(to *Folder) {
 	was := it.place()
 	it.leave()
 	it.enter(to)
-	it.happened(Moved, was)
+	it.tell(Moved, was)
 }
 
 func (it *Item) copy(to *Folder) *Item {
 	double := *it
 	double.enter(to)
-	double.happened(Arrived, it.place())
+	double.tell(Arrived, it.place())
 	return &double
 }
 
@@ -226,7 +226,7 @@ func (it *Item) markRead(read bool) {
 	it.changed = it.box.seq
 	it.modified = it.box.x.now()
 	it.folder.touch(change{seq: it.changed, n: it.n, created: it.created, item: it})
-	it.happened(ReadMarked, place{})
+	it.tell(ReadMarked, place{})
 }
 
 // edit returns the item's edits to be changed. They are a fresh copy each time: copies of
@@ -251,7 +251,7 @@ func (it *Item) contentChanged() {
 	it.version++
 	it.modified = it.box.x.now()
 	it.folder.touch(change{seq: it.changed, n: it.n, created: it.created, item: it})
-	it.happened(Changed, place{})
+	it.tell(Changed, place{})
 }
 
 // usual is how letters come into a folder of this role.

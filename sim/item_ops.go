@@ -20,12 +20,21 @@ func (c *call) syncFolderItems(op *ews.SyncFolderItems) ([]ews.Answer, *ews.SOAP
 	case op.Folder == nil:
 		return nil, fault("ErrorSchemaValidation", "The request failed schema validation: The element 'SyncFolderId' is missing.")
 	}
+	if c.met(StateRestart) {
+		op.SyncState = ""
+	}
 	changes, next, last, no := c.changes(op)
 	if no != nil {
 		return []ews.Answer{c.failure(*no)}, nil
 	}
 	result := &ews.SyncFolderItemsResult{Result: ews.Succeeded(), SyncState: next.text(c.x.options.SyncStatePadding), Last: last}
 	for i := range changes {
+		if c.met(DeletesCut) && changes[i].kind == ews.Deleted {
+			result.Last = true
+		}
+		if c.met(ReadAsUpdate) && changes[i].kind == ews.ReadFlagChanged {
+			changes[i].kind = ews.Updated
+		}
 		change, err := c.syncChange(&changes[i], p)
 		if err != nil { // one broken item fails the whole call unless ids alone are asked for
 			return []ews.Answer{c.failed("ErrorItemCorrupt", "The item is corrupt.")}, nil
@@ -50,7 +59,7 @@ func (c *call) changes(op *ews.SyncFolderItems) ([]itemChange, syncState, bool, 
 	if op.SyncState != "" {
 		var ok bool
 		state, ok = parseSyncState(op.SyncState)
-		if !ok || c.lost() || state.box != f.box.guid || state.folder != f.n || state.epoch != f.box.epoch || state.pos == hierarchyState {
+		if !ok || c.met(LostState) || state.box != f.box.guid || state.folder != f.n || state.epoch != f.box.epoch || state.pos == hierarchyState {
 			return nil, syncState{}, false, new(ews.Failed("ErrorInvalidSyncStateData", "Synchronization state data is corrupt or otherwise invalid."))
 		}
 	}
@@ -205,7 +214,7 @@ func (c *call) getOne(i int, id string, p *plan) ews.Answer {
 	if i == 0 && c.trouble != nil {
 		snapshot.damage = max(snapshot.damage, damageBy[c.trouble.Kind])
 	}
-	v := view{x: c.x, item: snapshot}
+	v := view{x: c.x, item: snapshot, restless: c.met(MimeDiffers)}
 	shown, err := v.render(p)
 	switch {
 	case errors.Is(err, errDamaged) && snapshot.damage == DamagedAll:

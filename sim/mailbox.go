@@ -57,6 +57,7 @@ type Mailbox struct {
 	name    string
 	dn      string // legacy distinguished name
 	deleted bool
+	server  int // the back end that it lives on
 
 	objects uint64 // folders and items made so far
 	seq     uint64 // changes made so far
@@ -65,6 +66,9 @@ type Mailbox struct {
 	folders map[uint64]*Folder
 	roles   map[Role]*Folder
 	items   map[uint64]*Item
+
+	subscriptions []*subscription // guarded by the switchboard as well
+	subscribed    uint64          // how many there ever were
 }
 
 // Address is the owner's primary address.
@@ -109,7 +113,7 @@ func (m *Mailbox) CreateFolder(parent *Folder, name string) *Folder {
 
 func (m *Mailbox) createFolder(parent *Folder, name, class string) *Folder {
 	f := m.addFolder(parent, name, NoRole, class)
-	f.happened(FolderCreated)
+	f.tell(FolderCreated)
 	return f
 }
 
@@ -210,7 +214,7 @@ func (f *Folder) delete() {
 	if f.role != NoRole {
 		delete(f.box.roles, f.role)
 	}
-	f.happened(FolderDeleted)
+	f.tell(FolderDeleted)
 }
 
 // under tells whether the folder lies somewhere below top.

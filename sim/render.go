@@ -20,6 +20,8 @@ type view struct {
 	item   *Item        // a snapshot, safe to read without a lock
 	header *mail.Header // nil until asked for
 	body   *mail.Message
+	// restless makes MIME of another length each time.
+	restless bool
 }
 
 // element is the name of the XML element that an item class goes by.

@@ -8,52 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"postern/ews"
 	"postern/mail"
 )
-
-// A Kind of trouble that the server can make.
-type Kind string
-
-const (
-	// The whole answer is replaced:
-
-	Busy503        Kind = "busy-503"             // HTTP 503 without a hint
-	Busy503Hint    Kind = "busy-503-retry-after" // HTTP 503 with Retry-After
-	BusyFault      Kind = "busy-fault"           // fault ErrorServerBusy with BackOffMilliseconds
-	BusyInner      Kind = "busy-inner"           // each response message is ErrorInternalServerError with the inner code ErrorServerBusy
-	Busy401        Kind = "busy-401"             // 401 under load, although the password is right
-	BareFault      Kind = "bare-fault"           // HTTP 200, fault without detail, faultcode without prefix
-	WebPage        Kind = "web-page"             // HTTP 200 with a page of HTML
-	LogonRedirect  Kind = "logon-redirect"       // 302 to the log-on page
-	ErrorRedirect  Kind = "error-redirect"       // 302 to genericerrorpage.htm, which passes
-	LoginTimeout   Kind = "login-timeout"        // HTTP 440 with HTML
-	NotFound       Kind = "not-found"            // HTTP 404 with HTML
-	ServerCrash    Kind = "server-crash"         // HTTP 500 "Server Error in '/EWS' Application"
-	GatewayTimeout Kind = "gateway-timeout"      // HTTP 504
-
-	// One part of the answer is replaced:
-
-	BusyEntry   Kind = "busy-entry"      // the last response message is ErrorServerBusy
-	LostState   Kind = "lost-sync-state" // a sync state is not known any more
-	Vanish      Kind = "vanish"          // the first item asked for is deleted just before
-	Corrupt     Kind = "corrupt"         // the first item cannot be read but for its id
-	CorruptMIME Kind = "corrupt-mime"    // its MIME cannot be made
-	CorruptBody Kind = "corrupt-body"    // neither body nor MIME can be had
-
-	// The finished answer is spoilt:
-
-	ForbiddenRaw        Kind = "forbidden-raw"        // characters that XML forbids, as bytes
-	ForbiddenReferences Kind = "forbidden-references" // the same as references
-	Torn                Kind = "torn"                 // the answer breaks off in the middle
-	Miscount            Kind = "miscount"             // one response message is missing
-)
-
-var kinds = []Kind{
-	Busy503, Busy503Hint, BusyFault, BusyInner, Busy401, BareFault, WebPage, LogonRedirect, ErrorRedirect,
-	LoginTimeout, NotFound, ServerCrash, GatewayTimeout, BusyEntry, LostState, Vanish, Corrupt, CorruptMIME,
-	CorruptBody, ForbiddenRaw, ForbiddenReferences, Torn, Miscount,
-}
 
 // A Trouble is what goes wrong, and when. It is counted, not thrown dice for: the same
 // requests meet the same trouble.
@@ -65,55 +21,84 @@ type Trouble struct {
 	Every     int           // then every n-th is hit; 0 = each
 	Times     int           // so many are hit at most; 0 = without end
 	BackOff   time.Duration // what a busy server asks for; 0 = five seconds
+	Delay     time.Duration // of Slow and StreamLate; 0 = half a minute
+	Code      string        // of AnyError and HTTPStatus
+	Where     string        // of errors: InFault, InEntry, InHeader; "" = where the kind has it, else InFault
+	At        int           // of Torn, StreamTorn and StreamSilent: how far it goes well; 0 = see there
 }
 
 // answered are the operations that the server knows.
 var answered = []string{
 	"GetFolder", "FindFolder", "CreateFolder", "SyncFolderHierarchy", "SyncFolderItems", "FindItem", "GetItem", "GetAttachment",
 	"ResolveNames", "ConvertId", "CreateItem", "UpdateItem", "MoveItem", "CopyItem", "DeleteItem",
+	"Subscribe", "Unsubscribe", "GetEvents", "GetStreamingEvents",
 }
 
 // ParseTrouble reads a trouble as the command line has it: a kind and, after colons,
-// any of an operation, "every=7", "times=3", "skip=10", "backoff=30s", "mailbox=ADDRESS".
-// For example "busy-fault:GetItem:every=7:backoff=2s".
+// any of an operation, "every=7", "times=3", "skip=10", "backoff=30s", "delay=10s", "at=100",
+// "where=entry", "mailbox=ADDRESS". The kinds error and status have their code behind them.
+// For example "busy-fault:GetItem:every=7:backoff=2s" or "error=ErrorItemCorrupt:where=entry".
 func ParseTrouble(text string) (Trouble, error) {
 	parts := strings.Split(text, ":")
-	t := Trouble{Kind: Kind(parts[0])}
-	if !slices.Contains(kinds, t.Kind) {
-		return t, fmt.Errorf("trouble %q: unknown kind %q; known are %v", text, parts[0], kinds)
+	name, code, coded := strings.Cut(parts[0], "=")
+	t := Trouble{Kind: Kind(name), Code: code}
+	switch {
+	case !slices.Contains(kinds, t.Kind):
+		return t, fmt.Errorf("trouble %q: unknown kind %q; known are %v", text, name, kinds)
+	case coded != (t.Kind == AnyError || t.Kind == HTTPStatus):
+		return t, fmt.Errorf("trouble %q: a code belongs to error and status, and to no other kind", text)
+	}
+	if status, err := strconv.Atoi(code); t.Kind == HTTPStatus && (err != nil || status < 200 || status > 599) {
+		return t, fmt.Errorf("trouble %q: %q is no HTTP status", text, code)
 	}
 	for _, part := range parts[1:] {
-		key, value, ok := strings.Cut(part, "=")
-		var err error
-		switch {
-		case !ok && !slices.Contains(answered, part):
-			err = fmt.Errorf("unknown operation %q; known are %v", part, answered)
-		case !ok:
-			t.Operation = part
-		case key == "every":
-			t.Every, err = strconv.Atoi(value)
-		case key == "times":
-			t.Times, err = strconv.Atoi(value)
-		case key == "skip":
-			t.Skip, err = strconv.Atoi(value)
-		case key == "backoff":
-			t.BackOff, err = time.ParseDuration(value)
-		case key == "mailbox":
-			t.Mailbox = mail.Address(strings.ToLower(value))
-		default:
-			err = fmt.Errorf("unknown word %q", key)
-		}
-		if err != nil {
+		if err := t.parse(part); err != nil {
 			return t, fmt.Errorf("trouble %q: %w", text, err)
 		}
 	}
 	return t, nil
 }
 
+// parse reads one word behind the kind.
+func (t *Trouble) parse(part string) (err error) {
+	key, value, ok := strings.Cut(part, "=")
+	switch {
+	case !ok && slices.Contains(answered, part):
+		t.Operation = part
+	case !ok:
+		err = fmt.Errorf("unknown operation %q; known are %v", part, answered)
+	case key == "every":
+		t.Every, err = strconv.Atoi(value)
+	case key == "times":
+		t.Times, err = strconv.Atoi(value)
+	case key == "skip":
+		t.Skip, err = strconv.Atoi(value)
+	case key == "at":
+		t.At, err = strconv.Atoi(value)
+	case key == "backoff":
+		t.BackOff, err = time.ParseDuration(value)
+	case key == "delay":
+		t.Delay, err = time.ParseDuration(value)
+	case key == "where" && (value == InFault || value == InEntry || value == InHeader):
+		t.Where = value
+	case key == "mailbox":
+		t.Mailbox = mail.Address(strings.ToLower(value))
+	default:
+		err = fmt.Errorf("unknown word %q", part)
+	}
+	return err
+}
+
 // troubles are those under way.
 type troubles struct {
 	mu   sync.Mutex
 	list []*pending
+	seen map[seen]int // requests so far, for Options.Script
+}
+
+type seen struct {
+	operation string
+	mailbox   mail.Address
 }
 
 type pending struct {
@@ -133,6 +118,32 @@ func (x *Exchange) Calm() {
 	x.trouble.mu.Lock()
 	defer x.trouble.mu.Unlock()
 	x.trouble.list = nil
+}
+
+// met tells whether the request meets a trouble of this kind.
+func (c *call) met(kind Kind) bool { return c.trouble != nil && c.trouble.Kind == kind }
+
+// meet returns the trouble that a request meets, nil if none: what the script says comes
+// before what was made by hand.
+func (c *call) meet() *Trouble {
+	if script := c.x.options.Script; script != nil {
+		if t := script(c.record, c.x.trouble.count(&c.record)); t != nil && c.suits(t.Kind) {
+			return t
+		}
+	}
+	return c.x.trouble.pick(c)
+}
+
+// count tells how often this operation was seen for this mailbox, this time included.
+func (t *troubles) count(r *RequestRecord) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.seen == nil {
+		t.seen = map[seen]int{}
+	}
+	key := seen{r.Operation, r.Mailbox}
+	t.seen[key]++
+	return t.seen[key]
 }
 
 // pick counts a request and returns the trouble that it meets, nil if none.
@@ -155,29 +166,34 @@ func (t *troubles) pick(c *call) *Trouble {
 	return picked
 }
 
-// suits tells whether a kind of trouble can happen to this request at all: what cannot is
-// not counted.
-func (c *call) suits(kind Kind) bool {
-	switch kind {
-	case LostState:
-		switch op := c.request.Op.(type) {
-		case *ews.SyncFolderItems:
-			return op.SyncState != ""
-		case *ews.SyncFolderHierarchy:
-			return op.SyncState != ""
-		}
-		return false
-	case Vanish, Corrupt, CorruptMIME, CorruptBody:
-		_, ok := c.request.Op.(*ews.GetItem)
-		return ok
-	}
-	return true
-}
-
 // backOff is what a busy server asks for.
 func (t *Trouble) backOff() time.Duration {
 	if t.BackOff == 0 {
 		return 5 * time.Second
 	}
 	return t.BackOff
+}
+
+// delay is how long something is held back.
+func (t *Trouble) delay() time.Duration {
+	if t.Delay == 0 {
+		return 30 * time.Second
+	}
+	return t.Delay
+}
+
+// wrong is the error that the trouble is, and where it stands; "" when it is none.
+func (t *Trouble) wrong() (code, where string) {
+	if t == nil {
+		return "", ""
+	}
+	known := errorKinds[t.Kind]
+	code, where = known.code, known.where
+	if t.Kind == AnyError {
+		code, where = t.Code, InFault
+	}
+	if t.Where != "" {
+		where = t.Where
+	}
+	return code, where
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"postern/ews"
 	"postern/mail"
 )
 
@@ -197,9 +198,10 @@ func nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// happened tells the history what became of an item. The caller holds the lock, and the
-// item stands already as it will be seen.
-func (it *Item) happened(kind string, was place) {
+// tell tells the subscribers and the history what became of an item. The caller holds the
+// lock, and the item stands already as it will be seen.
+func (it *Item) tell(kind string, was place) {
+	it.notify(kind, was)
 	x := it.box.x
 	if x.history.w != nil {
 		e := Event{At: nanos(x.now()), Kind: kind, Copy: it.truth()}
@@ -210,15 +212,16 @@ func (it *Item) happened(kind string, was place) {
 	}
 }
 
-// happened tells the history what became of a folder.
-func (f *Folder) happened(kind string) {
+// tell tells the subscribers and the history what became of a folder.
+func (f *Folder) tell(kind string) {
+	f.notify(map[string]ews.EventKind{FolderCreated: ews.CreatedEvent, FolderDeleted: ews.DeletedEvent}[kind])
 	if x := f.box.x; x.history.w != nil {
 		x.history.note(Event{At: nanos(x.now()), Kind: kind, Copy: f.truth()})
 	}
 }
 
-// happened tells the history what became of a mailbox.
-func (m *Mailbox) happened(kind string, was mail.Address) {
+// tell tells the history what became of a mailbox.
+func (m *Mailbox) tell(kind string, was mail.Address) {
 	if x := m.x; x.history.w != nil {
 		x.history.note(Event{At: nanos(x.now()), Kind: kind, Copy: m.truth(), WasMailbox: was})
 	}

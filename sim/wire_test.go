@@ -114,6 +114,13 @@ func operations(it *Item) map[string]ews.Operation {
 		"CopyItem":   &ews.CopyItem{MoveItem: ews.MoveItem{To: &ews.FolderID{Distinguished: "junkemail"}, IDs: ids}},
 		"MoveItem":   &ews.MoveItem{To: &ews.FolderID{Distinguished: "nowhere"}, IDs: ids},
 		"DeleteItem": &ews.DeleteItem{Type: "MoveToDeletedItems", IDs: []ews.ItemID{{ID: "nonsense"}}},
+
+		"Subscribe":                   &ews.Subscribe{Streaming: true, AllFolders: true, Events: allEvents},
+		"Subscribe to pull":           &ews.Subscribe{Folders: []ews.FolderID{*inbox()}, Events: allEvents, Timeout: 10},
+		"Subscribe to no folder":      &ews.Subscribe{Streaming: true, Events: allEvents},
+		"Unsubscribe":                 &ews.Unsubscribe{SubscriptionID: "nonsense"},
+		"GetEvents of nothing":        &ews.GetEvents{SubscriptionID: "nonsense", Watermark: "nonsense"},
+		"GetStreamingEvents, refused": &ews.GetStreamingEvents{SubscriptionIDs: []string{"nonsense"}, Timeout: 1},
 	}
 }
 
@@ -193,13 +200,12 @@ func TestUnknownOperationIsNoFault(t *testing.T) {
 func TestManyAtOnce(t *testing.T) {
 	x := newExchange(t, Options{})
 	it := fillFromTestdata(t, x)
-	ops := operations(it)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for range 4 {
 		wg.Go(func() {
 			c := asUser(t, x, ann)
-			for name, op := range ops {
+			for name, op := range operations(it) {
 				if status, body := c.send(op); status != http.StatusOK || !bytes.HasSuffix(body, []byte("</s:Envelope>")) {
 					t.Errorf("%s: status %d, %d bytes", name, status, len(body))
 				}
