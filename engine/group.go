@@ -52,8 +52,9 @@ func (g *group) wake() {
 }
 
 // lost takes note that a subscription has ended. One that keeps getting lost is tried on
-// a connection of its own, then not for a while. The caller holds the lock.
-func (g *group) lost(f *followed, why *crm.Fault) {
+// a connection of its own, then not for a while: the mailbox is polled. The caller holds
+// the lock.
+func (g *group) lost(f *followed, why *crm.Fault) (polled bool) {
 	f.sub, g.lossy = crm.Subscription{}, true
 	f.tries++
 	g.Log.Warn("subscription lost", "mailbox", f.box.ID, "code", why.Code, "tries", f.tries)
@@ -64,7 +65,9 @@ func (g *group) lost(f *followed, why *crm.Fault) {
 	case f.tries > 2:
 		f.after = g.Now().Add(pollFor)
 		f.watch = g.polling(why.Message)
+		return true
 	}
+	return false
 }
 
 // run keeps the group's mailboxes followed until none is left.
@@ -295,6 +298,10 @@ func (g *group) subscriptions() (streams []crm.Subscription, pulls []crm.Subscri
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.hurry, g.lossy = false, false
+	select {
+	case <-g.changed: // they are all in the list
+	default:
+	}
 	again = sweep
 	for _, f := range g.members {
 		switch {

@@ -220,8 +220,11 @@ func (w *watcher) notice(g *group, n crm.Notice) {
 		return
 	}
 	if n.Lost != nil {
-		g.lost(f, n.Lost)
+		polled := g.lost(f, n.Lost)
 		w.mu.Unlock()
+		if polled {
+			w.look(n.Box)
+		}
 		return
 	}
 	f.tries = 0

@@ -1,0 +1,474 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"postern/crm"
+	"postern/engine"
+	"postern/mail"
+	"postern/store"
+)
+
+// An exchange is a mail system of nothing but Inboxes, which tells of what arrives. It
+// counts what is asked of it. Real mail is followed in package acceptance; here is who is
+// listened to, with whom, and what happens when that goes wrong.
+type exchange struct {
+	mu      sync.Mutex
+	items   map[string]int    // by mailbox: how many have arrived
+	syncs   map[string]int    // by mailbox: how often its Inbox was read
+	looks   map[string]int    // by mailbox: how often its folders were asked for
+	servers map[string]string // by mailbox
+	subs    map[string]string // subscription and its mailbox
+	made    int               // subscriptions so far
+	streams []*stream
+	refuse  func(box string) error
+	deaf    error // why no connection for notifications can be had
+	pulling bool  // the server does not tell by itself
+	told    map[string]int
+}
+
+type stream struct {
+	list []crm.Subscription
+	tell func(crm.Notice)
+	end  chan error
+}
+
+func newExchange() *exchange {
+	return &exchange{items: map[string]int{}, syncs: map[string]int{}, looks: map[string]int{}, servers: map[string]string{},
+		subs: map[string]string{}, told: map[string]int{}}
+}
+
+func (x *exchange) Folders(_ context.Context, box *crm.Mailbox) ([]crm.Folder, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	name := string(box.Address)
+	x.looks[name]++
+	n := x.items[name]
+	return []crm.Folder{{ID: "inbox", Role: crm.Inbox, Kind: crm.Email, Name: "Inbox", Total: n, Mark: strconv.Itoa(n)}}, nil
+}
+
+func (x *exchange) Changes(_ context.Context, box *crm.Mailbox, _ crm.Folder, since crm.Cursor) (*crm.Page, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	name := string(box.Address)
+	x.syncs[name]++
+	from, _ := strconv.Atoi(string(since))
+	page := &crm.Page{Next: crm.Cursor(strconv.Itoa(x.items[name]))}
+	for i := from; i < x.items[name]; i++ {
+		page.Headers = append(page.Headers, crm.Header{ID: fmt.Sprint(name, i), Envelope: crm.Envelope{Kind: crm.Email,
+			People: []crm.Participant{{Part: crm.From, Address: "x@nowhere.example"}, {Part: crm.To, Address: box.Address}}}})
+	}
+	return page, nil
+}
+
+func (x *exchange) Headers(context.Context, *crm.Mailbox, []string) ([]crm.Header, error) {
+	return nil, nil
+}
+func (x *exchange) Load(context.Context, *crm.Mailbox, []crm.Header, func(*crm.Item) error) error {
+	return nil
+}
+func (x *exchange) Attachments(context.Context, *crm.Mailbox, []crm.Attachment, func(int, io.Reader, *crm.Fault) error) error {
+	return nil
+}
+func (x *exchange) Original(context.Context, *crm.Mailbox, string) (io.ReadCloser, error) {
+	return nil, errors.New("there is none")
+}
+func (x *exchange) Items(context.Context, *crm.Mailbox, crm.Folder, func([]string) error) error {
+	return nil
+}
+
+func (x *exchange) Facts(box *crm.Mailbox) crm.Facts {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return crm.Facts{Server: x.servers[string(box.Address)]}
+}
+
+func (x *exchange) Subscribe(_ context.Context, box, anchor *crm.Mailbox) (crm.Subscription, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	name := string(box.Address)
+	if x.refuse != nil {
+		if err := x.refuse(name); err != nil {
+			return crm.Subscription{}, err
+		}
+	}
+	x.made++
+	id := fmt.Sprint("sub", x.made)
+	x.subs[id] = name
+	return crm.Subscription{Box: box, Anchor: anchor, ID: id, Streaming: !x.pulling}, nil
+}
+
+func (x *exchange) Listen(ctx context.Context, list []crm.Subscription, tell func(crm.Notice)) error {
+	s := &stream{list: list, tell: tell, end: make(chan error, 1)}
+	x.mu.Lock()
+	deaf := x.deaf
+	if deaf == nil {
+		x.streams = append(x.streams, s)
+	}
+	x.mu.Unlock()
+	if deaf != nil {
+		return deaf
+	}
+	defer func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.streams = slices.DeleteFunc(x.streams, func(other *stream) bool { return other == s })
+	}()
+	tell(crm.Notice{})
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-s.end:
+		return err
+	}
+}
+
+func (x *exchange) Pull(_ context.Context, s *crm.Subscription) (crm.Notice, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	name := x.subs[s.ID]
+	n := crm.Notice{Box: s.Box.ID}
+	if x.told[name] < x.items[name] {
+		x.told[name] = x.items[name]
+		n.Folders = []string{"inbox"}
+	}
+	return n, nil
+}
+
+func (x *exchange) Unsubscribe(_ context.Context, s crm.Subscription) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.subs, s.ID)
+	return nil
+}
+
+// arrive lays an item into a mailbox and tells whoever listens.
+func (x *exchange) arrive(name string) {
+	x.mu.Lock()
+	x.items[name]++
+	x.mu.Unlock()
+	x.tell(name, crm.Notice{Folders: []string{"inbox"}})
+}
+
+func (x *exchange) tell(name string, n crm.Notice) {
+	x.mu.Lock()
+	streams := slices.Clone(x.streams)
+	x.mu.Unlock()
+	for _, s := range streams {
+		for _, sub := range s.list {
+			if string(sub.Box.Address) == name {
+				n.Box = sub.Box.ID
+				s.tell(n)
+				if n.Lost != nil {
+					x.Unsubscribe(context.Background(), sub)
+					s.end <- n.Lost
+				}
+			}
+		}
+	}
+}
+
+// connections returns those that are open.
+func (x *exchange) connections() []*stream {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.Clone(x.streams)
+}
+
+func (x *exchange) count(m map[string]int, name string) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return m[name]
+}
+
+// A scene is a Postern at work on an exchange, within a bubble of virtual time.
+type scene struct {
+	*testing.T
+	x      *exchange
+	org    *store.Org
+	engine *engine.Engine
+}
+
+func person(i int) string { return fmt.Sprintf("p%03d@acme.example", i) }
+
+// play runs a scene with that many mailboxes, from the moment at which all are listened to.
+func play(t *testing.T, mailboxes int, x *exchange, act func(s *scene)) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		st, err := store.Open(t.Context(), store.Options{Dir: dir, Exclusive: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		s := &scene{T: t, x: x, org: st.Org(1)}
+		var users []crm.User
+		for i := range mailboxes {
+			users = append(users, crm.User{Name: person(i), Addresses: []mail.Address{mail.Address(person(i))}, Active: true})
+		}
+		if _, err := s.org.SaveUsers(t.Context(), users); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.org.SaveSettings(t.Context(), crm.Settings{Enabled: true, Server: "mail.acme.example", Domains: []string{"acme.example"}}); err != nil {
+			t.Fatal(err)
+		}
+		s.engine = engine.New(engine.Config{Org: s.org, Connector: crm.Connector{
+			Source: func(crm.Settings, crm.Traffic) (crm.Source, error) { return x, nil }}})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); s.engine.Run(ctx) }()
+		time.Sleep(30 * time.Second)
+		act(s)
+		cancel()
+		<-done
+		if len(x.subs) > 0 {
+			t.Errorf("%d subscriptions were not given back at the end", len(x.subs))
+		}
+	})
+}
+
+// mode returns how a mailbox is followed.
+func (s *scene) mode(name string) crm.Watch {
+	s.Helper()
+	box, err := s.org.MailboxByAddress(s.Context(), mail.Address(name))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return s.engine.Watch(box.ID)
+}
+
+func TestMailboxesAreListenedToInGroups(t *testing.T) {
+	const n = crm.MaxListen + 50
+	play(t, n, newExchange(), func(s *scene) {
+		heard := map[string]bool{}
+		for _, stream := range s.x.connections() {
+			if len(stream.list) > crm.MaxListen {
+				s.Errorf("one connection carries %d mailboxes, %d are allowed", len(stream.list), crm.MaxListen)
+			}
+			for _, sub := range stream.list {
+				heard[string(sub.Box.Address)] = true
+				if sub.Anchor != stream.list[0].Anchor {
+					s.Error("the subscriptions of one connection have different anchors")
+				}
+			}
+		}
+		if len(heard) != n {
+			s.Errorf("%d mailboxes of %d are listened to", len(heard), n)
+		}
+		if mode := s.mode(person(7)); mode.Mode != crm.Streaming {
+			s.Errorf("the mailbox is shown as %+v, want streaming", mode)
+		}
+	})
+}
+
+func TestMailboxesOfDifferentServersShareNoConnection(t *testing.T) {
+	x := newExchange()
+	for i := range 6 {
+		x.servers[person(i)] = fmt.Sprint("ex", i%2)
+	}
+	play(t, 6, x, func(s *scene) {
+		for _, stream := range s.x.connections() {
+			for _, sub := range stream.list {
+				if a, b := x.servers[string(sub.Box.Address)], x.servers[string(stream.list[0].Box.Address)]; a != b {
+					s.Errorf("mailboxes of %s and %s share a connection", a, b)
+				}
+			}
+		}
+		if len(s.x.connections()) != 2 {
+			s.Errorf("there are %d connections for 2 servers", len(s.x.connections()))
+		}
+	})
+}
+
+func TestFirstEventIsActedOnAtOnceAndABurstIsGathered(t *testing.T) {
+	play(t, 2, newExchange(), func(s *scene) {
+		ann := person(0)
+		before, looks := s.x.count(s.x.syncs, ann), s.x.count(s.x.looks, ann)
+		s.x.arrive(ann)
+		synctest.Wait() // no time goes by
+		if got := s.x.count(s.x.syncs, ann) - before; got != 1 {
+			s.Fatalf("after one event the folder was read %d times at once, want 1", got)
+		}
+		for range 50 {
+			s.x.arrive(ann)
+		}
+		time.Sleep(3 * time.Second)
+		if got := s.x.count(s.x.syncs, ann) - before; got != 2 {
+			s.Errorf("after a burst the folder was read %d times in all, want 2", got)
+		}
+		if got := s.x.count(s.x.looks, ann) - looks; got != 0 {
+			s.Errorf("an event made %d looks at all folders, want none", got)
+		}
+		counts, err := s.org.Counts(s.Context())
+		if err != nil || counts.Items() != 51 {
+			s.Errorf("%d items have a decision, want 51 (%v)", counts.Items(), err)
+		}
+	})
+}
+
+func TestUnknownFolderIsAskedForOnce(t *testing.T) {
+	play(t, 1, newExchange(), func(s *scene) {
+		ann := person(0)
+		looks := s.x.count(s.x.looks, ann)
+		for range 5 {
+			s.x.tell(ann, crm.Notice{Folders: []string{"of another program"}})
+			time.Sleep(10 * time.Second)
+		}
+		if got := s.x.count(s.x.looks, ann) - looks; got != 1 {
+			s.Errorf("a folder that is none of ours made %d looks, want 1", got)
+		}
+	})
+}
+
+func TestLostSubscriptionDoesNotSilenceOthers(t *testing.T) {
+	play(t, 5, newExchange(), func(s *scene) {
+		bad := person(3)
+		gone := &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "ErrorSubscriptionNotFound", Message: "The subscription has ended."}
+		for range 4 { // again and again: in the group, alone, then not for a while
+			s.x.tell(bad, crm.Notice{Lost: gone})
+			time.Sleep(10 * time.Second)
+			before := s.x.count(s.x.syncs, person(1))
+			s.x.arrive(person(1))
+			synctest.Wait()
+			if s.x.count(s.x.syncs, person(1)) == before {
+				s.Fatal("another mailbox of the group is not heard any more")
+			}
+		}
+		if mode := s.mode(bad); mode.Mode != crm.Polling || mode.Why == "" {
+			s.Errorf("the mailbox whose subscription keeps getting lost is shown as %+v, want polling, and why", mode)
+		}
+		looks := s.x.count(s.x.looks, bad)
+		time.Sleep(5 * time.Minute)
+		if got := s.x.count(s.x.looks, bad) - looks; got < 9 {
+			s.Errorf("it was looked at %d times in 5 minutes, want each half minute", got)
+		}
+	})
+}
+
+func TestTornConnectionIsFollowedByALook(t *testing.T) {
+	play(t, 3, newExchange(), func(s *scene) {
+		ann := person(0)
+		s.x.mu.Lock()
+		s.x.items[ann]++ // and the event is lost with the connection
+		stream := s.x.streams[0]
+		s.x.mu.Unlock()
+		stream.end <- &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "torn-answer"}
+		time.Sleep(10 * time.Second)
+		if n, _ := s.org.Counts(s.Context()); n.Items() != 1 {
+			s.Error("what came while nobody listened was not found")
+		}
+		if mode := s.mode(ann); mode.Mode != crm.Streaming {
+			s.Errorf("after a torn connection the mailbox is shown as %+v, want streaming again", mode)
+		}
+	})
+}
+
+func TestLostEventIsFoundByTheSweep(t *testing.T) {
+	play(t, 1, newExchange(), func(s *scene) {
+		s.x.mu.Lock()
+		s.x.items[person(0)]++
+		s.x.mu.Unlock()
+		time.Sleep(70 * time.Minute)
+		if n, _ := s.org.Counts(s.Context()); n.Items() != 1 {
+			s.Error("what the server did not tell was not found within an hour")
+		}
+	})
+}
+
+func TestServerThatDoesNotNotifyIsPolled(t *testing.T) {
+	x := newExchange()
+	x.refuse = func(string) error {
+		return &crm.Fault{Verdict: crm.Refused, Scope: crm.MailboxScope, Code: "no-notifications", Message: "This version of Exchange does not tell of changes."}
+	}
+	play(t, 2, x, func(s *scene) {
+		if mode := s.mode(person(1)); mode.Mode != crm.Polling || mode.Why != "This version of Exchange does not tell of changes." {
+			s.Errorf("shown as %+v, want polling, and why", mode)
+		}
+		s.x.arrive(person(1))
+		time.Sleep(35 * time.Second)
+		if n, _ := s.org.Counts(s.Context()); n.Items() != 1 {
+			s.Error("polling did not find what came")
+		}
+	})
+}
+
+func TestServerThatCannotStreamIsPulledFrom(t *testing.T) {
+	x := newExchange()
+	x.pulling = true
+	play(t, 2, x, func(s *scene) {
+		if mode := s.mode(person(1)); mode.Mode != crm.Pulling || mode.Why == "" {
+			s.Errorf("shown as %+v, want pulling, and why", mode)
+		}
+		looks := s.x.count(s.x.looks, person(1))
+		s.x.arrive(person(1))
+		time.Sleep(65 * time.Second)
+		if n, _ := s.org.Counts(s.Context()); n.Items() != 1 {
+			s.Error("pulling did not find what came")
+		}
+		if got := s.x.count(s.x.looks, person(1)) - looks; got != 0 {
+			s.Errorf("it was looked at %d times, too", got)
+		}
+	})
+}
+
+func TestWhileNoConnectionCanBeHadEverythingIsPolled(t *testing.T) {
+	x := newExchange()
+	x.deaf = &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "ErrorExceededConnectionCount", Message: "Too many connections."}
+	play(t, 2, x, func(s *scene) {
+		if mode := s.mode(person(0)); mode.Mode != crm.Polling || mode.Why != "Too many connections." {
+			s.Errorf("shown as %+v, want polling, and why", mode)
+		}
+		s.x.arrive(person(0))
+		time.Sleep(35 * time.Second)
+		if n, _ := s.org.Counts(s.Context()); n.Items() != 1 {
+			s.Error("what came was not found")
+		}
+		s.x.mu.Lock()
+		s.x.deaf = nil
+		s.x.mu.Unlock()
+		time.Sleep(6 * time.Minute)
+		if mode := s.mode(person(0)); mode.Mode != crm.Streaming {
+			s.Errorf("when the server had connections again: %+v, want streaming", mode)
+		}
+	})
+}
+
+func TestMailboxTakenOffTheListIsLeftAloneWithinASecond(t *testing.T) {
+	play(t, 3, newExchange(), func(s *scene) {
+		users, _, err := s.org.Users(s.Context(), store.ListQuery{})
+		if err != nil {
+			s.Fatal(err)
+		}
+		off := users[1].User
+		off.Active = false
+		if _, err := s.org.SaveUsers(s.Context(), []crm.User{off}); err != nil {
+			s.Fatal(err)
+		}
+		time.Sleep(1100 * time.Millisecond)
+		for _, stream := range s.x.connections() {
+			for _, sub := range stream.list {
+				if sub.Box.Address == off.Addresses[0] {
+					s.Error("it is still listened to")
+				}
+			}
+		}
+		s.x.mu.Lock()
+		for id, name := range s.x.subs {
+			if name == string(off.Addresses[0]) {
+				delete(s.x.subs, id) // nothing more is asked for it, so it expires by itself
+			}
+		}
+		s.x.mu.Unlock()
+		if len(s.x.connections()) != 1 || len(s.x.connections()[0].list) != 2 {
+			s.Errorf("the others are not listened to: %d connections", len(s.x.connections()))
+		}
+	})
+}
