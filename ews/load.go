@@ -11,62 +11,120 @@ import (
 
 var bodyShape = ItemShape{Base: IDOnly, BodyType: "Best", Additional: []Path{Field("item:Body"), Field("item:Attachments")}}
 
-// Load gets bodies as properties, many in a call; Exchange makes MIME anew for each
-// request, dearly. MIME is the last rung, for what properties do not give: items that
-// Exchange cannot read otherwise, and S/MIME.
+// A rung is one way to have a body, which gives less than the one above it.
+type rung struct {
+	shape   ItemShape
+	count   int // of ids in a call
+	body    func(*Item) (crm.Body, *crm.Fault)
+	missing crm.Missing
+}
+
+// rungs are tried from the top. Properties come first, many in a call; Exchange makes
+// MIME anew for each request, dearly, but sometimes where it cannot give the properties.
+func (s *source) rungs() []rung {
+	properties := func(item *Item) (crm.Body, *crm.Fault) { return bodyOf(item), nil }
+	mime := func(item *Item) (crm.Body, *crm.Fault) { return s.bodyOfMIME(item.Mime) }
+	return []rung{
+		{bodyShape, bodyPack, properties, crm.NothingMissing},
+		{ItemShape{Base: IDOnly, IncludeMimeContent: true}, mimePack, mime, crm.NothingMissing},
+		{ItemShape{Base: IDOnly, Additional: []Path{Field("item:Attachments")}}, bodyPack, properties, crm.TextMissing},
+	}
+}
+
+// Load brings each item down the ladder as far as it must: S/MIME, whose text is in a
+// part of the original, begins at the second rung; of what cannot be had at all, the
+// header remains. An item that fell says by Fault why it first did.
 func (s *source) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Header, take func(*crm.Item) error) error {
-	ss := s.session(box)
-	b := &batch{s: s, answered: make([]bool, len(headers))}
-	var rest []rung // to be tried as MIME
+	l := ladder{s: s, ss: s.session(box), headers: headers, why: map[int]*crm.Fault{}, take: take}
+	var todo, originals []int
+	for i := range headers {
+		if sealed(headers[i].Class) {
+			originals = append(originals, i)
+		} else {
+			todo = append(todo, i)
+		}
+	}
+	for k, r := range s.rungs() {
+		if k == 1 {
+			todo = append(originals, todo...)
+		}
+		var err error
+		if todo, err = l.try(ctx, r, todo); err != nil {
+			return err
+		}
+	}
+	for _, i := range todo {
+		if err := take(&crm.Item{Header: l.header(i), Missing: crm.BodyMissing}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// A ladder is one Load under way.
+type ladder struct {
+	s       *source
+	ss      *Session
+	headers []crm.Header
+	why     map[int]*crm.Fault // the first reason for which an item fell
+	take    func(*crm.Item) error
+}
+
+// header is an item's header; with a fault once it fell to where something is missing.
+func (l *ladder) header(i int) crm.Header {
+	h := l.headers[i]
+	h.Fault = l.why[i]
+	return h
+}
+
+// try loads items by one rung and returns those that it could not have.
+func (l *ladder) try(ctx context.Context, r rung, list []int) (fallen []int, err error) {
+	b := &batch{s: l.s, answered: make([]bool, len(l.headers))}
+	fall := func(i int, f *crm.Fault) error {
+		if f.Verdict == crm.Gone {
+			return nil
+		}
+		if l.why[i] == nil {
+			l.why[i] = f
+		}
+		fallen = append(fallen, i)
+		return nil
+	}
 	b.ask = func(ctx context.Context, part []int) error {
 		ids := make([]ItemID, len(part))
 		for k, i := range part {
-			ids[k] = ItemID{ID: headers[i].ID}
+			ids[k] = ItemID{ID: l.headers[i].ID}
 		}
-		return s.getItems(ctx, ss, bodyShape, ids, func(k int, item *Item, f *crm.Fault) error {
+		return l.s.getItems(ctx, l.ss, r.shape, ids, func(k int, item *Item, f *crm.Fault) error {
 			i := part[k]
 			if b.answered[i] {
 				return nil
 			}
 			b.answered[i] = true
-			switch {
-			case f == nil:
-				out := &crm.Item{Header: headers[i], Body: bodyOf(item)}
-				return take(out)
-			case f.Verdict != crm.Gone:
-				rest = append(rest, rung{i, f})
+			var body crm.Body
+			if f == nil {
+				body, f = r.body(item)
 			}
-			return nil
+			if f != nil {
+				return fall(i, f)
+			}
+			out := &crm.Item{Header: l.headers[i], Body: body, Missing: r.missing}
+			if r.missing != crm.NothingMissing {
+				out.Header = l.header(i)
+			}
+			return l.take(out)
 		})
 	}
-	b.alone = func(i int, f *crm.Fault) error {
-		rest = append(rest, rung{i, f})
-		return nil
-	}
-	var plain []int
-	for i := range headers {
-		if sealed(headers[i].Class) {
-			b.answered[i] = true
-			rest = append(rest, rung{i: i})
-		} else {
-			plain = append(plain, i)
-		}
-	}
-	for _, pack := range packs(len(plain), bodyPack, func(k int) int64 { return headers[plain[k]].Size }) {
+	b.alone = fall
+	for _, pack := range packs(len(list), r.count, func(k int) int64 { return l.headers[list[k]].Size }) {
 		for k := range pack {
-			pack[k] = plain[pack[k]]
+			pack[k] = list[pack[k]]
 		}
 		if err := b.run(ctx, pack); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return s.loadMIME(ctx, ss, headers, rest, take)
-}
-
-// A rung is an item to be tried as MIME, and why.
-type rung struct {
-	i     int
-	fault *crm.Fault
+	return fallen, nil
 }
 
 // sealed tells whether the class is S/MIME, whose text is in a part of the original.
@@ -74,55 +132,6 @@ func sealed(class string) bool {
 	const smime = "IPM.NOTE.SMIME"
 	upper := strings.ToUpper(class)
 	return strings.HasPrefix(upper, smime) || strings.HasPrefix(upper, "REPORT."+smime)
-}
-
-// loadMIME reads items from their originals, a few in a call.
-func (s *source) loadMIME(ctx context.Context, ss *Session, headers []crm.Header, list []rung, take func(*crm.Item) error) error {
-	b := &batch{s: s, answered: make([]bool, len(headers))}
-	why := map[int]*crm.Fault{}
-	give := func(i int, body crm.Body, f *crm.Fault) error {
-		if f != nil && f.Verdict == crm.Gone {
-			return nil
-		}
-		out := &crm.Item{Header: headers[i], Body: body}
-		if f != nil && why[i] != nil {
-			f = why[i] // what the properties said tells more
-		}
-		out.Fault = f
-		return take(out)
-	}
-	b.ask = func(ctx context.Context, part []int) error {
-		ids := make([]ItemID, len(part))
-		for k, i := range part {
-			ids[k] = ItemID{ID: headers[i].ID}
-		}
-		shape := ItemShape{Base: IDOnly, IncludeMimeContent: true}
-		return s.getItems(ctx, ss, shape, ids, func(k int, item *Item, f *crm.Fault) error {
-			i := part[k]
-			if b.answered[i] {
-				return nil
-			}
-			b.answered[i] = true
-			if f != nil {
-				return give(i, crm.Body{}, f)
-			}
-			body, f := s.bodyOfMIME(item.Mime)
-			return give(i, body, f)
-		})
-	}
-	b.alone = func(i int, f *crm.Fault) error { return give(i, crm.Body{}, f) }
-	for _, r := range list {
-		why[r.i] = r.fault
-	}
-	for _, pack := range packs(len(list), mimePack, func(k int) int64 { return headers[list[k].i].Size }) {
-		for k := range pack {
-			pack[k] = list[pack[k]].i
-		}
-		if err := b.run(ctx, pack); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // bodyOf translates what GetItem says of body and attachments.

@@ -133,7 +133,10 @@ func (s *source) Listen(ctx context.Context, list []crm.Subscription, tell func(
 		return nil
 	}
 	f := s.fault(err, crm.MailboxScope)
-	if len(bad) == 0 && subscriptionEnded(f.Code) {
+	switch {
+	case f.Code == "ErrorNewEventStreamConnectionOpened":
+		bad = nil // they live, on the newer connection
+	case len(bad) == 0 && subscriptionEnded(f.Code):
 		bad = op.SubscriptionIDs
 	}
 	for _, id := range bad {

@@ -22,6 +22,7 @@ const (
 	mimePack   = 20   // ids of originals, and no more than packBytes
 	attachPack = 100  // ids of attachments, and no more than packBytes
 	findPage   = 1000 // ids of a listing: what Exchange's policy allows at most
+	findLess   = 200  // where it allows less
 	packBytes  = 8 << 20
 )
 
@@ -265,13 +266,14 @@ func folderKind(f *Folder) crm.Kind {
 
 // Changes lists ids in one call and gets their headers in a few.
 func (s *source) Changes(ctx context.Context, box *crm.Mailbox, f crm.Folder, since crm.Cursor) (*crm.Page, error) {
-	r, err := s.session(box).SyncFolderItems(ctx, &SyncFolderItems{
-		Shape: ItemShape{Base: IDOnly}, Folder: &FolderID{ID: f.ID}, SyncState: string(since), Max: syncPage,
-	})
+	op := &SyncFolderItems{Shape: ItemShape{Base: IDOnly}, Folder: &FolderID{ID: f.ID}, SyncState: string(since), Max: syncPage}
+	r, err := s.listing(ctx, box, op)
 	if err != nil {
-		return nil, s.fault(err, crm.FolderScope)
+		return nil, err
 	}
-	page := &crm.Page{Next: crm.Cursor(r.SyncState), More: !r.Last}
+	// Servers were seen that cut deletions at the page's size and call the page the last:
+	// one that is full is not believed.
+	page := &crm.Page{Next: crm.Cursor(r.SyncState), More: !r.Last || int64(len(r.Changes)) >= op.Max}
 	if page.More && page.Next == since {
 		page.More = false // a server that does not move on would be asked for ever
 	}
@@ -282,6 +284,28 @@ func (s *source) Changes(ctx context.Context, box *crm.Mailbox, f crm.Folder, si
 		return nil, err
 	}
 	return page, nil
+}
+
+// listing asks for a page. One change that Exchange stumbles over fails the whole page:
+// it is asked for again from the same state, with half as many changes each time.
+func (s *source) listing(ctx context.Context, box *crm.Mailbox, op *SyncFolderItems) (*SyncFolderItemsResult, error) {
+	for timeouts := 0; ; op.Max /= 2 {
+		r, err := s.session(box).SyncFolderItems(ctx, op)
+		if err == nil {
+			return r, nil
+		}
+		f := s.fault(err, crm.FolderScope)
+		poisoned := divisible(f) || f.Scope == crm.ItemScope && f.Verdict == crm.Retry
+		if f.Code == "timeout" {
+			timeouts++
+		}
+		if f.Scope == crm.ItemScope {
+			f.Scope = crm.FolderScope
+		}
+		if ctx.Err() != nil || !poisoned || op.Max == 1 || timeouts == maxMisses {
+			return nil, f
+		}
+	}
 }
 
 // replay boils a page's changes down to where they lead: items to be read, ids that
@@ -353,7 +377,12 @@ func (s *source) Items(ctx context.Context, box *crm.Mailbox, f crm.Folder, take
 			err = answers[0].Err()
 		}
 		if err != nil {
-			return s.fault(err, crm.FolderScope)
+			f := s.fault(err, crm.FolderScope)
+			if f.Code == "ErrorExceededFindCountLimit" && *view.Max > findLess {
+				view.Max = new(findLess)
+				continue
+			}
+			return f
 		}
 		page := &answers[0]
 		fresh := seen.fresh(page.Items)
