@@ -67,6 +67,8 @@ type Exchange struct {
 	byDN      map[string]*Mailbox       // legacy DN in lower case
 	byGUID    map[guid]*Mailbox
 	accounts  map[string]*account // login in lower case
+
+	deliveries int64 // copies laid into mailboxes
 }
 
 // New returns an organization without mailboxes. An unknown Options.Version is an error.

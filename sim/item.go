@@ -287,6 +287,7 @@ func (x *Exchange) Deliver(raw []byte) ([]*Item, error) {
 // lay puts copies of a letter into the mailboxes of the people whom it names.
 func (x *Exchange) lay(l letter, people envelope) []*Item {
 	var items []*Item
+	defer func() { x.deliveries += int64(len(items)) }()
 	seen := map[*Mailbox]bool{}
 	for _, p := range people.senders {
 		if box := x.byAddress[p.Address]; box != nil {

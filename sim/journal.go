@@ -2,6 +2,7 @@ package sim
 
 import (
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -40,6 +41,38 @@ type journal struct {
 	latest  []RequestRecord // a ring
 	next    int
 	tallies map[string]Tally
+
+	throttled int64
+	minutes   []Minute
+}
+
+// keptMinutes is how long back requests are counted by the minute: a day.
+const keptMinutes = 24 * 60
+
+// throttled tells whether the answer asked the client for less.
+func (r *RequestRecord) throttled() bool {
+	switch r.Code {
+	case "ErrorServerBusy", "ErrorExceededConnectionCount", "ErrorExceededSubscriptionCount", "ErrorTooManyObjectsOpened":
+		return true
+	}
+	return r.Status == http.StatusServiceUnavailable || r.Status == http.StatusTooManyRequests || r.Trouble == BusyInner || r.Trouble == Busy401
+}
+
+// tick counts a request in its minute.
+func (j *journal) tick(r *RequestRecord) {
+	start := r.At.Truncate(time.Minute).Unix()
+	if n := len(j.minutes); n == 0 || j.minutes[n-1].Start < start {
+		if n == keptMinutes {
+			j.minutes = append(j.minutes[:0], j.minutes[1:]...)
+		}
+		j.minutes = append(j.minutes, Minute{Start: start})
+	}
+	m := &j.minutes[len(j.minutes)-1]
+	m.Requests++
+	if r.throttled() {
+		m.Throttled++
+		j.throttled++
+	}
 }
 
 func (j *journal) add(r RequestRecord) {
@@ -53,6 +86,7 @@ func (j *journal) add(r RequestRecord) {
 	t.In += r.In
 	t.Out += r.Out
 	j.tallies[r.Operation] = t
+	j.tick(&r)
 	if len(j.latest) < keptRequests {
 		j.latest = append(j.latest, r)
 		return
@@ -79,7 +113,7 @@ func (x *Exchange) Tallies() map[string]Tally {
 func (x *Exchange) ForgetRequests() {
 	x.log.mu.Lock()
 	defer x.log.mu.Unlock()
-	x.log.latest, x.log.next, x.log.tallies = nil, 0, nil
+	x.log.latest, x.log.next, x.log.tallies, x.log.throttled, x.log.minutes = nil, 0, nil, 0, nil
 }
 
 // Asked counts how often the content of one item was asked for.
