@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,12 +15,16 @@ import (
 
 type benchCommand struct {
 	Import benchImport `cmd:"" help:"Import letters from a simulated Exchange in a process of its own, whose cost is not counted."`
+	Live   benchLive   `cmd:"" help:"Follow mailboxes of a simulated Exchange in a process of its own: time to listen to all, cost when idle, time from delivery to activity."`
 }
 
 // A simProcess is a simulated Exchange in a process of its own, so that what it costs is
 // not taken for our cost.
 type simProcess struct {
-	URL   string `json:"url"`
+	URL     string `json:"url"`
+	Company string `json:"company"`
+	Control string `json:"control"`
+
 	cmd   *exec.Cmd
 	ended chan struct{}
 	err   error // how it ended
@@ -55,4 +61,26 @@ func startSim(ctx context.Context, dir string, args ...string) (*simProcess, err
 func (p *simProcess) stop() {
 	p.cmd.Process.Kill()
 	<-p.ended
+}
+
+// ask asks the control face; order and answer are JSON, nil = none.
+func (p *simProcess) ask(ctx context.Context, method, path string, order, answer any) error {
+	body, err := json.Marshal(order)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, p.Control+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s of the simulated Exchange: status %d: %s: %w", path, resp.StatusCode, text, err)
+	}
+	return json.Unmarshal(text, answer)
 }

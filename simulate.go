@@ -31,10 +31,23 @@ type simCommand struct {
 	Trickle time.Duration `help:"A new letter so often (of the cast only); 0 = never."`
 	People  string        `help:"Folder to write users.csv and contacts.csv to, for the imports." type:"path"`
 	URLFile string        `help:"File to write where it is, as JSON, once it is there." type:"path"`
+
+	Mailboxes int    `help:"So many empty mailboxes in place of letters; a crowd of contacts writes to them when the control face is asked to have letters delivered."`
+	Control   string `help:"Address of a second face, on which programs say what is to happen and read what has: loopback, since nobody is asked who he is; none = there is no such face."`
+	Journal   string `help:"File to write down what happens in the mailboxes, one JSON object a line." type:"path"`
 }
 
 func (s *simCommand) Run(c *common) error {
-	x, err := sim.New(sim.Options{Version: sim.Version(s.Version), MaxLetters: s.Limit, AlsoTo: mail.Address(s.AlsoTo)})
+	options := sim.Options{Version: sim.Version(s.Version), MaxLetters: s.Limit, AlsoTo: mail.Address(s.AlsoTo)}
+	if s.Journal != "" {
+		journal, err := os.Create(s.Journal)
+		if err != nil {
+			return badArgument(fmt.Sprintf("The journal cannot be written: %v.", err), "Name a file in a folder that may be written to by --journal.", err)
+		}
+		defer journal.Close()
+		options.Journal = journal
+	}
+	x, err := sim.New(options)
 	if err != nil {
 		return badArgument(fmt.Sprintf("The simulated Exchange cannot be made so: %v.", err), "Give a version such as Exchange2016 by --version.", err)
 	}
@@ -46,7 +59,7 @@ func (s *simCommand) Run(c *common) error {
 		}
 		x.AddAccount(account)
 	}
-	people, err := fill(x, s.Letters, s.Company, time.Now())
+	people, err := s.fill(x)
 	if err != nil {
 		return err
 	}
@@ -66,9 +79,17 @@ func (s *simCommand) Run(c *common) error {
 	if err != nil {
 		return err
 	}
-	url := ewsURL(l)
+	where := map[string]string{"url": ewsURL(l), "company": people.company}
+	if s.Control != "" {
+		control, err := listen(s.Control)
+		if err != nil {
+			return err
+		}
+		where["control"] = "http://" + control.Addr().String()
+		go serveSim(c.ctx, control, x.Control())
+	}
 	people.tellSkipped(c.errOut)
-	fmt.Fprintf(c.out, "simulated Exchange at %s: %d letters, %d mailboxes of %s\n", url, people.letters, len(people.users), people.company)
+	fmt.Fprintf(c.out, "simulated Exchange at %s: %d letters, %d mailboxes of %s\n", where["url"], people.letters, len(people.users), people.company)
 	for _, text := range s.Account {
 		login, password, _ := strings.Cut(text, ":")
 		fmt.Fprintf(c.out, "  service account %s, password %s\n", login, strings.SplitN(password, ":", 2)[0])
@@ -76,18 +97,29 @@ func (s *simCommand) Run(c *common) error {
 	if s.People != "" {
 		fmt.Fprintf(c.out, "  users.csv and contacts.csv are in %s\n", s.People)
 	}
-	if err := writeURLFile(s.URLFile, map[string]string{"url": url, "company": people.company}); err != nil {
+	if err := writeURLFile(s.URLFile, where); err != nil {
 		return err
 	}
-	if s.Trickle > 0 && s.Letters == "" {
+	if s.Trickle > 0 && s.Letters == "" && s.Mailboxes == 0 {
 		go trickle(c.ctx, x, s.Trickle)
 	}
 	return serveSim(c.ctx, l, x)
 }
 
-// serveSim answers until ctx ends.
-func serveSim(ctx context.Context, l net.Listener, x *sim.Exchange) error {
-	server := &http.Server{Handler: x, ReadHeaderTimeout: 10 * time.Second}
+// fill makes the mailboxes.
+func (s *simCommand) fill(x *sim.Exchange) (*population, error) {
+	switch {
+	case s.Mailboxes > 0 && s.Letters != "":
+		return nil, badArgument("--mailboxes and --letters do not go together.", "Leave one of them out.", nil)
+	case s.Mailboxes > 0:
+		return fillCrowd(x, s.Mailboxes), nil
+	}
+	return fill(x, s.Letters, s.Company, time.Now())
+}
+
+// serveSim answers on one face of the simulated Exchange until ctx ends.
+func serveSim(ctx context.Context, l net.Listener, face http.Handler) error {
+	server := &http.Server{Handler: face, ReadHeaderTimeout: 10 * time.Second}
 	defer context.AfterFunc(ctx, func() { server.Close() })()
 	if err := server.Serve(l); ctx.Err() == nil {
 		return err
@@ -170,6 +202,24 @@ func hasAddress(list []person, a mail.Address) bool {
 		}
 	}
 	return false
+}
+
+// crowdContacts is how many contacts write to the mailboxes of a crowd.
+const crowdContacts = 1000
+
+// fillCrowd makes n empty mailboxes and as many contacts as write to them.
+func fillCrowd(x *sim.Exchange, n int) *population {
+	x.Populate(n)
+	p := &population{company: sim.CrowdDomain}
+	for i := range n {
+		u := sim.CrowdUser(i)
+		p.users = append(p.users, person{name: u.Name, addresses: addresses(u.Address)})
+	}
+	for k := range crowdContacts {
+		u := sim.CrowdContact(k)
+		p.contacts = append(p.contacts, person{name: u.Name, addresses: addresses(u.Address)})
+	}
+	return p
 }
 
 func fillCast(x *sim.Exchange, now time.Time) (*population, error) {
