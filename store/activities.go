@@ -37,6 +37,7 @@ type ActivityRow struct {
 	Attachments int         // those shown inside the text not counted
 	Thread      int         // messages in its thread, itself included
 	Unread      bool        // for the viewer, in the viewer's mailbox
+	Missing     crm.Missing // what could not be had of it
 	Gone        bool        // the viewer had it in the mailbox and has no more
 }
 
@@ -186,7 +187,7 @@ func (o *Org) activityRows(ctx context.Context, viewer crm.UserID, messages []in
 	for i, id := range messages {
 		at[id] = &list[i]
 	}
-	err := in(ctx, o.read(), `select m.id, a.id, m.when_at, m.subject, m.preview, m.direction,
+	err := in(ctx, o.read(), `select m.id, a.id, m.when_at, m.subject, m.preview, m.direction, m.missing,
 			(select count(*) from attachment t where t.org_id = m.org_id and t.message_id = m.id and not t.inline),
 			(select count(*) from message t where t.org_id = m.org_id and t.thread_id = m.thread_id),
 			coalesce(u.unread, false), coalesce(u.gone, false)
@@ -194,7 +195,7 @@ func (o *Org) activityRows(ctx context.Context, viewer crm.UserID, messages []in
 		left join user_message u on u.org_id = m.org_id and u.user_id = $2 and u.when_at = m.when_at and u.message_id = m.id
 		where m.org_id = $1 and m.id in (%s)`, []any{o.id, viewer}, messages, func(r *sql.Rows) error {
 		var row ActivityRow
-		err := r.Scan(&row.Message, &row.Activity, stamp{&row.When}, &row.Subject, &row.Preview, &row.Direction,
+		err := r.Scan(&row.Message, &row.Activity, stamp{&row.When}, &row.Subject, &row.Preview, &row.Direction, &row.Missing,
 			&row.Attachments, &row.Thread, &row.Unread, &row.Gone)
 		*at[int64(row.Message)] = row
 		return err

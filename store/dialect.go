@@ -84,6 +84,7 @@ insert into sqlite_stat1 (tbl, idx, stat) values
 	('decision', 'sqlite_autoindex_decision_1', '1000000 1000000 20000 1'),
 	('decision', 'decision_by_folder', '1000000 1000000 20000 5000 2000 1000'),
 	('decision', 'decision_due', '1000 1000 20 2'),
+	('decision', 'decision_left', '100 100 2'),
 	('trace', 'trace', '2000000 2000000 20 1'),
 	('message', 'sqlite_autoindex_message_1', '500000 500000 1 1'),
 	('message', 'message_by_thread', '500000 500000 3'),

@@ -15,10 +15,10 @@ func (s *saving) file(ctx context.Context) error {
 	}
 	for _, f := range s.filings {
 		f.thread, f.message, f.activity, f.fresh, f.whole = 0, 0, 0, false, false
-		f.messageWhen = f.when
+		f.messageWhen, f.partial = f.when, nil
 	}
 	for _, step := range []func(context.Context) error{
-		s.threads, s.messages, s.checkWhole, s.bodies, s.participants, s.activities, s.links, s.attach, s.copies, s.mine,
+		s.threads, s.partials, s.messages, s.checkWhole, s.bodies, s.participants, s.activities, s.links, s.attach, s.copies, s.mine, s.owing,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -35,6 +35,8 @@ type standing struct {
 	subject string
 	sent    int64
 	when    int64
+	key     []byte
+	adopted bool // see adopt
 }
 
 // messages finds the message of each filing or makes it. The unique key decides who
@@ -52,6 +54,13 @@ func (s *saving) messages(ctx context.Context) error {
 		for _, f := range open {
 			key := string(f.key)
 			m, next := f.among(stood[key])
+			if p := f.partial; m == nil && p != nil && !p.adopted {
+				if err := s.adopt(ctx, f, next); err != nil {
+					return err
+				}
+				stood[key] = append(stood[key], p)
+				m = p
+			}
 			switch {
 			case m == nil:
 				stood[key] = append(stood[key], &standing{variant: next, from: f.from, subject: f.subject, sent: f.sent})
@@ -121,16 +130,16 @@ func (s *saving) insertMessages(ctx context.Context, fresh []*filing, variants [
 		variant int
 	}
 	maker := make(map[identity]*filing, len(fresh))
-	args := make([]any, 0, 17*len(fresh))
+	args := make([]any, 0, 19*len(fresh))
 	for i, f := range fresh {
 		maker[identity{string(f.key), variants[i]}] = f
 		it := f.Item
 		args = append(args, s.o.id, f.key, variants[i], clean(it.MessageID), f.subject, f.from, f.sent, micros(it.Received), f.when,
-			f.Decision.Direction, preview(f.text), it.Encrypted, f.thread, f.peopleSum().column(), len(f.attachments), f.seal())
+			f.Decision.Direction, preview(f.text), it.Encrypted, f.thread, f.peopleSum().column(), len(f.attachments), f.missing, f.code, f.why, f.seal())
 	}
 	return s.t.insert(ctx, `insert into message (org_id, message_key, variant, message_id, subject, from_address, sent_at, received_at, when_at,
-		direction, preview, encrypted, thread_id, people, attachments, seal) values`,
-		"(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		direction, preview, encrypted, thread_id, people, attachments, missing, missing_code, missing_why, seal) values`,
+		"(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		"on conflict (org_id, message_key, variant) do nothing returning id, message_key, variant", args, func(r *sql.Rows) error {
 			var id int64
 			var key []byte
@@ -142,10 +151,10 @@ func (s *saving) insertMessages(ctx context.Context, fresh []*filing, variants [
 		})
 }
 
-func (f *filing) seal() []byte { return seal(f.subject, f.from, f.sent, f.html, f.text) }
+func (f *filing) seal() []byte { return seal(f.subject, f.from, f.sent, f.html, f.text, f.missing) }
 
-// checkWhole tells which messages that stood already lack what every message has; a copy
-// that is filed again repairs them.
+// checkWhole tells which messages that stood already lack what every message has, or
+// what a filing brings for a partial one; a copy that is filed again repairs them.
 func (s *saving) checkWhole(ctx context.Context) error {
 	at := map[int64][]*filing{}
 	var list []int64
@@ -155,14 +164,15 @@ func (s *saving) checkWhole(ctx context.Context) error {
 			list = append(list, f.message)
 		}
 	}
-	return in(ctx, s.t, `select m.id from message m
+	return in(ctx, s.t, `select m.id, m.missing from message m
 		join body b on b.message_id = m.id
 		join activity a on a.org_id = m.org_id and a.message_id = m.id
 		where m.org_id = $1 and `+s.t.d.indexed+` and m.id in (%s)`, []any{s.o.id}, unique(list), func(r *sql.Rows) error {
 		var id int64
-		err := r.Scan(&id)
+		var missing crm.Missing
+		err := r.Scan(&id, &missing)
 		for _, f := range at[id] {
-			f.whole = true
+			f.whole = lack(missing) <= lack(f.missing)
 		}
 		return err
 	})
@@ -195,10 +205,16 @@ func (s *saving) bodies(ctx context.Context) error {
 
 // repair makes a message that is not whole the one that this copy shows.
 func (s *saving) repair(ctx context.Context, f *filing) error {
-	_, err := s.t.exec(ctx, "update message set subject = $3, from_address = $4, sent_at = $5, preview = $6, seal = $7 where org_id = $1 and id = $2",
-		s.o.id, f.message, f.subject, f.from, f.sent, preview(f.text), f.seal())
+	_, err := s.t.exec(ctx, `update message set subject = $3, from_address = $4, sent_at = $5, preview = $6, encrypted = $7,
+		missing = $8, missing_code = $9, missing_why = $10, seal = $11 where org_id = $1 and id = $2`,
+		s.o.id, f.message, f.subject, f.from, f.sent, preview(f.text), f.Item.Encrypted, f.missing, f.code, f.why, f.seal())
 	if err != nil {
 		return err
+	}
+	if f.missing == crm.NothingMissing && f.Item.MessageID != "" {
+		if err := s.forgive(ctx, f.message); err != nil {
+			return err
+		}
 	}
 	_, err = s.t.exec(ctx, s.t.d.unindex, f.message)
 	return err
@@ -353,22 +369,38 @@ func personOf(l crm.Link) (person string, id int64) {
 func (s *saving) copies(ctx context.Context) error {
 	var args []any
 	var again [][]byte
+	at := map[[16]byte]*filing{}
 	for _, f := range s.filings {
 		if f.before != nil {
 			again = append(again, f.hash[:])
+			at[f.hash] = f
 		}
 		if f.before == nil || f.before.outcome != crm.Filed {
 			s.res.Copies++
 		}
 		args = append(args, s.o.id, s.box, f.hash[:], clean(f.Decision.Item), f.message, s.folder(f.entry), clean(f.Item.Version), f.Item.Read, s.now)
 	}
-	err := in(ctx, s.t, "select message_id from copy where org_id = $1 and mailbox_id = $2 and item_hash in (%s)", []any{s.o.id, s.box}, again, s.staleMessage)
+	left := false
+	err := in(ctx, s.t, "select item_hash, message_id from copy where org_id = $1 and mailbox_id = $2 and item_hash in (%s)", []any{s.o.id, s.box}, again, func(r *sql.Rows) error {
+		var hash []byte
+		var message int64
+		err := r.Scan(&hash, &message)
+		if f := at[[16]byte(hash)]; f != nil && f.message != message {
+			left, f.left = true, message
+		}
+		s.stale = append(s.stale, message)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	return s.t.insert(ctx, "insert into copy (org_id, mailbox_id, item_hash, item, message_id, folder_id, version, is_read, seen_at, missing_at, gone_at) values",
+	err = s.t.insert(ctx, "insert into copy (org_id, mailbox_id, item_hash, item, message_id, folder_id, version, is_read, seen_at, missing_at, gone_at) values",
 		"(?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)", `on conflict (org_id, mailbox_id, item_hash) do update set message_id = excluded.message_id,
 			folder_id = excluded.folder_id, version = excluded.version, is_read = excluded.is_read, missing_at = 0, gone_at = 0`, args, nil)
+	if err != nil || !left {
+		return err
+	}
+	return s.discard(ctx)
 }
 
 // mine puts the messages into My Emails of the mailbox' user.

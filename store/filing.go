@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -30,13 +31,17 @@ type filing struct {
 	refs        []int64
 	attachments []attachmentRow
 	words       [4]string // for the search index: subject, sender, recipient, text
+	missing     crm.Missing
+	code, why   string // of what is missing
 
 	// What the transaction finds out, anew each time it is run.
 	thread      int64
 	message     int64
-	messageWhen int64 // the first copy says when
-	fresh       bool  // the message came with this page, by this filing
-	whole       bool  // it stood already and lacks nothing
+	messageWhen int64     // the first copy says when
+	partial     *standing // a partial message that the filing may complete; nil = none
+	left        int64     // the message that its copy was one of until now, when that is another
+	fresh       bool      // the message came with this page, by this filing
+	whole       bool      // it stood already and lacks nothing that the filing has
 	activity    int64
 }
 
@@ -65,7 +70,9 @@ func (o *Org) prepare(ctx context.Context, entries []*entry, box crm.MailboxID, 
 		}
 		list = append(list, f)
 	}
-	slices.SortStableFunc(list, func(a, b *filing) int { return bytes.Compare(a.key, b.key) })
+	slices.SortStableFunc(list, func(a, b *filing) int {
+		return cmp.Or(bytes.Compare(a.key, b.key), cmp.Compare(lack(a.missing), lack(b.missing)))
+	})
 	return list, nil
 }
 
@@ -75,6 +82,13 @@ func newFiling(e *entry, box crm.MailboxID) *filing {
 		entry: e, key: messageKey(it), sent: micros(it.Sent), when: micros(it.When()),
 		subject: clean(it.Subject), html: clean(it.HTML), text: clean(it.Text),
 		people: parties(it.People, box), links: distinctLinks(e.Decision.Links), refs: threadRefs(it),
+		missing: it.Missing,
+	}
+	if f.missing != crm.NothingMissing {
+		f.key = textlessKey(it)
+		if it.Fault != nil {
+			f.code, f.why = clean(it.Fault.Code), clean(it.Fault.Message)
+		}
 	}
 	for _, p := range f.people {
 		if p.part == crm.From {
@@ -137,10 +151,10 @@ func distinctLinks(links []crm.Link) []crm.Link {
 	return list
 }
 
-// seal is a hash of what a message says, by which an alteration is noticed.
-func seal(subject, from string, sent int64, html, text string) []byte {
+// seal is a hash of what a message says and lacks, by which an alteration is noticed.
+func seal(subject, from string, sent int64, html, text string, missing crm.Missing) []byte {
 	h := sha256.New()
-	for _, s := range []string{subject, from, html, text} {
+	for _, s := range []string{subject, from, html, text, string(missing)} {
 		var n [8]byte
 		binary.BigEndian.PutUint64(n[:], uint64(len(s)))
 		h.Write(n[:])

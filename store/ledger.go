@@ -69,7 +69,8 @@ type NotFiledRow struct {
 }
 
 // Known returns the versions of those of the items that are filed with all that belongs
-// to it. A filed item that is not whole is left out, so that it is loaded and filed again.
+// to it. A filed item that is not whole, or whose message is a partial one, is left out,
+// so that it is loaded and filed again.
 func (o *Org) Known(ctx context.Context, box crm.MailboxID, items []string) (map[string]string, error) {
 	hashes := make([][]byte, len(items))
 	for i, item := range items {
@@ -81,7 +82,8 @@ func (o *Org) Known(ctx context.Context, box crm.MailboxID, items []string) (map
 		join message m on m.org_id = c.org_id and m.id = c.message_id
 		join activity a on a.org_id = c.org_id and a.message_id = c.message_id
 		join body b on b.message_id = c.message_id
-		where c.org_id = $1 and c.mailbox_id = $2 and c.gone_at = 0 and c.item_hash in (%s)`, []any{o.id, box}, hashes, func(r *sql.Rows) error {
+		left join decision d on d.org_id = c.org_id and d.mailbox_id = c.mailbox_id and d.item_hash = c.item_hash
+		where c.org_id = $1 and c.mailbox_id = $2 and c.gone_at = 0 and m.missing = '' and coalesce(d.due_at, 0) = 0 and c.item_hash in (%s)`, []any{o.id, box}, hashes, func(r *sql.Rows) error {
 		var item, version string
 		err := r.Scan(&item, &version)
 		known[item] = version
@@ -90,8 +92,9 @@ func (o *Org) Known(ctx context.Context, box crm.MailboxID, items []string) (map
 	return known, err
 }
 
-// DueItems returns items of a mailbox that failed and are to be tried again, or were not
-// filed and are to be decided again, the longest due first.
+// DueItems returns items of a mailbox that failed and are to be tried again, were filed
+// in part and are to be completed, or were not filed and are to be decided again, the
+// longest due first.
 func (o *Org) DueItems(ctx context.Context, box crm.MailboxID, now time.Time, limit int) ([]DueItem, error) {
 	var list []DueItem
 	err := rows(ctx, o.read(), `select item, folder_id, tries, outcome from decision

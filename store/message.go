@@ -22,7 +22,10 @@ type MessageView struct {
 	HTML        string // as it came: to be made safe before it is shown
 	Text        string
 	Encrypted   bool
-	Rule        string // why it was filed
+	Missing     crm.Missing // what could not be had of it
+	MissingCode string      // and why: the fault's code
+	MissingWhy  string      // and sentence
+	Rule        string      // why it was filed
 	People      []PersonRef
 	Attachments []AttachmentView
 	Copies      []CopyView
@@ -59,10 +62,10 @@ type LinkView struct {
 func (o *Org) Message(ctx context.Context, viewer crm.UserID, id crm.MessageID) (*MessageView, error) {
 	m := &MessageView{ID: id}
 	var thread int64
-	err := one(ctx, o.read(), `select a.id, m.message_id, m.subject, m.when_at, m.received_at, m.direction, m.encrypted, m.thread_id, b.html, b.text
+	err := one(ctx, o.read(), `select a.id, m.message_id, m.subject, m.when_at, m.received_at, m.direction, m.encrypted, m.thread_id, m.missing, m.missing_code, m.missing_why, b.html, b.text
 		from message m join activity a on a.org_id = m.org_id and a.message_id = m.id join body b on b.message_id = m.id
 		where m.org_id = $1 and m.id = $2`, []any{o.id, id},
-		&m.Activity, &m.MessageID, &m.Subject, stamp{&m.When}, stamp{&m.Received}, &m.Direction, &m.Encrypted, &thread, &m.HTML, &m.Text)
+		&m.Activity, &m.MessageID, &m.Subject, stamp{&m.When}, stamp{&m.Received}, &m.Direction, &m.Encrypted, &thread, &m.Missing, &m.MissingCode, &m.MissingWhy, &m.HTML, &m.Text)
 	if err != nil {
 		return nil, err
 	}

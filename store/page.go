@@ -46,7 +46,9 @@ type PageResult struct {
 // then, and the page is to be decided or listed anew.
 //
 // An item that is filed stays filed, whatever later headers say. A filed entry without
-// an Item whose copy is not known after all becomes a failed one that is due at once.
+// an Item whose copy is not known after all becomes a failed one that is due at once. An
+// Item of which something is missing makes a partial message; see partial.go. What an
+// administrator left stays left until it can be had.
 func (o *Org) SavePage(ctx context.Context, p Page) (PageResult, error) {
 	h, err := o.hasher(ctx)
 	if err != nil {
@@ -80,6 +82,7 @@ type entry struct {
 	hash   [16]byte     // of the item id
 	before *ledgerState // nil = none yet
 	keep   bool         // the decision before stands
+	owed   bool         // its message is a partial one
 	id     int64        // of the decision
 	traces []byte
 }
@@ -88,8 +91,14 @@ type entry struct {
 type ledgerState struct {
 	id      int64
 	outcome crm.Outcome
+	reason  crm.Reason
+	tries   int
+	due     int64
 	traces  []byte
 }
+
+// left tells whether an administrator left it at what could not be had.
+func (l *ledgerState) left() bool { return l != nil && l.reason == crm.Left && l.due == 0 }
 
 // distinct keeps one entry for each item: the last, but not one without a message after
 // one with it.
@@ -98,7 +107,7 @@ func distinct(list []Entry) []*entry {
 	entries := make([]*entry, 0, len(list))
 	for _, e := range list {
 		n := &entry{Entry: e, hash: hash16(e.Decision.Item)}
-		if n.Item != nil && (n.Item.Fault != nil || n.Decision.Outcome != crm.Filed) {
+		if n.Item != nil && (n.Item.Fault != nil && n.Item.Missing == crm.NothingMissing || n.Decision.Outcome != crm.Filed) {
 			n.Item = nil
 		}
 		i, twice := at[n.hash]
@@ -166,15 +175,15 @@ func (s *saving) remember(ctx context.Context) error {
 	at := make(map[[16]byte]*entry, len(s.entries))
 	hashes := make([][]byte, len(s.entries))
 	for i, e := range s.entries {
-		e.before, e.keep = nil, false
+		e.before, e.keep, e.owed = nil, false, false
 		at[e.hash] = e
 		hashes[i] = e.hash[:]
 	}
-	return in(ctx, s.t, "select item_hash, id, outcome, traces from decision where org_id = $1 and mailbox_id = $2 and item_hash in (%s)",
+	return in(ctx, s.t, "select item_hash, id, outcome, reason, tries, due_at, traces from decision where org_id = $1 and mailbox_id = $2 and item_hash in (%s)",
 		[]any{s.o.id, s.box}, hashes, func(r *sql.Rows) error {
 			var hash []byte
 			var l ledgerState
-			err := r.Scan(&hash, &l.id, &l.outcome, &l.traces)
+			err := r.Scan(&hash, &l.id, &l.outcome, &l.reason, &l.tries, &l.due, &l.traces)
 			if e := at[[16]byte(hash)]; e != nil {
 				e.before = &l
 			}
@@ -188,6 +197,10 @@ func (s *saving) remember(ctx context.Context) error {
 func (s *saving) known(ctx context.Context) error {
 	for _, e := range s.entries {
 		wasFiled := e.before != nil && e.before.outcome == crm.Filed
+		if !wasFiled && e.before.left() && e.Decision.Outcome == crm.Failed {
+			e.keep = true
+			continue
+		}
 		if e.Item != nil || !wasFiled && e.Decision.Outcome != crm.Filed {
 			continue
 		}
@@ -196,6 +209,11 @@ func (s *saving) known(ctx context.Context) error {
 			return err
 		}
 		e.keep = found && wasFiled
+		if found && !wasFiled {
+			if err := s.checkOwed(ctx, e); err != nil {
+				return err
+			}
+		}
 		if !found && e.Decision.Outcome == crm.Filed {
 			e.Decision = crm.Decision{Item: e.Decision.Item, Outcome: crm.Failed, Reason: "copy-missing", RetryAt: s.o.s.now(),
 				Rule: "it was filed, but its copy is not here; it is loaded again"}
@@ -235,9 +253,7 @@ func (s *saving) decide(ctx context.Context) error {
 	written := make(map[[16]byte]*entry, len(s.entries))
 	for _, e := range s.entries {
 		if e.keep {
-			_, err := s.t.exec(ctx, "update decision set folder_id = $3, epoch = case when $4 > epoch then $4 else epoch end where org_id = $1 and id = $2",
-				s.o.id, e.before.id, s.folder(e), s.page.Epoch)
-			if err != nil {
+			if err := s.keepDecision(ctx, e); err != nil {
 				return err
 			}
 			continue
@@ -249,10 +265,16 @@ func (s *saving) decide(ctx context.Context) error {
 		if e.Header != nil {
 			when = micros(e.Header.When())
 		}
-		if d.Outcome == crm.Failed {
-			due = max(1, micros(d.RetryAt)) // a failed item is always tried again
+		reason, tries := d.Reason, d.Tries
+		switch {
+		case d.Outcome == crm.Filed && !e.owed:
+			tries = 0
+		case d.Outcome == crm.Filed && e.before.left():
+			reason = crm.Left
+		case d.Outcome == crm.Filed, d.Outcome == crm.Failed:
+			due = max(1, micros(d.RetryAt)) // what is owed is always tried again
 		}
-		args = append(args, s.o.id, s.box, e.hash[:], clean(d.Item), s.folder(e), s.page.Epoch, d.Outcome, d.Reason, d.Rule, d.Tries, due, when, s.now, e.traces)
+		args = append(args, s.o.id, s.box, e.hash[:], clean(d.Item), s.folder(e), s.page.Epoch, d.Outcome, reason, d.Rule, tries, due, when, s.now, e.traces)
 	}
 	err := s.t.insert(ctx, `insert into decision (org_id, mailbox_id, item_hash, item, folder_id, epoch, outcome, reason, rule, tries, due_at, when_at, decided_at, traces) values`,
 		"(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", `on conflict (org_id, mailbox_id, item_hash) do update set
@@ -271,6 +293,24 @@ func (s *saving) decide(ctx context.Context) error {
 		return err
 	}
 	return s.trace(ctx)
+}
+
+// keepDecision moves on the row of a decision that stands. What is owed to a partial
+// message is put off when it could not be had, and owed no more when it would not be
+// filed today.
+func (s *saving) keepDecision(ctx context.Context, e *entry) error {
+	l := *e.before
+	if l.due > 0 {
+		switch e.Decision.Outcome {
+		case crm.Failed:
+			l.due, l.tries = max(1, micros(e.Decision.RetryAt)), e.Decision.Tries
+		case crm.NotFiled:
+			l.due, l.reason = 0, crm.Left
+		}
+	}
+	_, err := s.t.exec(ctx, `update decision set folder_id = $3, epoch = case when $4 > epoch then $4 else epoch end, reason = $5, tries = $6, due_at = $7
+		where org_id = $1 and id = $2`, s.o.id, l.id, s.folder(e), s.page.Epoch, l.reason, l.tries, l.due)
+	return err
 }
 
 // traces are the keyed hashes by which an item that is not filed can be found again, 8

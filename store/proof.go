@@ -14,14 +14,16 @@ type LedgerRow struct {
 	Item    string
 	Outcome crm.Outcome
 	Reason  crm.Reason
-	Problem string // one sentence when rows that belong to it are missing or altered; "" = sound
+	Missing crm.Missing // filed in part
+	Problem string      // one sentence when rows that belong to it are missing or altered; "" = sound
 }
 
 // Ledger hands the decisions about the items of a folder to each, or of all folders of
 // the mailbox if folder is 0, and says of each whether all is there that it stands for:
 // for a filed item its copy, message with text and seal, participants, activity, links,
-// attachments with content, the entry in My Emails and in the search index; for the
-// others the traces by which they are found again. Whatever row is missing, the item is
+// attachments with content, the entry in My Emails and in the search index; for a partial
+// message also the time to try for the rest, unless that was left; for the others the
+// traces by which they are found again. Whatever row is missing, the item is
 // named: with a problem, or by not coming at all.
 func (o *Org) Ledger(ctx context.Context, box crm.MailboxID, folder crm.FolderID, each func(LedgerRow) error) error {
 	decisions, err := ids(ctx, o.read(), "select id from decision where org_id = $1 and mailbox_id = $2 and (folder_id = $3 or $3 = 0) order by id",
@@ -38,7 +40,7 @@ func (o *Org) Ledger(ctx context.Context, box crm.MailboxID, folder crm.FolderID
 			return err
 		}
 		for _, e := range list {
-			if err := each(LedgerRow{Item: e.item, Outcome: e.outcome, Reason: e.reason, Problem: e.problem()}); err != nil {
+			if err := each(LedgerRow{Item: e.item, Outcome: e.outcome, Reason: e.reason, Missing: e.missing, Problem: e.problem()}); err != nil {
 				return err
 			}
 		}
@@ -59,6 +61,7 @@ type evidence struct {
 	copyGone         bool  // or missing
 	folder, inFolder int64
 	message          int64 // 0 = none
+	missing          crm.Missing
 	seal, expected   []byte
 	body             bool
 	people, links    checksum // as announced
@@ -76,7 +79,7 @@ func (o *Org) evidence(ctx context.Context, decisions []int64) ([]*evidence, err
 	var list []*evidence
 	err := in(ctx, o.read(), `select d.id, d.item, d.item_hash, d.outcome, d.reason, d.due_at, d.traces, d.folder_id,
 			coalesce(c.message_id, 0), coalesce(c.missing_at + c.gone_at, 0) <> 0, coalesce(c.folder_id, 0),
-			coalesce(m.id, 0), m.seal, coalesce(m.subject, ''), coalesce(m.from_address, ''), coalesce(m.sent_at, 0),
+			coalesce(m.id, 0), m.seal, coalesce(m.missing, ''), coalesce(m.subject, ''), coalesce(m.from_address, ''), coalesce(m.sent_at, 0),
 			b.message_id is not null, coalesce(b.html, ''), coalesce(b.text, ''),
 			coalesce(m.people, 0), coalesce(a.id, 0), coalesce(a.links, 0),
 			coalesce(m.attachments, 0), (select count(*) from attachment t where t.org_id = m.org_id and t.message_id = m.id),
@@ -93,10 +96,10 @@ func (o *Org) evidence(ctx context.Context, decisions []int64) ([]*evidence, err
 		var subject, from, html, text string
 		var sent, people, links int64
 		err := r.Scan(&e.id, &e.item, &e.hash, &e.outcome, &e.reason, &e.due, &e.traces, &e.folder,
-			&e.copy, &e.copyGone, &e.inFolder, &e.message, &e.seal, &subject, &from, &sent, &e.body, &html, &text,
+			&e.copy, &e.copyGone, &e.inFolder, &e.message, &e.seal, &e.missing, &subject, &from, &sent, &e.body, &html, &text,
 			&people, &e.activity, &links, &e.attachments, &e.attached, &e.mine, &e.indexed)
 		e.people, e.links = checksum(people), checksum(links)
-		e.expected = seal(subject, from, sent, html, text)
+		e.expected = seal(subject, from, sent, html, text, e.missing)
 		list = append(list, &e)
 		return err
 	})
@@ -190,7 +193,9 @@ func (e *evidence) filedProblem() string {
 	case !e.body:
 		return "filed, but its text is missing"
 	case !bytes.Equal(e.seal, e.expected):
-		return "filed, but its subject, sender, date or text was altered"
+		return "filed, but its subject, sender, date or text, or what is missing of it, was altered"
+	case e.missing != "" && e.due == 0 && e.reason != crm.Left:
+		return "filed in part, but no time is set to try for the rest"
 	case e.people != e.parties:
 		return "filed, but a participant is missing or was altered"
 	case e.activity == 0:

@@ -143,9 +143,9 @@ func dump(t *testing.T, db *storetest.DB) []string {
 	const name = "m.message_id || '/' || m.subject || '/' || m.from_address"
 	var lines []string
 	for _, query := range []string{
-		"select 'decision', d.mailbox_id, d.item, d.folder_id, d.outcome, d.reason, d.rule from decision d",
+		"select 'decision', d.mailbox_id, d.item, d.folder_id, d.outcome, d.reason, d.rule, d.due_at, d.tries from decision d",
 		"select 'trace', t.hash, d.item from trace t left join decision d on d.id = t.decision_id",
-		"select 'message', " + name + ", m.variant, m.sent_at, m.preview, b.html, b.text from message m left join body b on b.message_id = m.id",
+		"select 'message', " + name + ", m.message_key, m.variant, m.missing, m.missing_why, m.sent_at, m.preview, m.attachments, b.html, b.text from message m left join body b on b.message_id = m.id",
 		"select 'participant', " + name + ", p.part, p.who, p.mailbox_id, p.position from participant p left join message m on m.id = p.message_id",
 		"select 'copy', " + name + ", c.mailbox_id, c.item, c.folder_id, c.is_read, c.missing_at > 0, c.gone_at > 0 from copy c left join message m on m.id = c.message_id",
 		"select 'activity', " + name + ", a.when_at from activity a left join message m on m.id = a.message_id",

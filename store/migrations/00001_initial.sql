@@ -177,7 +177,7 @@ create table decision (
 	reason     text not null,
 	rule       text not null,
 	tries      bigint not null,
-	due_at     bigint not null,     -- to be looked at again
+	due_at     bigint not null,     -- to be looked at again; of a partial message: what is missing is owed
 	when_at    bigint not null,     -- date of the message
 	decided_at bigint not null,
 	traces     {{.Bytes}} not null, -- not filed: its rows in trace, 8 bytes each
@@ -185,6 +185,7 @@ create table decision (
 );
 create index decision_by_folder on decision (org_id, mailbox_id, folder_id, outcome, reason);
 create index decision_due on decision (org_id, mailbox_id, due_at) where due_at > 0;
+create index decision_left on decision (org_id, mailbox_id) where reason = 'left';
 
 -- Keyed hashes by which an item that was not filed is found again: of its Message-ID and
 -- of its participants' addresses.
@@ -212,6 +213,9 @@ create table message (
 	thread_id    bigint not null,
 	people       bigint not null,     -- checksum of its rows in participant
 	attachments  bigint not null,     -- number of its rows in attachment
+	missing      text not null,       -- of a partial message: what could not be had; see partial.go
+	missing_code text not null,       -- and why: the fault's code
+	missing_why  text not null,       -- and sentence
 	seal         {{.Bytes}} not null, -- hash of subject, sender, date and text; see seal
 	unique (org_id, message_key, variant)
 );
