@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -398,5 +399,31 @@ func TestNotificationsByVersion(t *testing.T) {
 		if a := c.ask(tt.op); a.code() != tt.want {
 			t.Errorf("%s asked in %s for %+v: got %s, want %s", tt.server, tt.request, tt.op, a.code(), tt.want)
 		}
+	}
+}
+
+func TestStreamValidatesAgainstTheSchema(t *testing.T) {
+	check := newSchemaCheck(t)
+	inBubble(t, Options{}, func(t *testing.T, x *Exchange) {
+		x.MakeTrouble(Trouble{Kind: StreamNamespace}) // servers do not keep to it
+		c := asUser(t, x, ann)
+		id := c.subscribe()
+		l := c.listen(1, id)
+		it := deliver(t, x, plain(1))
+		l.envelopes()
+		it.Move(x.Mailbox(ann).Folder(JunkEmail))
+		it.Copy(x.Mailbox(ann).Folder(Inbox)).Delete()
+		x.Mailbox(ann).CreateFolder(x.Mailbox(ann).Folder(Inbox), "New")
+		l.envelopes()
+		c.listen(1, id).leave()
+		l.ended()
+		for i, envelope := range bytes.SplitAfter(l.got.Bytes(), []byte("</s:Envelope>")) {
+			if len(envelope) > 0 {
+				check.add(fmt.Sprintf("envelope %d", i), envelope)
+			}
+		}
+	})
+	if len(check.files) != 4 {
+		t.Errorf("%d envelopes came", len(check.files))
 	}
 }
