@@ -95,7 +95,7 @@ type program struct {
 // serve collects and serves until ctx ends.
 func (p *program) serve(ctx context.Context, l net.Listener) error {
 	pages, err := web.New(web.Config{Org: p.org, Connector: p.connector, Log: p.log, Now: time.Now,
-		LookNow: p.engine.LookNow, Test: p.engine.Test, Progress: p.engine.Progress, Watch: p.engine.Watch,
+		LookNow: p.engine.LookNow, Test: p.engine.Test, Progress: p.engine.Progress, Watch: p.engine.Watch, Budgets: p.engine.Pace.Budgets,
 		LoadAttachment: p.engine.LoadAttachment, Original: p.engine.Original, Hint: p.hint})
 	if err != nil {
 		return err

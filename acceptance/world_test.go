@@ -109,7 +109,8 @@ func newWorldIn(t *testing.T, dir string, options sim.Options) *world {
 	connector := ews.Connector(nil)
 	w.engine = engine.New(engine.Config{Org: w.org, Connector: connector, Now: w.clock, Log: logger})
 	handler, err := web.New(web.Config{Org: w.org, Connector: connector, Log: logger, Now: w.clock, LookNow: w.engine.LookNow,
-		Test: w.engine.Test, Progress: w.engine.Progress, LoadAttachment: w.engine.LoadAttachment, Original: w.engine.Original})
+		Test: w.engine.Test, Progress: w.engine.Progress, Watch: w.engine.Watch,
+		Budgets: w.engine.Pace.Budgets, LoadAttachment: w.engine.LoadAttachment, Original: w.engine.Original})
 	w.must(err)
 	w.pages = httptest.NewServer(handler)
 	t.Cleanup(w.pages.Close)

@@ -3,8 +3,6 @@ package web
 import (
 	"regexp"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // An advicePart is a piece of advice: prose, or a command to be copied.
@@ -25,8 +23,7 @@ func splitAdvice(advice string) []advicePart {
 	var parts []advicePart
 	prose := func(s string) {
 		if s = strings.TrimSpace(s); s != "" {
-			first, size := utf8.DecodeRuneInString(s)
-			parts = append(parts, advicePart{Text: string(unicode.ToUpper(first)) + s[size:]})
+			parts = append(parts, advicePart{Text: capital(s)})
 		}
 	}
 	at := 0

@@ -172,6 +172,7 @@ type messageJSON struct {
 	Direction   mail.Direction   `json:"direction"`
 	Text        string           `json:"text"`
 	Encrypted   bool             `json:"encrypted"`
+	Missing     crm.Missing      `json:"missing,omitempty"` // what could not be had: text, body
 	Rule        string           `json:"rule"`
 	People      []personJSON     `json:"people"`
 	Links       []linkJSON       `json:"links"`
@@ -215,7 +216,7 @@ func (s *server) apiMessage(w http.ResponseWriter, r *http.Request) error {
 	}
 	j := messageJSON{
 		ID: m.ID, Activity: m.Activity, MessageID: m.MessageID, Subject: m.Subject, When: m.When, Direction: m.Direction,
-		Text: m.Text, Encrypted: m.Encrypted, Rule: m.Rule,
+		Text: m.Text, Encrypted: m.Encrypted, Missing: m.Missing, Rule: m.Rule,
 		People: []personJSON{}, Links: []linkJSON{}, Attachments: []attachmentJSON{}, Copies: []copyJSON{},
 	}
 	for _, p := range m.People {
@@ -241,6 +242,9 @@ type mailboxJSON struct {
 	State    crm.MailboxState   `json:"state"`
 	Since    time.Time          `json:"since"`
 	Checked  *time.Time         `json:"checked"` // null = never
+	Watch    *watchJSON         `json:"watch,omitempty"`
+	Server   string             `json:"server,omitempty"`
+	Primary  mail.Address       `json:"primary_address,omitempty"` // when it is another than address
 	Trouble  *troubleJSON       `json:"trouble,omitempty"`
 	Items    int                `json:"items"`
 	Filed    int                `json:"filed"`
@@ -251,9 +255,18 @@ type mailboxJSON struct {
 }
 
 type troubleJSON struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Advice  string `json:"advice"`
+	Code    string    `json:"code"`
+	Cause   crm.Cause `json:"cause,omitempty"`
+	Message string    `json:"message"`
+	Advice  string    `json:"advice"`
+}
+
+// watchJSON says how new mail comes to notice.
+type watchJSON struct {
+	Mode         crm.WatchMode `json:"mode"`
+	Why          string        `json:"why,omitempty"`
+	Since        time.Time     `json:"since,omitzero"`
+	EverySeconds float64       `json:"every_seconds,omitempty"`
 }
 
 type progressJSON struct {
@@ -271,14 +284,17 @@ func (s *server) apiMailboxes(w http.ResponseWriter, r *http.Request) error {
 	answer := pageJSON[mailboxJSON]{Total: total, Items: []mailboxJSON{}}
 	for _, b := range s.boxRows(boxes) {
 		j := mailboxJSON{
-			ID: b.ID, Address: b.Address, User: b.User, State: b.State, Since: b.Since, Items: b.Items,
+			ID: b.ID, Address: b.Address, User: b.User, State: b.State, Since: b.Since, Server: b.Server, Primary: b.Primary, Items: b.Items,
 			Filed: b.Counts.Filed, NotFiled: b.Counts.NotFiled, Failed: b.Counts.Failed, Reasons: b.Counts.By,
 		}
 		if !b.Checked.IsZero() {
 			j.Checked = &b.Checked
 		}
 		if b.Trouble != nil {
-			j.Trouble = &troubleJSON{b.Trouble.Code, b.Trouble.Message, b.Trouble.Advice}
+			j.Trouble = &troubleJSON{b.Trouble.Code, b.Trouble.Cause, b.Trouble.Message, b.Trouble.Advice}
+		}
+		if b.Watched() {
+			j.Watch = &watchJSON{b.Watch.Mode, b.Watch.Why, b.Watch.Since, b.Watch.Every.Seconds()}
 		}
 		if b.Running {
 			j.Progress = &progressJSON{b.Done, b.Progress.Total, b.Rate, b.ETA.Seconds()}

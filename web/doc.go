@@ -15,8 +15,8 @@
 //
 // Everybody who is signed in sees what was filed: contacts, their activities, users and
 // their activities. My Emails shows what the own mailbox holds, Bcc recipients show only
-// where the own mailbox knew them. Settings, the state of all mailboxes and passwords are
-// for administrators. What was not filed a user may look up in the own mailbox alone.
+// where the own mailbox knew them. Settings, the state of all mailboxes,
+// quarantine, alerts and passwords are for administrators. What was not filed a user may look up in the own mailbox alone.
 //
 // # JSON
 //
@@ -32,6 +32,10 @@
 //	GET  /api/messages/{id}              one message: people, text, attachments, copies, why it was filed
 //	GET  /api/mailboxes                  state, counts and progress of each mailbox (administrators)
 //	POST /api/mailboxes/look             read all mailboxes now (administrators)
+//	GET  /api/quarantine                 what could not be had; ?mailbox=id ?show=left (administrators)
+//	POST /api/quarantine/try             {"ids": […]} tries these items now; answers with how many they are
+//	POST /api/quarantine/leave           {"ids": […]} leaves them; the same
+//	GET  /api/alerts                     what wants an administrator now (administrators)
 //	GET  /api/settings                   the connection; the password is never told (administrators)
 //	PUT  /api/settings                   saves it; 422 with an error for each bad field (administrators)
 //	POST /api/settings/test              tries it; one JSON object a line as each step ends (administrators)

@@ -2,9 +2,9 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"slices"
-	"time"
 
 	"postern/crm"
 	"postern/store"
@@ -13,20 +13,22 @@ import (
 // A finding is one trouble and all mailboxes that have it: a broken connection is one
 // line, not one for each mailbox.
 type finding struct {
-	State     crm.MailboxState
-	Fault     *crm.Fault
-	Since     time.Time
-	Mailboxes []store.MailboxView
+	State crm.MailboxState
+	alertLine
 }
 
+// Told tells whether the headline says all of the fault's message.
+func (f finding) Told() bool { return f.Fault.Cause == crm.NoCause }
+
 // findings groups the mailboxes in trouble by code, those that somebody must act on
-// first, then by how many are affected.
-func findings(boxes []store.MailboxView) []finding {
+// first, then by how many are affected. An alert that no mailbox' own trouble tells comes
+// before all.
+func findings(alerts []alertLine, boxes []crm.Mailbox) []finding {
 	type key struct {
 		state crm.MailboxState
 		code  string
 	}
-	at := map[key]int{}
+	at, told := map[key]int{}, map[string]bool{}
 	var list []finding
 	for _, box := range boxes {
 		if box.Trouble == nil || (box.State != crm.Attention && box.State != crm.Waiting) {
@@ -36,34 +38,39 @@ func findings(boxes []store.MailboxView) []finding {
 		i, ok := at[k]
 		if !ok {
 			i = len(list)
-			at[k] = i
-			list = append(list, finding{State: box.State, Fault: box.Trouble, Since: box.Since})
+			at[k], told[k.code] = i, true
+			list = append(list, finding{box.State, alertLine{Fault: box.Trouble, Since: box.Since}})
 		}
 		f := &list[i]
-		f.Mailboxes = append(f.Mailboxes, box)
+		f.Addresses = append(f.Addresses, box.Address)
 		if box.Since.Before(f.Since) {
 			f.Since = box.Since
 		}
 	}
 	slices.SortStableFunc(list, func(a, b finding) int {
-		if a.State != b.State {
-			return cmp.Compare(a.State, b.State) // "attention" before "waiting"
-		}
-		return cmp.Compare(len(b.Mailboxes), len(a.Mailboxes))
+		// "attention" comes before "waiting"
+		return cmp.Or(cmp.Compare(a.State, b.State), cmp.Compare(len(b.Addresses), len(a.Addresses)))
 	})
-	return list
+	var first []finding
+	for _, a := range alerts {
+		if !told[a.Fault.Code] {
+			first = append(first, finding{crm.Attention, a})
+		}
+	}
+	return append(first, list...)
 }
 
 type homeData struct {
 	*store.HomeStats
-	Findings []finding
-	Disabled bool // collecting is off
-	Fresh    bool // no settings were ever saved
-	Plot     plot
-	States   []stateCount
-	Last     []row
-	Reasons  []reasonCount // why mail was not filed, the commonest
-	Imports  []boxRow
+	Findings   []finding
+	Quarantine int  // items that could not be read, or not whole
+	Disabled   bool // collecting is off
+	Fresh      bool // no settings were ever saved
+	Plot       plot
+	States     []stateCount
+	Last       []row
+	Reasons    []reasonCount // why mail was not filed, the commonest
+	Imports    []boxRow
 }
 
 type stateCount struct {
@@ -91,7 +98,7 @@ func (s *server) home(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	boxes, _, err := s.Org.Mailboxes(ctx, store.ListQuery{Limit: everyMailbox})
+	boxes, err := s.Org.Boxes(ctx)
 	if err != nil {
 		return err
 	}
@@ -104,7 +111,7 @@ func (s *server) home(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	d := homeData{
-		HomeStats: stats.HomeStats, Findings: findings(boxes), Plot: dayPlot(stats.ByDay),
+		HomeStats: stats.HomeStats, Findings: findings(stats.Alerts, boxes), Quarantine: stats.Quarantine, Plot: dayPlot(stats.ByDay),
 		Disabled: !settings.Enabled, Fresh: connection == 0 || settings.Server == "",
 		Last: rowsOf(last, messageURL, 0), Reasons: commonest(reasonsOf(counts)),
 	}
@@ -113,10 +120,27 @@ func (s *server) home(w http.ResponseWriter, r *http.Request) error {
 			d.States = append(d.States, stateCount{state, n})
 		}
 	}
-	for _, b := range s.boxRows(boxes) {
-		if b.Running && b.State == crm.Importing {
-			d.Imports = append(d.Imports, b)
-		}
+	if d.Imports, err = s.imports(ctx, boxes); err != nil {
+		return err
 	}
 	return s.show(w, r, http.StatusOK, "home", page{Title: "Home", Place: "home", Data: d})
+}
+
+// importsShown is how many first imports the first page shows.
+const importsShown = 8
+
+// imports returns the first imports that are under way.
+func (s *server) imports(ctx context.Context, boxes []crm.Mailbox) ([]boxRow, error) {
+	var rows []boxRow
+	for _, box := range boxes {
+		if _, running := s.Progress(box.ID); !running || box.State != crm.Importing || len(rows) == importsShown {
+			continue
+		}
+		view, err := s.Org.Mailbox(ctx, box.ID)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, s.boxRow(*view))
+	}
+	return rows, nil
 }

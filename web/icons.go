@@ -14,6 +14,8 @@ var icons = map[string]string{
 	"search":   `<circle cx="7" cy="7" r="4.3"/><path d="m10.3 10.3 3.4 3.4"/>`,
 	"check":    `<path d="m3 8.6 3.2 3.2L13 4.6"/>`,
 	"alert":    `<path d="M8 2.3 14.3 13H1.7z"/><path d="M8 6.4v3M8 11.2v.1"/>`,
+	"bolt":     `<path d="M9 1.8 3.5 9H8l-1 5.2L12.5 7H8z"/>`,
+	"hold":     `<path d="M4 2.3h8M4 13.7h8M5 2.3V5l3 3-3 3v2.7M11 2.3V5L8 8l3 3v2.7"/>`,
 	"clock":    `<circle cx="8" cy="8" r="6"/><path d="M8 4.6V8l2.3 1.5"/>`,
 	"pause":    `<circle cx="8" cy="8" r="6"/><path d="M6.5 5.8v4.4M9.5 5.8v4.4"/>`,
 	"download": `<path d="M8 2.5v7.3M4.9 6.9 8 10l3.1-3.1M3 13.3h10"/>`,

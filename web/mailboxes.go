@@ -2,20 +2,30 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"postern/crm"
 	"postern/engine"
+	"postern/mail"
 	"postern/store"
 )
 
-// A boxRow is a mailbox in a list, with the pass that may be under way.
+// A boxRow is a mailbox in a list, with the pass that may be under way and the way in
+// which new mail comes to notice.
 type boxRow struct {
 	store.MailboxView
 	engine.Progress
 	Running bool
+	Watch   crm.Watch
+}
+
+// Watched tells whether new mail comes to notice at all.
+func (b boxRow) Watched() bool {
+	return b.State == crm.Importing || b.State == crm.Live || b.State == crm.Waiting
 }
 
 // Reasons lists why items were not filed, the commonest first.
@@ -50,22 +60,29 @@ func reasonsOf(c store.Counts) []reasonCount {
 func (s *server) boxRows(boxes []store.MailboxView) []boxRow {
 	rows := make([]boxRow, len(boxes))
 	for i, box := range boxes {
-		rows[i].MailboxView = box
-		rows[i].Progress, rows[i].Running = s.Progress(box.ID)
+		rows[i] = s.boxRow(box)
 	}
 	return rows
+}
+
+func (s *server) boxRow(box store.MailboxView) boxRow {
+	row := boxRow{MailboxView: box, Watch: s.Watch(box.ID)}
+	row.Progress, row.Running = s.Progress(box.ID)
+	return row
 }
 
 type mailboxesData struct {
 	list
 	Boxes    []boxRow
-	Disabled bool // collecting is off
+	Budgets  []budgetRow
+	Code     string // only those whose trouble has this code
+	Disabled bool   // collecting is off
 	Looking  bool
 }
 
 func (s *server) mailboxes(w http.ResponseWriter, r *http.Request) error {
-	q := readList(r)
-	boxes, total, err := s.Org.Mailboxes(r.Context(), q)
+	q, code := readList(r), r.URL.Query().Get("code")
+	boxes, total, err := s.listBoxes(r.Context(), q, code)
 	if err != nil {
 		return err
 	}
@@ -73,14 +90,53 @@ func (s *server) mailboxes(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d := mailboxesData{newList(r, q.Text, q.Offset, len(boxes), total), s.boxRows(boxes), !settings.Enabled, r.URL.Query().Get("looking") == "1"}
+	d := mailboxesData{
+		list: newList(r, q.Text, q.Offset, len(boxes), total), Boxes: s.boxRows(boxes), Budgets: budgetRows(s.Budgets(), s.Now()),
+		Code: code, Disabled: !settings.Enabled, Looking: r.URL.Query().Get("looking") == "1",
+	}
 	return s.show(w, r, http.StatusOK, "mailboxes", page{Title: "Mailboxes", Place: "mailboxes", Data: d})
+}
+
+// listBoxes returns a part of the list of mailboxes: those found by the text, or, with a
+// code, those that have this trouble or an alert of it.
+func (s *server) listBoxes(ctx context.Context, q store.ListQuery, code string) ([]store.MailboxView, int, error) {
+	if code == "" {
+		return s.Org.Mailboxes(ctx, q)
+	}
+	boxes, err := s.Org.Boxes(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	alerts, err := s.Org.Alerts(ctx, true, everyAlert)
+	if err != nil {
+		return nil, 0, err
+	}
+	told := map[mail.Address]bool{}
+	for _, a := range alerts {
+		if address, of := strings.CutPrefix(a.Subject, mailboxSubject); of && a.Code == code {
+			told[mail.Address(address)] = true
+		}
+	}
+	boxes = slices.DeleteFunc(boxes, func(b crm.Mailbox) bool {
+		return !told[b.Address] && (b.Trouble == nil || b.Trouble.Code != code)
+	})
+	slices.SortFunc(boxes, func(a, b crm.Mailbox) int { return cmp.Compare(a.Address, b.Address) })
+	var views []store.MailboxView
+	for _, box := range boxes[min(q.Offset, len(boxes)):min(q.Offset+q.Limit, len(boxes))] {
+		view, err := s.Org.Mailbox(ctx, box.ID)
+		if err != nil {
+			return nil, 0, err
+		}
+		views = append(views, *view)
+	}
+	return views, len(boxes), nil
 }
 
 type mailboxData struct {
 	boxRow
 	Folders []folderRow // those that are read
 	Aside   []folderRow // those that are not
+	Held    int         // items in quarantine; for administrators
 	Admin   bool
 	Looking bool
 }
@@ -136,6 +192,11 @@ func (s *server) mailbox(w http.ResponseWriter, r *http.Request) error {
 			d.Folders = append(d.Folders, folderRow{f, counts[f.ID]})
 		} else if f.Role != crm.Root {
 			d.Aside = append(d.Aside, folderRow{Folder: f})
+		}
+	}
+	if viewer.Admin {
+		if _, d.Held, err = s.Org.Quarantine(ctx, store.QuarantineQuery{Mailbox: box.ID, Limit: 1}); err != nil {
+			return err
 		}
 	}
 	p := page{Title: box.Address.Display(), Place: "mailboxes", Data: d}

@@ -27,6 +27,7 @@ type messageData struct {
 	Files        []store.AttachmentView // those not shown within the text
 	Back         string
 	Alone        bool // on a page of its own
+	ByAdmin      bool // an administrator reads it
 }
 
 // Outbound tells whether we wrote it.
@@ -45,7 +46,7 @@ func (s *server) loadMessage(r *http.Request, id crm.MessageID) (*messageData, e
 	if err != nil {
 		return nil, err
 	}
-	m := &messageData{MessageView: view, Body: newBodyView(view)}
+	m := &messageData{MessageView: view, Body: newBodyView(view), ByAdmin: viewerOf(r).Admin}
 	for i, p := range view.People {
 		switch p.Part {
 		case crm.From:

@@ -58,9 +58,11 @@ type page struct {
 	Data   any
 
 	// Set by show.
-	Viewer *crm.User
-	Pulse  pulse
-	Unread int
+	Viewer     *crm.User
+	Pulse      pulse
+	Unread     int
+	Banner     banner
+	Quarantine int
 }
 
 type crumb struct{ Title, URL string }

@@ -291,7 +291,7 @@ func TestPulse(t *testing.T) {
 		{map[crm.MailboxState]int{crm.Waiting: 6}, true, "waiting", "6 mailboxes wait"},
 		{map[crm.MailboxState]int{crm.Attention: 1, crm.Live: 5}, true, "attention", "1 mailbox needs attention"},
 	} {
-		if p := pulseOf(&figures{&store.HomeStats{Mailboxes: c.boxes}, c.enabled}); p.Dot != c.dot || p.Words != c.words {
+		if p := pulseOf(&figures{HomeStats: &store.HomeStats{Mailboxes: c.boxes}, Enabled: c.enabled}); p.Dot != c.dot || p.Words != c.words {
 			t.Errorf("%v: %s, %q; want %s, %q", c.boxes, p.Dot, p.Words, c.dot, c.words)
 		}
 	}

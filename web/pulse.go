@@ -53,10 +53,12 @@ func pulseOf(stats *figures) pulse {
 // items, which is too much for each page that somebody leaves open.
 const pulseAge = 3 * time.Second
 
-// figures are what the top of each page and the first page show.
+// figures are what the frame of each page and the first page show.
 type figures struct {
 	*store.HomeStats
-	Enabled bool // collecting is on
+	Enabled    bool // collecting is on
+	Alerts     []alertLine
+	Quarantine int // items that could not be had, or not whole
 }
 
 // stats returns the figures of the organization, at most maxAge old.
@@ -64,17 +66,30 @@ func (s *server) stats(ctx context.Context, maxAge time.Duration) (*figures, err
 	s.counted.Lock()
 	defer s.counted.Unlock()
 	if now := s.Now(); s.counted.stats == nil || now.Sub(s.counted.at) >= maxAge {
-		stats, err := s.Org.Home(ctx, now)
+		stats, err := s.count(ctx, now)
 		if err != nil {
 			return nil, err
 		}
-		settings, _, err := s.Org.Settings(ctx)
-		if err != nil {
-			return nil, err
-		}
-		s.counted.stats, s.counted.at = &figures{stats, settings.Enabled}, now
+		s.counted.stats, s.counted.at = stats, now
 	}
 	return s.counted.stats, nil
+}
+
+func (s *server) count(ctx context.Context, now time.Time) (*figures, error) {
+	stats, err := s.Org.Home(ctx, now)
+	if err != nil {
+		return nil, err
+	}
+	settings, _, err := s.Org.Settings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	alerts, err := s.openAlerts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	quarantine, err := s.Org.QuarantineCount(ctx)
+	return &figures{stats, settings.Enabled, alerts, quarantine}, err
 }
 
 // counted keeps the figures that were counted last. They are not changed afterwards.
@@ -98,6 +113,12 @@ func (s *server) frame(r *http.Request, p *page) error {
 		return err
 	}
 	p.Pulse = pulseOf(stats)
+	if p.Viewer.Admin {
+		p.Quarantine = stats.Quarantine
+		if p.Place != "home" { // which tells more
+			p.Banner = newBanner(stats.Alerts)
+		}
+	}
 	_, p.Unread, _, err = s.Org.Activities(r.Context(), store.MailQuery{Viewer: p.Viewer.ID, Mine: true, Unread: true, Limit: 1})
 	return err
 }

@@ -67,6 +67,8 @@ type site struct {
 	looked  [][]crm.MailboxID
 	steps   []crm.Finding
 	tested  []crm.Settings
+	watches map[crm.MailboxID]crm.Watch
+	budgets []crm.Budget
 	cookies map[string]string // by address
 }
 
@@ -106,6 +108,8 @@ func newSite(t *testing.T) *site {
 			return nil
 		},
 		Progress: func(crm.MailboxID) (engine.Progress, bool) { return engine.Progress{}, false },
+		Watch:    func(id crm.MailboxID) crm.Watch { return s.watches[id] },
+		Budgets:  func() []crm.Budget { return s.budgets },
 		LoadAttachment: func(context.Context, int64) error {
 			return &crm.Fault{Code: "no-server", Message: "There is no server in this test.", Advice: "Start one."}
 		},

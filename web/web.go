@@ -25,6 +25,8 @@ type Config struct {
 	LookNow        func(ctx context.Context, ids ...crm.MailboxID) error
 	Test           func(ctx context.Context, s crm.Settings, tell func(crm.Finding)) error
 	Progress       func(id crm.MailboxID) (p engine.Progress, running bool)
+	Watch          func(id crm.MailboxID) crm.Watch
+	Budgets        func() []crm.Budget
 	LoadAttachment func(ctx context.Context, id int64) error
 	Original       func(ctx context.Context, viewer crm.UserID, id crm.MessageID) (io.ReadCloser, error)
 
@@ -106,6 +108,9 @@ func (s *server) routes() *http.ServeMux {
 	on("GET /mailboxes/{id}", signedIn, s.mailbox)
 	on("POST /mailboxes/look", administrator, s.lookNow)
 	on("GET /not-filed", signedIn, s.notFiled)
+	on("GET /quarantine", administrator, s.quarantine)
+	on("POST /quarantine/try", administrator, s.tryNow)
+	on("POST /quarantine/leave", administrator, s.leave)
 	on("GET /system/configuration", administrator, redirectTo(settingsPath))
 	on("GET "+settingsPath, administrator, s.settingsForm)
 	on("POST "+settingsPath, administrator, s.saveSettingsForm)
@@ -119,6 +124,10 @@ func (s *server) routes() *http.ServeMux {
 	on("GET /api/messages/{id}", signedIn, s.apiMessage)
 	on("GET /api/mailboxes", administrator, s.apiMailboxes)
 	on("POST /api/mailboxes/look", administrator, s.apiLookNow)
+	on("GET /api/quarantine", administrator, s.apiQuarantine)
+	on("POST /api/quarantine/try", administrator, s.apiTryNow)
+	on("POST /api/quarantine/leave", administrator, s.apiLeave)
+	on("GET /api/alerts", administrator, s.apiAlerts)
 	on("GET /api/settings", administrator, s.apiSettings)
 	on("PUT /api/settings", administrator, s.apiSaveSettings)
 	on("POST /api/settings/test", administrator, s.apiTestSettings)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"postern/crm"
 )
@@ -30,6 +31,9 @@ func wordFuncs(now func() time.Time) template.FuncMap {
 		"state":    func(m crm.MailboxState) mailboxWords { return stateWords[m] },
 		"part":     partWord,
 		"advice":   splitAdvice,
+		"watch":    watchWordsOf,
+		"capital":  capital,
+		"lacks":    lacks,
 		"first":    firstName,
 		"join":     strings.Join,
 		"add":      func(a, b int) int { return a + b },
@@ -194,4 +198,70 @@ var stateWords = map[crm.MailboxState]mailboxWords{
 	crm.Waiting:     {"pause", "Waiting", "Passing trouble: it goes on by itself."},
 	crm.Attention:   {"alert", "Needs attention", "Nothing is read until somebody changes something."},
 	crm.Off:         {"off", "Off", "Not in scope: collecting is off, the domain is not in the list, or the user is not active."},
+}
+
+// watchWords say how new mail in a mailbox comes to notice: in a list, and in a sentence.
+type watchWords struct{ Icon, Short, Sentence string }
+
+func watchWordsOf(w crm.Watch) watchWords {
+	switch w.Mode {
+	case crm.Streaming:
+		return watchWords{"bolt", "within seconds", "Exchange tells us within seconds"}
+	case crm.Pulling:
+		return watchWords{"refresh", "asked " + every(w.Every), "Exchange is asked " + every(w.Every)}
+	}
+	return watchWords{"clock", "looked at " + every(w.Every), "Looked at " + every(w.Every)}
+}
+
+// every says how often something is done.
+func every(pause time.Duration) string {
+	switch pause {
+	case time.Second:
+		return "every second"
+	case time.Minute:
+		return "every minute"
+	case time.Hour:
+		return "every hour"
+	}
+	return "every " + span(pause)
+}
+
+// causeOfMany says a cause, as crm.Cause.Title does, of several mailboxes.
+func causeOfMany(c crm.Cause) string {
+	switch c {
+	case crm.Moving:
+		return "they are being moved"
+	case crm.MovedAway:
+		return "they live on another server"
+	case crm.Renamed:
+		return "their addresses were changed"
+	case crm.NoMailbox:
+		return "no mailboxes with these addresses"
+	case crm.Disabled:
+		return "they are disabled"
+	case crm.Recreated:
+		return "they were created anew"
+	case crm.Unlicensed:
+		return "they may not be used through EWS"
+	case crm.NotPermitted:
+		return "the account may not read them"
+	}
+	return c.Title() // says nothing of a mailbox
+}
+
+// lacks says what of a message could not be had.
+func lacks(m crm.Missing) string {
+	if m == crm.BodyMissing {
+		return "The text and the list of attachments"
+	}
+	return "The text"
+}
+
+// capital begins a sentence.
+func capital(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	if size == 0 {
+		return ""
+	}
+	return string(unicode.ToUpper(first)) + s[size:]
 }

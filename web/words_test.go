@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"postern/crm"
-	"postern/store"
 )
 
 func TestSplitAdvice(t *testing.T) {
@@ -112,11 +111,11 @@ func TestEveryStateHasWords(t *testing.T) {
 }
 
 func TestFindingsPutFirstWhatNeedsSomebody(t *testing.T) {
-	box := func(state crm.MailboxState, code string) store.MailboxView {
-		return store.MailboxView{Mailbox: crm.Mailbox{State: state, Since: sampleNow, Trouble: &crm.Fault{Code: code}}}
+	box := func(state crm.MailboxState, code string) crm.Mailbox {
+		return crm.Mailbox{State: state, Since: sampleNow, Trouble: &crm.Fault{Code: code}}
 	}
-	list := findings([]store.MailboxView{
-		box(crm.Waiting, "busy"), box(crm.Waiting, "busy"), box(crm.Attention, "one"), box(crm.Attention, "two"), box(crm.Attention, "two"), {Mailbox: crm.Mailbox{State: crm.Live}},
+	list := findings(nil, []crm.Mailbox{
+		box(crm.Waiting, "busy"), box(crm.Waiting, "busy"), box(crm.Attention, "one"), box(crm.Attention, "two"), box(crm.Attention, "two"), {State: crm.Live},
 	})
 	var got []string
 	for _, f := range list {

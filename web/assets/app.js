@@ -72,7 +72,8 @@ function swap(id, page) {
   const now = document.getElementById(id), fresh = page.getElementById(id);
   if (!now || !fresh) return;
   localTimes(fresh);
-  if (now.innerHTML === fresh.innerHTML || now.contains(document.activeElement)) return;
+  chooseAll(fresh);
+  if (now.innerHTML === fresh.innerHTML || now.contains(document.activeElement) || $("input:checked", now)) return;
   now.replaceChildren(...fresh.childNodes);
 }
 
@@ -153,6 +154,18 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("click", (event) => {
   for (const menu of $$("details.me[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+
+// ---------- choosing rows ----------
+
+// One box ticks all of its table. It does nothing without script, so it is not shown then.
+function chooseAll(root) {
+  for (const all of $$("input[data-all]", root)) all.hidden = false;
+}
+
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("input[data-all]")) return;
+  for (const box of $$("tbody input[type=checkbox]", event.target.closest("table"))) box.checked = event.target.checked;
 });
 
 // ---------- settings ----------
@@ -255,6 +268,7 @@ function settings(form) {
 // ---------- begin ----------
 
 localTimes(document);
+chooseAll(document);
 fitFrames();
 rememberFirst();
 $(".rail [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
