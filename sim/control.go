@@ -21,6 +21,7 @@ import (
 //	GET  /history  the history so far, an Event a line as JSON; see Options.Journal
 //	POST /trouble  troubles in the words of ParseTrouble, one a line
 //	POST /calm     ends all troubles
+//	POST /restart  forgets all sync states and subscriptions, as a server does that was replaced
 //
 // What cannot be done is answered with status 400 and a sentence.
 func (x *Exchange) Control() http.Handler {
@@ -40,6 +41,7 @@ func (x *Exchange) Control() http.Handler {
 	})
 	mux.HandleFunc("POST /trouble", x.controlTrouble)
 	mux.HandleFunc("POST /calm", func(http.ResponseWriter, *http.Request) { x.Calm() })
+	mux.HandleFunc("POST /restart", func(http.ResponseWriter, *http.Request) { x.LoseSyncStates(); x.LoseSubscriptions() })
 	return mux
 }
 
@@ -91,6 +93,7 @@ func (x *Exchange) controlTrouble(w http.ResponseWriter, r *http.Request) {
 type Stats struct {
 	Mailboxes     int              `json:"mailboxes"`
 	Subscriptions int              `json:"subscriptions"`
+	Listened      int              `json:"listened"`   // subscriptions that somebody listens to
 	Streams       int              `json:"streams"`    // connections on which somebody listens
 	Deliveries    int64            `json:"deliveries"` // letters laid into a mailbox, each copy counted
 	Requests      map[string]int64 `json:"requests"`   // by operation, "" when refused before it was read
@@ -112,6 +115,11 @@ func (x *Exchange) Stats() Stats {
 	x.mu.RUnlock()
 	x.switchboard.mu.Lock()
 	s.Subscriptions, s.Streams = len(x.switchboard.byID), x.switchboard.streams
+	for _, sub := range x.switchboard.byID {
+		if sub.stream != nil {
+			s.Listened++
+		}
+	}
 	x.switchboard.mu.Unlock()
 	x.log.mu.Lock()
 	defer x.log.mu.Unlock()
