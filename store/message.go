@@ -25,6 +25,7 @@ type MessageView struct {
 	Missing     crm.Missing // what could not be had of it
 	MissingCode string      // and why: the fault's code
 	MissingWhy  string      // and sentence
+	RetryAt     time.Time   // of what is missing; zero = nothing is, or it was left
 	Rule        string      // why it was filed
 	People      []PersonRef
 	Attachments []AttachmentView
@@ -68,6 +69,14 @@ func (o *Org) Message(ctx context.Context, viewer crm.UserID, id crm.MessageID) 
 		&m.Activity, &m.MessageID, &m.Subject, stamp{&m.When}, stamp{&m.Received}, &m.Direction, &m.Encrypted, &thread, &m.Missing, &m.MissingCode, &m.MissingWhy, &m.HTML, &m.Text)
 	if err != nil {
 		return nil, err
+	}
+	if m.Missing != crm.NothingMissing {
+		err := one(ctx, o.read(), `select coalesce(min(d.due_at), 0) from copy c
+			join decision d on d.org_id = c.org_id and d.mailbox_id = c.mailbox_id and d.item_hash = c.item_hash
+			where c.org_id = $1 and c.message_id = $2 and d.due_at > 0`, []any{o.id, id}, stamp{&m.RetryAt})
+		if err != nil {
+			return nil, err
+		}
 	}
 	if err := o.messagePeople(ctx, viewer, m); err != nil {
 		return nil, err

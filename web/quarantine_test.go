@@ -92,15 +92,17 @@ func TestQuarantinePage(t *testing.T) {
 // TestPartialMessage: a message without its text says so wherever it is shown.
 func TestPartialMessage(t *testing.T) {
 	s := newFilledSite(t)
-	s.quarantine()
+	_, cut := s.quarantine()
 	page := fmt.Sprintf("/messages/%d", s.message("cut"))
 	const line = "The text could not be read in Exchange (<code>ErrorItemCorrupt</code>)"
-	s.expect(ann, page, line+`|Exchange cannot read this item.|not whole|href="/quarantine">Quarantine</a></span></p>`, "This message has no text")
+	s.expect(ann, page, line+`|Exchange cannot read this item. It is tried again <time datetime="2026-11-21T12:10:00Z"|not whole|href="/quarantine">Quarantine</a></span></p>`, "This message has no text")
 	s.expect(bob, page, line, `href="/quarantine"`)
 	for _, list := range []string{"/mails", "/search?q=Cut", fmt.Sprintf("/contacts/%d", s.contact("Cyn"))} {
 		s.expect(bob, list, `<span class="preview cut">The text could not be read in Exchange.</span>`, "")
 	}
 	s.expect(bob, strings.Replace(page, "/", "/api/", 1), `"missing":"text"`, "")
+	s.post(ann, "/quarantine/leave", fmt.Sprintf("id=%d", cut))
+	s.expect(ann, page, line+"|An administrator left it at that.", "It is tried again")
 }
 
 func TestTryNowAndLeave(t *testing.T) {

@@ -19,6 +19,7 @@ func wordFuncs(now func() time.Time) template.FuncMap {
 	return template.FuncMap{
 		"short":    func(t time.Time) template.HTML { return timeTag(t, shortTime(t, now()), "short") },
 		"ago":      func(t time.Time) template.HTML { return timeTag(t, ago(t, now()), "ago") },
+		"next":     func(t time.Time) template.HTML { return timeTag(t, next(t, now()), "next") },
 		"full":     func(t time.Time) template.HTML { return timeTag(t, fullTime(t, now()), "full") },
 		"clock":    func(t time.Time) template.HTML { return timeTag(t, t.UTC().Format("15:04:05"), "clock") },
 		"num":      number,
@@ -85,6 +86,14 @@ func ago(t, now time.Time) string {
 		return "in " + span(-d)
 	}
 	return "now"
+}
+
+// next says when something is to be done; what is due already is done as soon as may be.
+func next(t, now time.Time) string {
+	if t.Before(now) {
+		return "now"
+	}
+	return ago(t, now)
 }
 
 // span says a duration in its largest unit.

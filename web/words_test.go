@@ -54,6 +54,8 @@ func TestWords(t *testing.T) {
 		{ago(sampleNow.Add(90*time.Second), sampleNow), "in 1 min"},
 		{ago(sampleNow, sampleNow), "now"},
 		{ago(time.Time{}, sampleNow), "never"},
+		{next(sampleNow.Add(-time.Hour), sampleNow), "now"},
+		{next(sampleNow.Add(time.Hour), sampleNow), "in 1 h"},
 		{span(300 * time.Microsecond), "< 1 ms"},
 		{span(38 * time.Millisecond), "38 ms"},
 		{span(47 * time.Hour), "47 h"},

@@ -38,6 +38,8 @@ function ago(t) {
   return d <= -1000 ? "in " + span(-d) : "now";
 }
 
+const next = (t) => (t < Date.now() ? "now" : ago(t));
+
 function short(t) {
   const now = new Date();
   const midnight = new Date(now.getFullYear(), now.getMonth(), now.getDate());
@@ -50,7 +52,7 @@ function full(t) {
   return forms.weekday.format(t) + " " + day(t) + ", " + clock.format(t);
 }
 
-const words = { ago, short, full, clock: (t) => forms.clock.format(t) };
+const words = { ago, next, short, full, clock: (t) => forms.clock.format(t) };
 
 function localTimes(root) {
   for (const e of $$("time[data-form]", root)) {
