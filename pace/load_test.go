@@ -259,6 +259,24 @@ func TestTrialThatHangsIsNotWaitedForLong(t *testing.T) {
 	})
 }
 
+// TestClockThatStandsStill: nothing but silence waits for Config.Now.
+func TestClockThatStandsStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		traffic := New(Config{Now: func() time.Time { return now }}).Traffic("svc", exchange)
+		for range 1000 {
+			send(t, traffic, get("ann@acme.example"), nil)
+		}
+		send(t, traffic, get("ann@acme.example"), busy(crm.MailboxScope, "ErrorServerBusy", 0))
+		time.Sleep(time.Hour)
+		if rests(t, traffic, "ann@acme.example") == 0 {
+			t.Error("the silence ended although its clock stands still")
+		}
+		now = now.Add(12 * time.Second)
+		send(t, traffic, get("ann@acme.example"), nil)
+	})
+}
+
 func TestFiveThousandMailboxesWithinTwoMinutes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		traffic := New(Config{}).Traffic("svc", exchange)

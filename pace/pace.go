@@ -49,8 +49,8 @@ type Config struct {
 	// is refused at once. Default 2 s. For a free slot it waits as long as its ctx does.
 	Patience time.Duration
 
-	Now  func() time.Time
-	Rand func() float64 // in [0, 1), for jitter; called one at a time
+	Now  func() time.Time // for silences; what is counted by the minute goes by the machine's clock
+	Rand func() float64   // in [0, 1), for jitter; called one at a time
 
 	Kept []crm.Budget // what Keep was told before the restart
 	// Keep is told of a budget that became silent, narrower, or good again: at most once a
@@ -164,7 +164,7 @@ func (p *Pace) arrive(t *traffic, r crm.Request) (*waiter, error) {
 		s.pending++
 	}
 	a.waiting = append(a.waiting, w)
-	if _, ok := w.notBefore(h.gate(a)); ok { // else nobody can leave who could not before
+	if _, ok := w.notBefore(h.gate(a, now)); ok { // else nobody can leave who could not before
 		p.letOut()
 	}
 	return w, nil
@@ -295,7 +295,7 @@ func (p *Pace) host(name string) *host {
 	i := slices.IndexFunc(p.hosts, func(h *host) bool { return h.key == name })
 	if i < 0 {
 		i = len(p.hosts)
-		p.hosts = append(p.hosts, &host{scope: newScope(crm.HostBudget, name, p.PerHost), meter: newMeter(p.PerMinute, p.Now())})
+		p.hosts = append(p.hosts, &host{scope: newScope(crm.HostBudget, name, p.PerHost), meter: newMeter(p.PerMinute)})
 	}
 	return p.hosts[i]
 }

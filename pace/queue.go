@@ -74,7 +74,7 @@ func (p *Pace) next(h *host) (best *waiter, wake time.Time) {
 		if len(a.waiting) == 0 {
 			continue
 		}
-		at, free := h.gate(a)
+		at, free := h.gate(a, now)
 		if at.After(now) {
 			sooner(at)
 			continue
@@ -105,10 +105,15 @@ func (p *Pace) next(h *host) (best *waiter, wake time.Time) {
 }
 
 // gate says before when nothing leaves for the account, and whether there is a slot.
-func (h *host) gate(a *account) (at time.Time, free bool) {
-	at = later(h.meter.notBefore(), later(h.until, a.until))
+// Waits of a moment are counted on the machine's own clock, silences on Config.Now.
+func (h *host) gate(a *account, now time.Time) (at time.Time, free bool) {
+	wait := time.Until(h.meter.notBefore())
 	if a.trial != nil {
-		at = later(at, a.trialBy)
+		wait = max(wait, time.Until(a.trialBy))
+	}
+	at = later(h.until, a.until)
+	if wait > 0 {
+		at = later(at, now.Add(wait))
 	}
 	return at, h.open < h.limit && a.open < a.limit
 }
@@ -145,9 +150,9 @@ func (p *Pace) leave(w *waiter) {
 			s.open++
 		}
 	}
-	w.host.meter.count(w.leftAt)
+	w.host.meter.count()
 	if a.doubted {
-		a.trial, a.trialBy = w, w.leftAt.Add(trialTime)
+		a.trial, a.trialBy = w, time.Now().Add(trialTime)
 	}
 	close(w.called)
 }
@@ -227,15 +232,15 @@ type meter struct {
 	paid     time.Time
 }
 
-func newMeter(perMinute int, now time.Time) meter {
+func newMeter(perMinute int) meter {
 	burst := max(1, perMinute/100)
 	rate := time.Duration(perMinute - burst + 1)
 	m := meter{interval: (time.Minute + rate - 1) / rate}
 	m.burst = time.Duration(burst-1) * m.interval
-	m.paid = now.Add(m.burst)
+	m.paid = time.Now().Add(m.burst)
 	return m
 }
 
 func (m *meter) notBefore() time.Time { return m.paid.Add(-m.burst) }
 
-func (m *meter) count(now time.Time) { m.paid = later(m.paid, now).Add(m.interval) }
+func (m *meter) count() { m.paid = later(m.paid, time.Now()).Add(m.interval) }
