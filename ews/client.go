@@ -50,8 +50,8 @@ type Config struct {
 	Observe func(Call)
 	// Admit is asked before every HTTP request, and may wait. Its error ends the call.
 	// done is called once, when the answer was read or given up: with the error of the
-	// whole, and one for each code with which a part of it failed; with none when the
-	// answer says nothing against the server. nil lets everything out at once.
+	// whole, ErrUndecided included, and one for each code with which a part of it failed;
+	// with none when all went well. nil lets everything out at once.
 	Admit func(ctx context.Context, call Call) (done func(errs ...error), err error)
 	// Dial opens connections, for instance from a certain address; nil means net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -220,13 +220,20 @@ func (t *transaction) settle(errs ...error) {
 	}
 }
 
-// outcome is what settle is to be told at the end: neither the end of the context nor
-// what the caller made of the answer says anything about the server.
+// ErrUndecided says that a request tells nothing about the server: it was a step of
+// logging on, it was never sent, or it was ended from our side.
+var ErrUndecided = errors.New("nothing was learned about the server")
+
+// outcome is what settle is to be told at the end. What the caller made of the answer
+// does not count.
 func (t *transaction) outcome(ctx context.Context, err error) []error {
-	if err == nil || t.foreign || ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
+		return append(t.parts, ErrUndecided)
+	case err == nil || t.foreign:
 		return t.parts
 	}
-	return append([]error{err}, t.parts...)
+	return append(t.parts, err)
 }
 
 // failedPart takes note of a part of the answer that failed, of each code once.
@@ -248,7 +255,7 @@ const maxParts = 16
 // leg sends one HTTP request and reads the header of its answer. The request before it
 // in the same transaction, if any, has been answered: it is told of.
 func (c *Client) leg(ctx context.Context, l *lane, t *transaction, body []byte, authorization string) (*http.Response, error) {
-	c.tell(l, t)
+	c.tell(l, t, ErrUndecided)
 	if err := c.admit(ctx, t); err != nil {
 		return nil, err
 	}
@@ -323,13 +330,18 @@ func (c *Client) send(ctx context.Context, t *transaction, repeatable bool, read
 // attempt is send on one connection. lost says that the connection was an old one and
 // brought not a single byte: the server had closed it while it was idle.
 //
-// Admission comes before the connection, so that who waits for it holds nothing that
-// others need.
+// Admission comes before the connection, but after the turn to log on: who was admitted
+// must not wait for somebody who waits for admission.
 func (c *Client) attempt(ctx context.Context, t *transaction, fresh bool, read func(*http.Response) error) (err error, lost bool) {
+	loggedOn, err := c.turn(ctx, t)
+	if err != nil {
+		return c.failure(t, cause(ctx, err)), false
+	}
+	defer loggedOn()
 	if err := c.admit(ctx, t); err != nil {
 		return c.failure(t, cause(ctx, err)), false
 	}
-	defer t.settle() // of a request that was never sent
+	defer t.settle(ErrUndecided)
 	l, err := c.laneFor(ctx, t, fresh)
 	if err != nil {
 		err = c.failure(t, cause(ctx, err))
@@ -338,7 +350,8 @@ func (c *Client) attempt(ctx context.Context, t *transaction, fresh bool, read f
 	}
 	used := !l.fresh
 	stop := context.AfterFunc(ctx, func() { l.Close() })
-	resp, err := c.logOn(ctx, l, t)
+	resp, err := c.authorize(ctx, l, t)
+	loggedOn()
 	if err == nil {
 		err = c.readAnswer(t, resp, read)
 	}
@@ -356,21 +369,24 @@ func (c *Client) attempt(ctx context.Context, t *transaction, fresh bool, read f
 	return err, lost
 }
 
-// logOn is authorize under the rule that credentials which have not worked yet are tried
-// by one call at a time: a wrong password must cost one failure, not one for each mailbox.
-func (c *Client) logOn(ctx context.Context, l *lane, t *transaction) (resp *http.Response, err error) {
+// turn waits until the transaction may log on, and gives it the password. Credentials that
+// have not worked yet are tried by one call at a time: a wrong password must cost one
+// failure, not one for each mailbox. The next one's turn comes with loggedOn.
+func (c *Client) turn(ctx context.Context, t *transaction) (loggedOn func(), err error) {
+	loggedOn = func() {}
 	if !c.works() {
 		select {
 		case c.trial <- struct{}{}:
-			defer func() { <-c.trial }()
+			loggedOn = sync.OnceFunc(func() { <-c.trial })
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 	if t.password, err = c.mayTry(); err != nil {
+		loggedOn()
 		return nil, err
 	}
-	return c.authorize(ctx, l, t)
+	return loggedOn, nil
 }
 
 // works tells whether the credentials have worked.

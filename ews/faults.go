@@ -246,7 +246,7 @@ func (j judge) impersonation(mailbox string) string {
 // below judges what went wrong below Exchange: the answer of a web server, or none.
 func (j judge) below(e *Error) (string, ruling) {
 	switch err := e.Err; {
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled), errors.Is(err, ErrUndecided):
 		return "cancelled", ruling{crm.Retry, "", 0, "The work was ended from our side.", itself}
 	case errors.Is(err, ErrPasswordRefused):
 		return "password-refused", ruling{crm.Reauth, crm.OrgScope, 0, "The server refuses the login or the password.", "Enter the account's login (DOMAIN\\user or user@domain) and password anew. It is not tried again until then, so that the account is not locked."}

@@ -40,8 +40,10 @@ type source struct {
 	singly bool
 }
 
-// maxConns bounds connections where the traffic does not.
-const maxConns = 256
+// maxConns bounds connections where the traffic does not. It is more than there are
+// callers: who holds an admission must not wait for a connection of somebody who waits
+// for one.
+const maxConns = 4096
 
 // open makes a source. It does not touch the network.
 func open(s crm.Settings, traffic crm.Traffic, observe func(Call), tune ...func(*Config)) (*source, error) {
