@@ -2,6 +2,7 @@ package sim
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -117,8 +118,9 @@ type Account struct {
 // account is an Account and how its sign-ins went.
 type account struct {
 	Account
-	wrong  int // wrong passwords so far
-	locked bool
+	wrong   int // wrong passwords so far
+	locked  bool
+	expired bool // the password
 }
 
 // lockAfter is the number of wrong passwords after which an account is locked, as a
@@ -193,20 +195,30 @@ func (x *Exchange) AddMailbox(owner Person, aliases ...mail.Address) *Mailbox {
 	if box := x.byAddress[owner.Address]; box != nil {
 		return box
 	}
+	return x.addMailbox(owner, aliases, 0)
+}
+
+// addMailbox makes a mailbox; generation tells it from those that had the address before.
+func (x *Exchange) addMailbox(owner Person, aliases []mail.Address, generation uint64) *Mailbox {
 	local, domain, _ := strings.Cut(string(owner.Address), "@")
 	box := &Mailbox{
-		x:       x,
-		address: owner.Address,
-		name:    owner.Name,
-		dn:      fmt.Sprintf("/o=%s/ou=Exchange Administrative Group (FYDIBOHF23SPDLT)/cn=Recipients/cn=%s", domain, local),
-		folders: map[uint64]*Folder{},
-		items:   map[uint64]*Item{},
-		roles:   map[Role]*Folder{},
+		x:          x,
+		address:    owner.Address,
+		name:       owner.Name,
+		generation: generation,
+		dn:         fmt.Sprintf("/o=%s/ou=Exchange Administrative Group (FYDIBOHF23SPDLT)/cn=Recipients/cn=%s", domain, local),
+		folders:    map[uint64]*Folder{},
+		items:      map[uint64]*Item{},
+		roles:      map[Role]*Folder{},
 	}
 	if box.name == "" {
 		box.name = local
 	}
-	digest := sha256.Sum256([]byte(owner.Address))
+	seed := []byte(owner.Address)
+	if generation > 0 {
+		seed = binary.BigEndian.AppendUint64(seed, generation)
+	}
+	digest := sha256.Sum256(seed)
 	copy(box.guid[:], digest[:])
 	box.server = len(x.boxes) % max(x.options.Servers, 1)
 	box.addStandardFolders(x.options.FolderNames)

@@ -92,6 +92,9 @@ func (c *call) post(body io.Reader) {
 		c.fault(f)
 		return
 	}
+	if c.isBarred() {
+		return
+	}
 	c.trouble = c.meet()
 	if c.trouble != nil {
 		c.record.Trouble = c.trouble.Kind
@@ -148,6 +151,9 @@ func (c *call) identify() *ews.SOAPFault {
 // whose finds the mailbox of the person who is impersonated, else the account's own.
 func (c *call) whose() *ews.SOAPFault {
 	x := c.x
+	if c.account.expired {
+		return fault("ErrorPasswordExpired", "The password has expired.")
+	}
 	sid := c.request.Impersonation
 	if sid.Empty() {
 		c.box = x.own(c.account)

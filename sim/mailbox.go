@@ -51,13 +51,16 @@ var standardFolders = []struct {
 
 // A Mailbox belongs to one owner. All its methods may be called at any time.
 type Mailbox struct {
-	x       *Exchange
-	guid    guid
-	address mail.Address
-	name    string
-	dn      string // legacy distinguished name
-	deleted bool
-	server  int // the back end that it lives on
+	x          *Exchange
+	guid       guid
+	address    mail.Address
+	name       string
+	dn         string // legacy distinguished name
+	generation uint64 // mailboxes that had the address before
+	deleted    bool
+	barred     string      // why requests are refused: a code, or "403"; "" = they are not
+	moving     *time.Timer // ends the move that is under way
+	server     int         // the back end that it lives on
 
 	objects uint64 // folders and items made so far
 	seq     uint64 // changes made so far

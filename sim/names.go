@@ -73,7 +73,7 @@ func (c *call) convertID(op *ews.ConvertID) []ews.Answer {
 		}
 		// The mailbox of the answer is the real one, whatever the request called it.
 		// DavMail finds out its user's address in this way.
-		answers[i] = &ews.ConvertIDResult{Result: ews.Succeeded(), ID: &ews.AlternateID{Format: op.Format, ID: converted, Mailbox: string(c.box.address)}}
+		answers[i] = &ews.ConvertIDResult{Result: ews.Succeeded(), ID: &ews.AlternateID{Format: op.Format, ID: converted, Mailbox: string(c.record.Mailbox)}}
 	}
 	return answers
 }

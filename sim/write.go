@@ -24,7 +24,7 @@ func (c *call) createOne(op *ews.CreateItem, wanted *ews.Item) ews.Answer {
 	if wanted.Mime != nil {
 		raw = wanted.Mime.Bytes
 	} else {
-		raw = rawFrom(wanted, Person{c.box.name, c.box.address}, c.x.now().UTC().Format(time.RFC1123Z))
+		raw = rawFrom(wanted, Person{c.box.name, c.record.Mailbox}, c.x.now().UTC().Format(time.RFC1123Z))
 	}
 	l, people, err := c.x.newLetter(raw)
 	if err != nil {
