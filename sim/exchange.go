@@ -39,6 +39,9 @@ type Options struct {
 	// MaxSubscriptions is how many subscriptions a mailbox may have; 0 = as many as servers
 	// of a company allow.
 	MaxSubscriptions int
+	// MaxOpen is how many requests may be open at once for one mailbox, those that wait for
+	// notifications left out; 0 = as many as the version allows.
+	MaxOpen int
 	// MaxHanging is how many connections for notifications may be open that count against
 	// one mailbox; 0 = as many as the version allows.
 	MaxHanging int

@@ -95,6 +95,12 @@ func (c *call) post(body io.Reader) {
 	if c.isBarred() {
 		return
 	}
+	done, ok := c.admit()
+	if !ok {
+		c.fault(fault("ErrorExceededConnectionCount", "You have exceeded the available concurrent connections for your account."))
+		return
+	}
+	defer done()
 	c.trouble = c.meet()
 	if c.trouble != nil {
 		c.record.Trouble = c.trouble.Kind
@@ -112,6 +118,28 @@ func (c *call) post(body io.Reader) {
 		return
 	}
 	c.reply(answers)
+}
+
+// admit counts the request among those that are open for its mailbox, unless there are
+// too many; whoever waits for notifications is counted apart.
+// https://learn.microsoft.com/exchange/client-developer/exchange-web-services/ews-throttling-in-exchange
+func (c *call) admit() (done func(), ok bool) {
+	if _, hanging := c.request.Op.(*ews.GetStreamingEvents); hanging || c.box == nil {
+		return func() {}, true
+	}
+	limit := int64(c.x.options.MaxOpen)
+	switch {
+	case limit > 0:
+	case c.x.server.major < 15:
+		limit = 10
+	default:
+		limit = 27
+	}
+	if c.box.open.Add(1) > limit {
+		c.box.open.Add(-1)
+		return nil, false
+	}
+	return func() { c.box.open.Add(-1) }, true
 }
 
 // version judges RequestServerVersion. None at all means the oldest behaviour.

@@ -386,6 +386,30 @@ func TestScriptGoesByMailboxAndOperation(t *testing.T) {
 	}
 }
 
+func TestOpenRequestsOfOneMailboxAreBounded(t *testing.T) {
+	inBubble(t, Options{MaxOpen: 2}, func(t *testing.T, x *Exchange) {
+		c := asUser(t, x, ann)
+		l := c.listen(30, c.subscribe()) // does not count
+		var wg sync.WaitGroup
+		x.MakeTrouble(Trouble{Kind: Slow, Times: 2})
+		for range 2 {
+			wg.Go(func() { c.one(getFolder()) })
+		}
+		synctest.Wait()
+		if status, code := c.asked(); status != 500 || code != "ErrorExceededConnectionCount" {
+			t.Errorf("a third: status %d with %s", status, code)
+		}
+		if status, _ := asUser(t, x, bob).asked(); status != http.StatusOK {
+			t.Errorf("Bob: status %d", status)
+		}
+		wg.Wait()
+		if _, code := c.asked(); code != "NoError" {
+			t.Errorf("afterwards: %s", code)
+		}
+		l.leave()
+	})
+}
+
 func TestIdleStreamsSleep(t *testing.T) {
 	inBubble(t, Options{MaxHanging: 100}, func(t *testing.T, x *Exchange) {
 		c := asUser(t, x, ann)

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"postern/mail"
@@ -69,6 +70,8 @@ type Mailbox struct {
 	folders map[uint64]*Folder
 	roles   map[Role]*Folder
 	items   map[uint64]*Item
+
+	open atomic.Int64 // requests under way
 
 	subscriptions []*subscription // guarded by the switchboard as well
 	subscribed    uint64          // how many there ever were
