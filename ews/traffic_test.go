@@ -268,3 +268,42 @@ func TestWellMeansTheServer(t *testing.T) {
 		t.Errorf("an item's trouble was told: %q", b.log)
 	}
 }
+
+// A turnstile lets few requests be out at once, and no more.
+type turnstile chan struct{}
+
+func (c turnstile) Admit(ctx context.Context, _ crm.Request) (func(*crm.Fault), error) {
+	select {
+	case c <- struct{}{}:
+		return func(*crm.Fault) { <-c }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// TestNobodyWaitsInACircle: with one request out at a time, twenty mailboxes log on, in
+// legs and on connections of their own, and all get through.
+func TestNobodyWaitsInACircle(t *testing.T) {
+	exchange := &ntlmServer{passwords: map[string]string{"svc": "pw"}}
+	exchange.handler = func(_ string, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/xml")
+		WriteResponse(w, ServerVersion{}, "GetFolder", folderAnswers(rootFolder())...)
+	}
+	srv := exchange.start(t, false)
+	src, err := open(crm.Settings{Server: srv.URL, Version: "Exchange2019", Login: "svc", Password: crm.NewSecret("pw")}, make(turnstile, 1), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			for range 3 {
+				if err := ask(src.client, fmt.Sprintf("box%d@example.com", i)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
