@@ -130,10 +130,10 @@ func FuzzStream(f *testing.F) {
 			t.Fatal("a stream that ends by itself is no error")
 		}
 		pieces, pieceErr := told(iotest.OneByteReader(bytes.NewReader(in)))
-		if d := gocmp.Diff(whole, pieces); d != "" || errors.Is(err, io.ErrUnexpectedEOF) != errors.Is(pieceErr, io.ErrUnexpectedEOF) {
-			t.Errorf("byte by byte it reads otherwise: %v, %v\n%s", err, pieceErr, d)
+		if !slices.Equal(whole, pieces) || errors.Is(err, io.ErrUnexpectedEOF) != errors.Is(pieceErr, io.ErrUnexpectedEOF) {
+			t.Errorf("byte by byte it reads %q, %v, else %q, %v", pieces, pieceErr, whole, err)
 		}
-		for cut := range min(len(in), 300) {
+		for cut := 0; cut < len(in); cut += 1 + len(in)/32 {
 			got, _ := told(bytes.NewReader(in[:cut]))
 			if len(got) > len(whole) || !slices.Equal(got, whole[:len(got)]) {
 				t.Fatalf("cut at %d it tells %q, whole %q", cut, got, whole)
