@@ -3,6 +3,7 @@ package pace
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -243,6 +244,57 @@ func TestLogOnIsTriedThriceAMinute(t *testing.T) {
 			t.Errorf("all were let in only %v after the password was right again", took)
 		}
 	})
+}
+
+// TestLoudTenantDoesNotSlowOthers: another account of the same server asks for ten times as
+// much, and more than it may, or more than the server bears.
+func TestLoudTenantDoesNotSlowOthers(t *testing.T) {
+	for _, c := range []Config{{}, {PerAccount: 10, PerHost: 10}} {
+		loudTenant(t, c)
+	}
+}
+
+func loudTenant(t *testing.T, c Config) {
+	quiet := func(loud bool) (p99 time.Duration) {
+		synctest.Test(t, func(t *testing.T) {
+			p := New(c)
+			end := time.Now().Add(2 * time.Minute)
+			var wg sync.WaitGroup
+			offer := func(account string, every time.Duration, took func(time.Duration)) {
+				traffic := p.Traffic(account, exchange)
+				wg.Go(func() {
+					for i := 0; time.Now().Before(end); i++ {
+						wg.Go(func() {
+							begin := time.Now()
+							done := leave(t, traffic, get(fmt.Sprint(i%50, "@", account, ".example")))
+							time.Sleep(50 * time.Millisecond)
+							done(nil)
+							took(time.Since(begin))
+						})
+						time.Sleep(every)
+					}
+				})
+			}
+			var mu sync.Mutex
+			var all []time.Duration
+			offer("quiet", 47*time.Millisecond, func(d time.Duration) {
+				mu.Lock()
+				defer mu.Unlock()
+				all = append(all, d)
+			})
+			if loud {
+				offer("loud", 4700*time.Microsecond, func(time.Duration) {})
+			}
+			wg.Wait()
+			slices.Sort(all)
+			p99 = all[len(all)*99/100]
+		})
+		return p99
+	}
+	alone, beside := quiet(false), quiet(true)
+	if beside > alone*12/10 {
+		t.Errorf("99 of 100 requests took up to %v alone and %v beside a loud tenant", alone, beside)
+	}
 }
 
 // TestTrialThatHangsIsNotWaitedForLong: the first request of an account may be one that

@@ -12,7 +12,8 @@
 // bears, whoever asks. A request waits without holding anything: it takes its slots of
 // mailbox, account and host at the moment when all three are free, so that a mailbox in
 // trouble never stands in the way of another. Among those that may leave, accounts take
-// turns, within an account mailboxes, within a mailbox the first come goes first.
+// turns, within an account mailboxes, within a mailbox the first come goes first; and no
+// account takes the last quarter of a host's slots while others are about.
 //
 // What a server asked for outlives the process: Config.Keep is told of each change worth
 // keeping, Config.Kept brings it back.
@@ -24,6 +25,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -343,7 +345,8 @@ func (p *Pace) sweep(now time.Time) {
 		return
 	}
 	p.swept = now
-	for key, s := range p.boxes {
+	for _, key := range slices.Sorted(maps.Keys(p.boxes)) { // so that Keep is told in the same order each time
+		s := p.boxes[key]
 		p.settle(s, now)
 		if s.pending == 0 && !s.unkept && s.unburdened() && now.Sub(s.used) > idle {
 			delete(p.boxes, key)

@@ -115,7 +115,20 @@ func (h *host) gate(a *account, now time.Time) (at time.Time, free bool) {
 	if wait > 0 {
 		at = later(at, now.Add(wait))
 	}
-	return at, h.open < h.limit && a.open < a.limit
+	return at, h.open < h.limit && a.open < min(a.limit, h.share(a, now))
+}
+
+// share is how many of the host's slots an account may take. While others are about, a
+// quarter is left free for them, so that they need not wait for the slow answers of one
+// that asks for a lot.
+func (h *host) share(a *account, now time.Time) int {
+	others := slices.ContainsFunc(h.accounts, func(o *account) bool {
+		return o != a && (o.pending > 0 || now.Sub(o.used) < time.Minute)
+	})
+	if !others {
+		return h.limit
+	}
+	return max(1, h.limit-max(1, h.limit/4))
 }
 
 // notBefore says when a request may leave that the gate lets out at that time; not ok =
