@@ -285,7 +285,7 @@ func (o *outflow) send(r *ews.GetStreamingEventsResult) {
 	r.OnWire = !c.met(StreamNamespace)
 	var envelope bytes.Buffer
 	_ = ews.WriteResponse(&envelope, c.x.serverVersion(), c.record.Operation, r) // a buffer does not fail
-	text := envelope.Bytes()
+	text := asStreamed(envelope.Bytes())
 	if c.met(StreamDuplicate) && len(r.Notifications) > 0 {
 		text = append(text, text...)
 	}
@@ -318,4 +318,16 @@ func (o *outflow) write(text []byte) {
 		err = http.NewResponseController(o.call.w).Flush()
 	}
 	o.err = err
+}
+
+// asStreamed writes an envelope as it goes out on streams: without a declaration, and with
+// the envelope in the default namespace. There are clients that look for just that.
+func asStreamed(envelope []byte) []byte {
+	const soap = `="http://schemas.xmlsoap.org/soap/envelope/"`
+	_, text, _ := strings.Cut(string(envelope), "\n")
+	return []byte(strings.NewReplacer(
+		"<s:Envelope xmlns:s=", "<Envelope xmlns=", "</s:Envelope>", "</Envelope>",
+		"<s:Header>", "<soap11:Header xmlns:soap11"+soap+">", "</s:Header>", "</soap11:Header>",
+		"<s:Body>", "<soap11:Body xmlns:soap11"+soap+">", "</s:Body>", "</soap11:Body>",
+	).Replace(text))
 }

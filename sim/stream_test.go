@@ -417,7 +417,7 @@ func TestStreamValidatesAgainstTheSchema(t *testing.T) {
 		l.envelopes()
 		c.listen(1, id).leave()
 		l.ended()
-		for i, envelope := range bytes.SplitAfter(l.got.Bytes(), []byte("</s:Envelope>")) {
+		for i, envelope := range bytes.SplitAfter(l.got.Bytes(), []byte("</Envelope>")) {
 			if len(envelope) > 0 {
 				check.add(fmt.Sprintf("envelope %d", i), envelope)
 			}

@@ -36,7 +36,7 @@ func newSchemaCheck(t *testing.T) *schemaCheck {
 	return c
 }
 
-var soapBody = regexp.MustCompile(`(?s)<s:Body>(.*)</s:Body>`)
+var soapBody = regexp.MustCompile(`(?s)<(?:s|soap11):Body[^>]*>(.*)</(?:s|soap11):Body>`)
 
 // add takes the body out of an envelope.
 func (c *schemaCheck) add(name string, envelope []byte) {
