@@ -24,7 +24,7 @@ func TestResumesAfterCrash(t *testing.T) {
 			w.must(err)
 			time.Sleep(time.Minute)
 			if i == 5 {
-				w.proc.crash()
+				w.proc.crash("nothing")
 				w.proc.bury()
 				w.start()
 				w.proc.run()

@@ -3,6 +3,7 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,6 +31,7 @@ const (
 	company  = "acme.example"
 	login    = "svc-crm"
 	endpoint = "http://127.0.0.1/EWS/Exchange.asmx"
+	servers  = 3 // back ends of Exchange
 )
 
 // A world is one company with its Exchange, and a Postern that lives and dies beside it,
@@ -47,6 +50,8 @@ type world struct {
 	proc     *process
 	log      logbook
 	wiring   wiring
+	broken   []breach
+	journal  bytes.Buffer // of the Exchange: what was delivered and what became of it
 }
 
 // wiring is what a test may have otherwise.
@@ -69,19 +74,26 @@ type process struct {
 	done   chan struct{} // the engine has ended
 	died   chan struct{} // a crash point was met
 	image  string        // the data folder as it was at that moment
-	once   sync.Once
+
+	full atomic.Bool // no room on the disk
+
+	mu      sync.Mutex
+	steps   int    // durable steps so far
+	crashAt int    // the one at which it dies; 0 = none
+	last    string // step, before its death
+	crashed bool
 }
 
 // newWorld makes the Exchange and puts it on the network.
 func newWorld(t *testing.T, seed uint64, o wiring) *world {
 	t.Helper()
 	w := &world{T: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), port: newPort(), password: "first", dir: scratch(t), wiring: o}
+	w.front = newFront(w)
 	var err error
-	w.exchange, err = sim.New(sim.Options{})
+	w.exchange, err = sim.New(sim.Options{Journal: &w.journal, Servers: servers, Script: w.front.script})
 	w.must(err)
 	t.Cleanup(func() { w.exchange.Close() })
 	w.exchange.AddAccount(sim.Account{Login: login, Password: w.password})
-	w.front = newFront(w)
 	server := &http.Server{Handler: w.front, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }}
 	var serving sync.WaitGroup
@@ -119,7 +131,7 @@ func (w *world) start() {
 	p := &process{w: w, dir: w.image(), wire: newWire(), done: make(chan struct{}), died: make(chan struct{})}
 	p.wire.calls = w.port.calls
 	var err error
-	p.store, err = store.Open(w.Context(), store.Options{Dir: p.dir, Exclusive: true, Now: w.now})
+	p.store, err = store.Open(w.Context(), store.Options{Dir: p.dir, Exclusive: true, Now: w.now, Step: p.step})
 	w.must(err)
 	p.org = p.store.Org(1)
 	connector := ews.Connector(nil, func(c *ews.Config) { c.Dial, c.Now = p.wire.Dial, w.now })
@@ -164,16 +176,57 @@ func (p *process) bury() {
 	p.w.must(os.Rename(p.image, p.w.image()))
 }
 
-// crash kills the process here and now: from now on nothing that it does leaves a trace.
-func (p *process) crash() {
-	p.once.Do(func() {
-		p.image = p.dir + "-at-death"
-		if err := copyData(p.image, p.dir); err != nil {
-			panic(err) // it may be called by any goroutine
-		}
-		p.wire.hangUp()
-		close(p.died)
-	})
+// step comes before each durable step. At the one that was drawn the process dies: from
+// there on every step fails, so nothing that it still does leaves a trace.
+func (p *process) step(name string) error {
+	if p.w.wiring.step != nil {
+		p.w.wiring.step(name)
+	}
+	p.mu.Lock()
+	p.steps++
+	due := p.steps == p.crashAt
+	p.mu.Unlock()
+	if due {
+		p.crash(name)
+	}
+	switch {
+	case p.dead():
+		return errDead
+	case p.full.Load():
+		return syscall.ENOSPC
+	}
+	return nil
+}
+
+var errDead = errors.New("the process is dead")
+
+func (p *process) dead() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.crashed
+}
+
+// disarm lets the process live.
+func (p *process) disarm() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.crashAt = 0
+}
+
+// crash kills the process here and now: its data folder is kept as it is at this moment.
+func (p *process) crash(at string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.crashed {
+		return
+	}
+	p.crashed, p.last = true, at
+	p.image = p.dir + "-at-death"
+	if err := copyData(p.image, p.dir); err != nil {
+		panic(err) // it may be called by any goroutine
+	}
+	p.wire.hangUp()
+	close(p.died)
 }
 
 func (w *world) image() string { return filepath.Join(w.dir, fmt.Sprint("data-", w.images)) }
