@@ -34,7 +34,9 @@ func TestEWS(t *testing.T) {
 		}, crm.Settings{Version: "Exchange2013_SP1", Gzip: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			conformance.Source(t, func(t *testing.T) conformance.Fixture { return overEWS(t, c.exchange, c.settings) })
+			open := func(t *testing.T) conformance.Fixture { return overEWS(t, c.exchange, c.settings) }
+			conformance.Source(t, open)
+			conformance.Notifier(t, open)
 		})
 	}
 }
@@ -175,6 +177,8 @@ func (e *exchange) DeleteFolder(box *crm.Mailbox, folder string) {
 }
 
 func (e *exchange) LoseCursors() { e.x.LoseSyncStates() }
+
+func (e *exchange) LoseSubscriptions() { e.x.LoseSubscriptions() }
 
 // Garble alternates between raw bytes and references, both of which were seen in the wild.
 func (e *exchange) Garble() {

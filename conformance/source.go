@@ -41,6 +41,8 @@ type System interface {
 	DeleteFolder(box *crm.Mailbox, folder string)
 	// LoseCursors makes all cursors given so far worthless.
 	LoseCursors()
+	// LoseSubscriptions makes all subscriptions given so far unknown.
+	LoseSubscriptions()
 	// Garble makes it answer with characters in texts that its protocol forbids.
 	Garble()
 }
