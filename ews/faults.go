@@ -258,8 +258,8 @@ func (j judge) below(e *Error) (string, ruling) {
 		return "count-mismatch", ruling{crm.Retry, "", 0, "Exchange gave another number of answers than was asked for.", itself}
 	case errors.Is(err, errSilent):
 		return "stream-silent", ruling{crm.Retry, "", 0, "The connection for notifications fell silent: there was not even a sign of life.", itself}
-	case errors.Is(err, ErrOldServer):
-		return "no-notifications", noNotifications
+	case errors.Is(err, ErrOldServer), errors.Is(err, errNoNotifications):
+		return "no-notifications", ruling{crm.Refused, crm.MailboxScope, 0, "The server does not tell of changes in this mailbox.", "Nothing to do: the mailbox is looked at regularly instead."}
 	case errors.Is(err, ErrAnswerSize):
 		return "answer-too-large", ruling{crm.Refused, "", 0, "The answer is larger than is accepted.", ourFault}
 	}

@@ -18,8 +18,8 @@ const (
 // Whether somebody is free does not, and not every server can tell it.
 var allEvents = []EventKind{NewMailEvent, CreatedEvent, ModifiedEvent, MovedEvent, CopiedEvent, DeletedEvent}
 
-// noNotifications is what is left when a server knows no kind of subscription.
-var noNotifications = ruling{crm.Refused, crm.MailboxScope, 0, "The server does not tell of changes in this mailbox.", "Nothing to do: the mailbox is looked at regularly instead."}
+// errNoNotifications says that a server grants no kind of subscription.
+var errNoNotifications = errors.New("neither streaming nor pull subscriptions are to be had")
 
 // subscriptionEnded tells by code whether a fault is about a subscription that is of no
 // use any more, because it is unknown, has a gap, or lies where it cannot be read.
@@ -91,9 +91,7 @@ func (s *source) subscribeToPull(ctx context.Context, box *crm.Mailbox) (crm.Sub
 			return crm.Subscription{}, f
 		}
 	}
-	f := noNotifications.fault("no-notifications")
-	f.Err = err
-	return crm.Subscription{}, f
+	return crm.Subscription{}, s.fault(&Error{Err: errors.Join(errNoNotifications, err)}, crm.MailboxScope)
 }
 
 func (s *source) group(anchor *crm.Mailbox) *Group { return s.client.Group(string(anchor.Address)) }
