@@ -90,6 +90,32 @@ async function incremental() {
   return steps;
 }
 
+// heard listens, by streaming and by pull, while the mailbox is changed: the events of
+// each, by name.
+async function heard(change) {
+  const of = ews.EventType;
+  const kinds = [of.NewMail, of.Created, of.Modified, of.Moved, of.Copied, of.Deleted];
+  const pull = await service.SubscribeToPullNotifications([inbox], 10, null, ...kinds);
+  const subscription = await service.SubscribeToStreamingNotificationsOnAllFolders(...kinds);
+  const connection = new ews.StreamingSubscriptionConnection(service, 30);
+  connection.AddSubscription(subscription);
+  const streamed = [];
+  const done = new Promise((resolve, reject) => {
+    connection.OnNotificationEvent.push((_, args) => {
+      for (const e of args.Events) streamed.push(of[e.EventType]);
+      if (streamed.includes('Deleted')) resolve();
+    });
+    connection.OnSubscriptionError.push((_, args) => reject(args.Exception));
+    connection.OnDisconnect.push(() => reject(new Error('the stream ended')));
+  });
+  connection.Open().catch(() => {}); // comes back when the connection ends
+  const sync = await change();
+  await done;
+  const pulled = (await pull.GetEvents()).AllEvents.map((e) => of[e.EventType]);
+  await pull.Unsubscribe();
+  return { sync, streamed, pulled };
+}
+
 async function main() {
   const hierarchy = await service.SyncFolderHierarchy(new ews.FolderId(known.MsgFolderRoot), ews.PropertySet.IdOnly, null);
   const result = {
@@ -97,9 +123,9 @@ async function main() {
     hierarchy: hierarchy.Count,
     inbox: await messages(known.Inbox),
     sent: await messages(known.SentItems),
-    sync: await incremental(),
+    ...(await heard(incremental)),
   };
-  process.stdout.write(JSON.stringify(result));
+  process.stdout.write(JSON.stringify(result), () => process.exit(0)); // the stream is still open
 }
 
 main().catch((err) => {

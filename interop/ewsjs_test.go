@@ -20,7 +20,8 @@ type seen struct {
 		Subject, Body, Mime, From string
 		HTML                      bool
 	}
-	Sync map[string][]struct{ Kind, ID string }
+	Sync             map[string][]struct{ Kind, ID string }
+	Streamed, Pulled []string
 }
 
 // runEWSJavaScript installs the client where it is missing and runs it once.
@@ -86,6 +87,18 @@ func TestEWSJavaScript(t *testing.T) {
 		t.Errorf("compared %d messages, want the 10 of this mailbox that people can read", compared)
 	}
 	checkSteps(t, s, len(s.Inbox))
+	// This client sorts the events of a notification by what they are about.
+	slices.Sort(s.Streamed)
+	slices.Sort(s.Pulled)
+	wantEvents := []string{"Created", "Deleted", "Modified", "Modified", "Modified", "Modified", "Modified", "Modified", "Moved", "Moved"}
+	if !slices.Equal(s.Streamed, wantEvents) {
+		t.Errorf("streamed events %v, want %v", s.Streamed, wantEvents)
+	}
+	// The new count of the folder that the message was moved to is not the Inbox' affair.
+	wantEvents = slices.Delete(slices.Clone(wantEvents), 2, 3)
+	if !slices.Equal(s.Pulled, wantEvents) {
+		t.Errorf("pulled events of the Inbox %v, want %v", s.Pulled, wantEvents)
+	}
 }
 
 // checkSteps judges what sync told the client while it changed the mailbox.

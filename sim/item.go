@@ -17,6 +17,7 @@ type Item struct {
 	letter    letter
 	searchKey [16]byte // stays on move and copy
 	own       bool     // the copy of the sender, or a draft: Bcc is shown
+	mail      bool     // it was delivered
 
 	folder  *Folder
 	n       uint64 // number in the mailbox; new after a move
@@ -138,11 +139,12 @@ type arrival struct {
 	own   bool // the copy of the sender, or a draft
 	draft bool
 	read  bool
+	mail  bool // it was delivered
 }
 
 // put lays a letter into the folder as a new item.
 func (f *Folder) put(l letter, how arrival) *Item {
-	it := &Item{box: f.box, letter: l, own: how.own, added: f.box.x.now(), draft: how.draft, read: how.read}
+	it := &Item{box: f.box, letter: l, own: how.own, added: f.box.x.now(), draft: how.draft, read: how.read, mail: how.mail}
 	it.enter(f)
 	digest := sha256.New()
 	digest.Write(f.box.guid[:])
@@ -298,7 +300,7 @@ func (x *Exchange) lay(l letter, people envelope) []*Item {
 	for _, p := range people.recipients {
 		if box := x.byAddress[p.Address]; box != nil && !seen[box] {
 			seen[box] = true
-			items = append(items, box.roles[Inbox].put(l, arrival{}))
+			items = append(items, box.roles[Inbox].put(l, arrival{mail: true}))
 		}
 	}
 	return items

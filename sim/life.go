@@ -149,7 +149,7 @@ func (m *Mailbox) restoreInto(fresh *Mailbox) {
 		twins[f] = twin
 		for _, it := range f.list() {
 			double := &Item{
-				box: fresh, letter: it.letter, searchKey: it.searchKey, own: it.own, added: it.added,
+				box: fresh, letter: it.letter, searchKey: it.searchKey, own: it.own, mail: it.mail, added: it.added,
 				read: it.read, draft: it.draft, edits: it.edits, damage: it.damage, ghost: it.ghost,
 			}
 			double.enter(twin)

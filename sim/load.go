@@ -290,7 +290,7 @@ func (in *intake) lay(domain string) *Loaded {
 			sum.Archive = mail.Address("archive@" + domain)
 			box := in.x.AddMailbox(Person{"Archive", sum.Archive})
 			in.x.mu.Lock()
-			box.roles[Inbox].put(l.letter, arrival{})
+			box.roles[Inbox].put(l.letter, arrival{mail: true})
 			in.x.mu.Unlock()
 			items = 1
 		}

@@ -138,7 +138,7 @@ func (it *Item) notify(kind string, was place) {
 	switch {
 	case kind == Arrived && was.folder != nil:
 		list = []occurrence{of(ews.CopiedEvent, was), counts}
-	case kind == Arrived && f.role == Inbox:
+	case kind == Arrived && it.mail:
 		list = []occurrence{of(ews.CreatedEvent, place{}), of(ews.NewMailEvent, place{}), counts}
 	case kind == Arrived:
 		list = []occurrence{of(ews.CreatedEvent, place{}), counts}
