@@ -1,4 +1,6 @@
 // What all journeys share: the browser, signing in, waiting for what collecting brings.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
 // Where the demonstration is, as "postern demo --url-file" wrote it.
@@ -49,4 +51,13 @@ export async function until(ask, pause = 250) {
 export async function api(page, path, options) {
   const answer = await page.request.fetch(path, options);
   return { status: answer.status(), body: await answer.json() };
+}
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+// What of the page, as it stands, people with another body than its makers cannot use.
+export async function barriers(page) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }));
+  return violations.map((v) => `${new URL(page.url()).pathname} ${v.id}: ${v.nodes.map((n) => n.target.join(" ") + " " + (n.any[0]?.message ?? "")).join("; ")}`);
 }

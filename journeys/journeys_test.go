@@ -1,5 +1,5 @@
 // Package journeys walks through Postern as a person does, in a real browser. The steps
-// are in *.test.js, on Playwright and Debian's Chromium; this file starts the program that
+// are in *.test.js, on Playwright and Debian's Chromium; this file starts the programs that
 // they walk through and runs them.
 package journeys
 
@@ -12,17 +12,35 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 )
 
-// The demonstration that all journeys share: one build, one process.
-var demo struct {
+// A world is what a journey walks through: pages, and an Exchange behind them.
+type world struct {
+	begin func(dir, program string) (processes, string, error)
+
+	once  sync.Once
+	json  string // what the journeys are told about it
+	err   error  // why it is not there
+	procs processes
+}
+
+var (
+	// demo is the demonstration; most journeys share it.
+	demo = world{begin: startDemo}
+	// troubled is a company whose Exchange misbehaves when it is told to.
+	troubled = world{begin: startTroubled}
+)
+
+// The program is built once, for all worlds.
+var built struct {
 	once sync.Once
-	json string // what the program wrote about itself
-	err  error  // why it is not there
-	stop func()
+	dir  string
+	err  error
 }
 
 // errMissing: a tool is not installed.
@@ -30,32 +48,38 @@ var errMissing = errors.New("not installed")
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if demo.stop != nil {
-		demo.stop()
+	for _, w := range []*world{&demo, &troubled} {
+		w.procs.stop()
+	}
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
 	}
 	os.Exit(code)
 }
 
-func TestA01BrowserSettingsForm(t *testing.T)      { walk(t, "settings.test.js", "A1") }
-func TestA02BrowserAtLeastOneDomain(t *testing.T)  { walk(t, "settings.test.js", "A2") }
-func TestA03BrowserDomains(t *testing.T)           { walk(t, "settings.test.js", "A3") }
-func TestA04BrowserRequiredFields(t *testing.T)    { walk(t, "settings.test.js", "A4") }
-func TestA06BrowserConnectionTest(t *testing.T)    { walk(t, "settings.test.js", "A6") }
-func TestA08BrowserFiledByItself(t *testing.T)     { walk(t, "mail.test.js", "A8") }
-func TestA12BrowserThreePlaces(t *testing.T)       { walk(t, "mail.test.js", "A12") }
-func TestA15BrowserContactAddedLater(t *testing.T) { walk(t, "mail.test.js", "A15") }
-func TestBrowserReading(t *testing.T)              { walk(t, "mail.test.js", "reading") }
-func TestBrowserHostileMessage(t *testing.T)       { walk(t, "hostile.test.js", "") }
-func TestBrowserAccessibleAndNarrow(t *testing.T)  { walk(t, "looks.test.js", "") }
+func TestA01BrowserSettingsForm(t *testing.T)      { demo.walk(t, "settings.test.js", "A1") }
+func TestA02BrowserAtLeastOneDomain(t *testing.T)  { demo.walk(t, "settings.test.js", "A2") }
+func TestA03BrowserDomains(t *testing.T)           { demo.walk(t, "settings.test.js", "A3") }
+func TestA04BrowserRequiredFields(t *testing.T)    { demo.walk(t, "settings.test.js", "A4") }
+func TestA06BrowserConnectionTest(t *testing.T)    { demo.walk(t, "settings.test.js", "A6") }
+func TestA08BrowserFiledByItself(t *testing.T)     { demo.walk(t, "mail.test.js", "A8") }
+func TestA12BrowserThreePlaces(t *testing.T)       { demo.walk(t, "mail.test.js", "A12") }
+func TestA15BrowserContactAddedLater(t *testing.T) { demo.walk(t, "mail.test.js", "A15") }
+func TestBrowserReading(t *testing.T)              { demo.walk(t, "mail.test.js", "reading") }
+func TestBrowserHostileMessage(t *testing.T)       { demo.walk(t, "hostile.test.js", "") }
+func TestBrowserAccessibleAndNarrow(t *testing.T)  { demo.walk(t, "looks.test.js", "") }
+
+func TestA14BrowserQuarantine(t *testing.T) { troubled.walk(t, "trouble.test.js", "A14") }
+func TestA15BrowserBanner(t *testing.T)     { troubled.walk(t, "trouble.test.js", "A15") }
 
 // walk runs the journeys of a file whose names begin with name.
-func walk(t *testing.T, file, name string) {
-	demo.once.Do(start)
-	if errors.Is(demo.err, errMissing) && os.Getenv("POSTERN_TEST_REQUIRE") != "1" {
-		t.Skipf("no browser journey: %v", demo.err)
+func (w *world) walk(t *testing.T, file, name string) {
+	w.once.Do(w.start)
+	if errors.Is(w.err, errMissing) && os.Getenv("POSTERN_TEST_REQUIRE") != "1" {
+		t.Skipf("no browser journey: %v", w.err)
 	}
-	if demo.err != nil {
-		t.Fatal(demo.err)
+	if w.err != nil {
+		t.Fatal(w.err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
@@ -64,7 +88,7 @@ func walk(t *testing.T, file, name string) {
 		args = append(args, "--test-name-pattern=^"+regexp.QuoteMeta(name)+`\b`)
 	}
 	cmd := exec.CommandContext(ctx, "node", append(args, file)...)
-	cmd.Env = append(os.Environ(), "POSTERN_DEMO="+demo.json)
+	cmd.Env = append(os.Environ(), "POSTERN_DEMO="+w.json)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", file, err, out)
@@ -74,65 +98,141 @@ func walk(t *testing.T, file, name string) {
 	}
 }
 
-// start looks for the tools, builds the program and starts its demonstration.
-func start() {
+func (w *world) start() {
+	built.once.Do(build)
+	if w.err = built.err; w.err != nil {
+		return
+	}
+	dir, err := os.MkdirTemp(built.dir, "world-")
+	if err != nil {
+		w.err = err
+		return
+	}
+	w.procs, w.json, w.err = w.begin(dir, filepath.Join(built.dir, "postern"))
+}
+
+// build looks for the tools and builds the program.
+func build() {
 	for _, tool := range []string{"node", "npm", "chromium"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			demo.err = fmt.Errorf("%s is %w", tool, errMissing)
+			built.err = fmt.Errorf("%s is %w", tool, errMissing)
 			return
 		}
 	}
 	if _, err := os.Stat("node_modules"); err != nil {
 		if out, err := exec.Command("npm", "ci", "--no-audit", "--no-fund").CombinedOutput(); err != nil {
-			demo.err = fmt.Errorf("what package.json names is %w: npm ci: %v\n%s", errMissing, err, out)
+			built.err = fmt.Errorf("what package.json names is %w: npm ci: %v\n%s", errMissing, err, out)
 			return
 		}
 	}
-	dir, err := os.MkdirTemp("", "postern-journeys-")
-	if err != nil {
-		demo.err = err
+	if built.dir, built.err = os.MkdirTemp("", "postern-journeys-"); built.err != nil {
 		return
 	}
-	demo.stop = func() { os.RemoveAll(dir) }
-	program := filepath.Join(dir, "postern")
-	if out, err := exec.Command("go", "build", "-o", program, "..").CombinedOutput(); err != nil {
-		demo.err = fmt.Errorf("build: %v\n%s", err, out)
-		return
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(built.dir, "postern"), "..").CombinedOutput(); err != nil {
+		built.err = fmt.Errorf("build: %v\n%s", err, out)
 	}
-	demo.json, demo.err = startDemo(dir, program)
 }
 
-// startDemo returns what the program writes about itself once its pages are there.
-func startDemo(dir, program string) (string, error) {
-	file := filepath.Join(dir, "url.json")
-	log, err := os.Create(filepath.Join(dir, "log"))
+func startDemo(dir, program string) (processes, string, error) {
+	p, about, err := startProcess(dir, program, "demo", "--listen", "127.0.0.1:0", "--trickle", "4s")
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	cmd := exec.Command(program, "demo", "--listen", "127.0.0.1:0", "--trickle", "4s", "--url-file", file)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		return "", err
+	return processes{p}, about, nil
+}
+
+// company is the cast's, whose mail the simulated Exchange holds.
+const company = "halden.example"
+
+// startTroubled starts a simulated Exchange that cannot read what is in one of its
+// mailboxes, and the server on it.
+func startTroubled(dir, program string) (processes, string, error) {
+	const reader = "ingrid.solberg@" + company
+	exchange, about, err := startProcess(dir, program, "sim", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--people", dir,
+		"--trouble", "error=ErrorItemCorrupt:GetItem:where=entry:mailbox=lena.vogt@"+company)
+	if err != nil {
+		return nil, "", err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	demo.stop = func() {
-		cmd.Process.Signal(os.Interrupt)
-		<-ended
-		log.Close()
-		os.RemoveAll(dir)
+	procs := processes{exchange}
+	var where struct{ URL, Control string }
+	if err := json.Unmarshal([]byte(about), &where); err != nil {
+		return procs, "", err
 	}
+	data := filepath.Join(dir, "data")
+	password := ""
+	for _, c := range []struct {
+		input string
+		args  []string
+	}{
+		{"", []string{"users", "import", filepath.Join(dir, "users.csv")}},
+		{"", []string{"contacts", "import", filepath.Join(dir, "contacts.csv")}},
+		{"postern\n", []string{"settings", "--enable", "--server", where.URL, "--version", "ExchangeSE", "--login", "svc-postern", "--password-file", "-", "--domain", company}},
+		{"", []string{"users", "password", reader}},
+	} {
+		cmd := exec.Command(program, append(c.args, "--data", data)...)
+		cmd.Stdin = strings.NewReader(c.input)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			return procs, "", fmt.Errorf("%s: %v\n%s", c.args, err, out)
+		}
+		if _, rest, ok := strings.Cut(string(out), "new password "); ok {
+			password, _, _ = strings.Cut(rest, " ")
+		}
+	}
+	server, about, err := startProcess(dir, program, "serve", "--listen", "127.0.0.1:0", "--data", data)
+	if err != nil {
+		return procs, "", err
+	}
+	procs = append(procs, server)
+	var pages struct{ URL string }
+	if err := json.Unmarshal([]byte(about), &pages); err != nil {
+		return procs, "", err
+	}
+	b, err := json.Marshal(map[string]string{"url": pages.URL, "user": reader, "password": password, "control": where.Control})
+	return procs, string(b), err
+}
+
+// A process is a program of ours that runs until it is stopped.
+type process struct {
+	cmd   *exec.Cmd
+	ended chan error
+}
+
+type processes []*process
+
+// stop ends them, the last one first.
+func (list processes) stop() {
+	for _, p := range slices.Backward(list) {
+		p.cmd.Process.Signal(os.Interrupt)
+		<-p.ended
+	}
+}
+
+// startProcess starts a command of the program and returns what it writes about itself
+// once it is ready.
+func startProcess(dir, program, command string, args ...string) (*process, string, error) {
+	file := filepath.Join(dir, command+".json")
+	log, err := os.Create(filepath.Join(dir, command+".log"))
+	if err != nil {
+		return nil, "", err
+	}
+	defer log.Close() // the process has its own
+	p := &process{exec.Command(program, append(append([]string{command}, args...), "--url-file", file)...), make(chan error, 1)}
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	if err := p.cmd.Start(); err != nil {
+		return nil, "", err
+	}
+	go func() { p.ended <- p.cmd.Wait() }()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
-		case err := <-ended:
-			ended <- err
+		case err := <-p.ended:
 			said, _ := os.ReadFile(log.Name())
-			return "", fmt.Errorf("the demonstration ended: %v\n%s", err, said)
+			return nil, "", fmt.Errorf("postern %s ended: %v\n%s", command, err, said)
 		case <-tick.C:
 			if b, err := os.ReadFile(file); err == nil && json.Valid(b) {
-				return string(b), nil
+				return p, string(b), nil
 			}
 		}
 	}

@@ -126,6 +126,10 @@ func TestMailboxTrouble(t *testing.T) {
 	box := s.trouble(bob, crm.Waiting, crm.Fault{Verdict: crm.Retry, Code: "ErrorMailboxMoveInProgress", Cause: crm.Moving, Message: "The mailbox is on its way.", Advice: "Wait for it."})
 	s.expect(ann, fmt.Sprintf("/mailboxes/%d", box.ID), "<b>Mailbox is being moved</b>|The mailbox is on its way.|ErrorMailboxMoveInProgress|Wait for it.|Next try|tried 3 times", "")
 	s.expect(ann, "/api/mailboxes", `"cause":"moving"`, "")
+	s.trouble(bob, crm.Attention, notPermitted)
+	s.expect(ann, fmt.Sprintf("/mailboxes/%d", box.ID), "Next try", "somebody saves the settings")
+	s.trouble(bob, crm.Attention, crm.Fault{Verdict: crm.Reauth, Code: "password-refused", Cause: crm.PasswordRefused, Message: "The server refuses the password."})
+	s.expect(ann, fmt.Sprintf("/mailboxes/%d", box.ID), "<b>Password is refused</b>|It is not tried again until somebody saves the settings.", "Next try")
 }
 
 // TestWatch: how new mail comes to notice is said in words, for those mailboxes that are

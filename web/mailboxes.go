@@ -28,6 +28,12 @@ func (b boxRow) Watched() bool {
 	return b.State == crm.Importing || b.State == crm.Live || b.State == crm.Waiting
 }
 
+// Stopped tells whether nothing is tried until somebody acts: a refused login is not sent
+// again and again.
+func (b boxRow) Stopped() bool {
+	return b.State == crm.Attention && b.Trouble != nil && b.Trouble.Verdict == crm.Reauth
+}
+
 // Reasons lists why items were not filed, the commonest first.
 func (b boxRow) Reasons() []reasonCount { return reasonsOf(b.Counts) }
 

@@ -1,9 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,7 +17,7 @@ import (
 type quarantineData struct {
 	list
 	Rows      []store.QuarantineRow
-	Mailboxes []store.MailboxView // to choose from
+	Mailboxes []crm.Mailbox // to choose from
 	Mailbox   crm.MailboxID
 	Left      bool // those that were left, instead of those that are tried again
 	Tabs      []tab
@@ -51,10 +53,11 @@ func (s *server) quarantine(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	boxes, _, err := s.Org.Mailboxes(r.Context(), store.ListQuery{Limit: everyMailbox})
+	boxes, err := s.Org.Boxes(r.Context())
 	if err != nil {
 		return err
 	}
+	slices.SortFunc(boxes, func(a, b crm.Mailbox) int { return cmp.Compare(a.Address, b.Address) })
 	d := quarantineData{
 		list: newList(r, "", q.Offset, len(rows), total), Rows: rows, Mailboxes: boxes, Mailbox: q.Mailbox, Left: q.Left,
 		Tabs: []tab{{"Tried again", quarantineURL(q.Mailbox, false), !q.Left}, {"Left", quarantineURL(q.Mailbox, true), q.Left}},
