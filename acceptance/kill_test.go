@@ -12,66 +12,27 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	_ "modernc.org/sqlite"
-)
 
-// contents are what a database holds, our own row ids and times apart. What a row refers
-// to is named by its natural key; a thread by the first of its messages.
-var contents = map[string]string{
-	"folder": `select m.address, f.source_id, f.name, f.role, f.in_scope, f.listed, f.cursor, f.saved_mark, f.epoch
-		from folder f join mailbox m on m.id = f.mailbox_id`,
-	"decision": `select m.address, d.item, f.source_id, d.outcome, d.reason, d.rule, d.when_at, hex(d.traces)
-		from decision d join mailbox m on m.id = d.mailbox_id join folder f on f.id = d.folder_id`,
-	"trace": `select t.hash, m.address, d.item from trace t join decision d on d.id = t.decision_id join mailbox m on m.id = d.mailbox_id`,
-	"message": `select hex(g.message_key), g.variant, g.message_id, g.subject, g.from_address, g.sent_at, g.received_at, g.when_at, g.direction,
-		g.preview, g.encrypted, g.people, g.attachments, hex(g.seal),
-		(select min(hex(o.message_key) || '/' || o.variant) from message o where o.thread_id = g.thread_id) from message g`,
-	"thread_ref": `select r.ref, (select min(hex(o.message_key) || '/' || o.variant) from message o where o.thread_id = r.thread_id) from thread_ref r`,
-	"body":       `select hex(g.message_key), g.variant, b.html, b.text from body b join message g on g.id = b.message_id`,
-	"participant": `select hex(g.message_key), g.variant, p.part, p.who, coalesce(m.address, ''), p.name, p.readable
-		from participant p join message g on g.id = p.message_id left join mailbox m on m.id = p.mailbox_id`,
-	"copy": `select m.address, c.item, hex(g.message_key), g.variant, f.source_id, c.version, c.is_read, c.gone_at > 0
-		from copy c join mailbox m on m.id = c.mailbox_id join message g on g.id = c.message_id join folder f on f.id = c.folder_id`,
-	"activity": `select hex(g.message_key), g.variant, a.kind, a.when_at, a.links from activity a join message g on g.id = a.message_id`,
-	"activity_link": `select hex(g.message_key), g.variant, l.person, coalesce(c.name, u.name), l.when_at, l.address, l.part, l.auto
-		from activity_link l join activity a on a.id = l.activity_id join message g on g.id = a.message_id
-		left join contact c on l.person = 'c' and c.id = l.person_id left join account u on l.person = 'u' and u.id = l.person_id`,
-	"user_message": `select u.name, hex(g.message_key), g.variant, x.when_at, x.unread, x.gone
-		from user_message x join account u on u.id = x.user_id join message g on g.id = x.message_id`,
-	"attachment": `select hex(g.message_key), g.variant, t.position, t.name, t.type, t.content_id, t.inline, t.size, t.state, t.note, hex(t.sha256)
-		from attachment t join message g on g.id = t.message_id`,
-	"blob":           `select hex(sha256), hex(content) from blob`,
-	"search_docsize": `select hex(g.message_key), g.variant, hex(w.sz) from search_docsize w join message g on g.id = w.id`,
-}
+	"postern/verify"
+)
 
 // dump returns the contents of a data folder, a sorted list of rows a table.
 func dump(t *testing.T, dir string) map[string][]string {
 	t.Helper()
-	db, err := sql.Open("sqlite", filepath.Join(dir, "postern.db"))
+	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(dir, "postern.db"))+"?mode=ro")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	all := make(map[string][]string)
-	for table, query := range contents {
-		var count int
-		if err := db.QueryRow("select count(*) from " + table).Scan(&count); err != nil {
-			t.Fatalf("%s: %v", table, err)
-		}
-		rows, err := db.Query(query)
-		if err != nil {
-			t.Fatalf("%s: %v", table, err)
-		}
-		all[table] = scanAll(t, rows)
-		if len(all[table]) != count {
-			t.Errorf("%s has %d rows, of which %d refer to nothing", table, count, count-len(all[table]))
-		}
+	all, err := verify.Contents(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
 	}
 	all["files"] = blobs(t, dir)
 	return all
@@ -94,35 +55,6 @@ func blobs(t *testing.T, dir string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return list
-}
-
-func scanAll(t *testing.T, rows *sql.Rows) []string {
-	t.Helper()
-	defer rows.Close()
-	names, err := rows.Columns()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []string
-	for rows.Next() {
-		values := make([]any, len(names))
-		for i := range values {
-			values[i] = new(sql.NullString)
-		}
-		if err := rows.Scan(values...); err != nil {
-			t.Fatal(err)
-		}
-		var b strings.Builder
-		for _, v := range values {
-			fmt.Fprintf(&b, "%q ", v.(*sql.NullString).String)
-		}
-		list = append(list, b.String())
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatal(err)
-	}
-	slices.Sort(list)
 	return list
 }
 

@@ -78,16 +78,21 @@ func TestA14BadItemsWaitAndHoldUpNothing(t *testing.T) {
 	w := connected(t)
 	items := w.many(20)
 	items[3].Damage(sim.DamagedAll)
-	items[7].Damage(sim.DamagedBody)
+	items[7].Damage(sim.DamagedBody)  // filed without its text, which is owed
 	items[11].Damage(sim.DamagedMIME) // properties can be had
 	w.collect()
-	if got := w.reasons(); got[crm.Matched] != 18 {
-		t.Errorf("got decisions %v, want 18 filed", got)
+	if got := w.reasons(); got[crm.Matched] != 19 {
+		t.Errorf("got decisions %v, want 19 filed", got)
 	}
 	counts, err := w.org.Counts(t.Context())
 	w.must(err)
-	if counts.Failed != 2 {
-		t.Errorf("got %d failed, want 2", counts.Failed)
+	if counts.Failed != 1 {
+		t.Errorf("got %d failed, want 1", counts.Failed)
+	}
+	aside, total, err := w.org.Quarantine(t.Context(), store.QuarantineQuery{})
+	w.must(err)
+	if total != 2 {
+		t.Errorf("got %d items in the quarantine, want 2: %+v", total, aside)
 	}
 	rows, _, err := w.org.NotFiled(t.Context(), store.NotFiledQuery{Outcome: crm.Failed})
 	w.must(err)
@@ -98,9 +103,36 @@ func TestA14BadItemsWaitAndHoldUpNothing(t *testing.T) {
 	}
 	w.prove()
 	items[3].Damage(sim.Intact)
+	items[7].Damage(sim.Intact)
 	w.pass(time.Hour)
-	w.until(19)
+	w.until(20)
+	if _, total, err = w.org.Quarantine(t.Context(), store.QuarantineQuery{}); err != nil || total != 0 {
+		t.Errorf("got %d items in the quarantine after they could be read again, want none (%v)", total, err)
+	}
 	w.prove()
+}
+
+// TestReadFlagInTheSecondOfTheListing: Exchange tells in whole seconds when a folder was
+// last written to, so a change within the second in which we read it leaves its mark as
+// it was.
+func TestReadFlagInTheSecondOfTheListing(t *testing.T) {
+	w := connected(t)
+	items := w.many(2)
+	w.collect()
+	items[0].MarkRead(true)
+	w.pass(time.Minute)
+	w.collect()
+	mine, _, _, err := w.org.Activities(t.Context(), store.MailQuery{Viewer: w.userID(ann), Mine: true})
+	w.must(err)
+	unread := 0
+	for _, m := range mine {
+		if m.Unread {
+			unread++
+		}
+	}
+	if unread != 1 {
+		t.Errorf("%d of 2 messages are unread, want 1", unread)
+	}
 }
 
 func TestA14LostSyncStateReadsNoBodyAgain(t *testing.T) {

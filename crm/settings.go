@@ -82,14 +82,14 @@ func (s Settings) Check(c Connector, kept Settings) (Settings, []FieldError) {
 	return s, errs
 }
 
-// Host is the name of the server, without scheme, port and path.
+// Host is the name of the server and its port, if that is told.
 func (s Settings) Host() string {
 	raw := s.Server
 	if !strings.Contains(raw, "://") {
 		raw = "https://" + raw
 	}
 	if u, err := url.Parse(raw); err == nil {
-		return strings.ToLower(u.Hostname())
+		return strings.ToLower(u.Host)
 	}
 	return strings.ToLower(s.Server)
 }

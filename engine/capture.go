@@ -274,6 +274,11 @@ func (p *pass) pages(ctx context.Context, f *store.Folder) error {
 		if page.More {
 			next = p.ask(ctx, f, page.Next)
 		}
+		if len(page.Headers)+len(page.Gone)+len(page.Read) > 0 {
+			// A mark is as fine as a second: more may yet come under the same one. It
+			// holds once a reading has brought nothing.
+			f.Mark = ""
+		}
 		if err := p.savePage(ctx, f, page); err != nil {
 			return err
 		}

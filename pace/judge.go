@@ -53,7 +53,8 @@ func (p *Pace) judge(w *waiter, f *crm.Fault) {
 		says = rough
 	}
 	throttled := f.Cause == crm.Throttled
-	asked := f.Verdict == crm.Retry && f.After > 0 && says != nothing && (f.Scope == crm.MailboxScope || f.Scope == crm.OrgScope)
+	// Who cannot be reached asks for nothing; whoever called knows how long to wait.
+	asked := f.Verdict == crm.Retry && f.After > 0 && says != nothing && f.Cause != crm.Unreachable && (f.Scope == crm.MailboxScope || f.Scope == crm.OrgScope)
 	switch {
 	case says == logonFailed || f.Verdict == crm.Reauth:
 		p.refuse(w, f.Code)

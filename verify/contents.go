@@ -11,7 +11,7 @@ import (
 // contents are what a database holds, our own row ids and times apart. What a row refers
 // to is named by its natural key; a thread by the first of its messages.
 var contents = map[string]string{
-	"folder": `select m.address, f.source_id, f.name, f.role, f.in_scope, f.listed, f.cursor, f.saved_mark, f.epoch
+	"folder": `select m.address, f.source_id, f.name, f.role, f.in_scope, f.listed, f.cursor, f.epoch
 		from folder f join mailbox m on m.id = f.mailbox_id`,
 	"decision": `select m.address, d.item, f.source_id, d.outcome, d.reason, d.rule, d.when_at, hex(d.traces)
 		from decision d join mailbox m on m.id = d.mailbox_id join folder f on f.id = d.folder_id`,
