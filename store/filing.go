@@ -57,16 +57,26 @@ type party struct {
 
 // prepare makes the filings of a page, sorted by key, so that all transactions take the
 // rows of messages in the same order.
-func (o *Org) prepare(ctx context.Context, entries []*entry, box crm.MailboxID, rules Rules) ([]*filing, error) {
+func (o *Org) prepare(ctx context.Context, entries []*entry, box crm.MailboxID) ([]*filing, error) {
 	var list []*filing
+	var rules *Rules // read when there are attachments to judge
 	for _, e := range entries {
 		if e.Item == nil {
 			continue
 		}
 		f := newFiling(e, box)
-		var err error
-		if f.attachments, err = o.newAttachments(ctx, e.Item, rules); err != nil {
-			return nil, err
+		if len(e.Item.Attachments) > 0 {
+			if rules == nil {
+				r, err := o.Rules(ctx)
+				if err != nil {
+					return nil, err
+				}
+				rules = &r
+			}
+			var err error
+			if f.attachments, err = o.newAttachments(ctx, e.Item, *rules); err != nil {
+				return nil, err
+			}
 		}
 		list = append(list, f)
 	}

@@ -39,10 +39,17 @@ func (o *Org) folders(ctx context.Context, q querier, box crm.MailboxID) ([]Fold
 // SaveFolders keeps the folders of a mailbox as the source lists them, with Path and
 // InScope as given, and returns them as they stand. A folder that is not listed any more
 // is removed with its ledger rows, and its copies are missing; one that left the scope
-// loses its ledger rows, too, and is listed anew if it comes back.
+// loses its ledger rows, too, and is listed anew if it comes back. When nothing has
+// changed, nothing is written.
 func (o *Org) SaveFolders(ctx context.Context, box crm.MailboxID, list []Folder) ([]Folder, error) {
-	var saved []Folder
-	err := o.db.update(ctx, "save folders", func(t *tx) error {
+	saved, err := o.Folders(ctx, box)
+	if err != nil {
+		return nil, err
+	}
+	if gone, changed := compareFolders(saved, list); len(gone)+len(changed) == 0 {
+		return saved, nil
+	}
+	err = o.db.update(ctx, "save folders", func(t *tx) error {
 		user, err := o.lockMailbox(ctx, t, box)
 		if err != nil {
 			return err
@@ -51,22 +58,14 @@ func (o *Org) SaveFolders(ctx context.Context, box crm.MailboxID, list []Folder)
 		if err != nil {
 			return err
 		}
-		listed := make(map[string]*Folder, len(list))
-		for i := range list {
-			listed[list[i].Folder.ID] = &list[i]
-		}
-		for _, f := range old {
-			now := listed[f.Folder.ID]
-			if now == nil || f.InScope && !now.InScope {
-				if err := o.emptyFolder(ctx, t, box, user, f.ID, now == nil); err != nil {
-					return err
-				}
-			}
-		}
-		for i := range list {
-			if err := o.saveFolder(ctx, t, box, &list[i]); err != nil {
+		gone, changed := compareFolders(old, list)
+		for _, g := range gone {
+			if err := o.emptyFolder(ctx, t, box, user, g.folder, !g.listed); err != nil {
 				return err
 			}
+		}
+		if err := o.saveFolders(ctx, t, box, changed); err != nil {
+			return err
 		}
 		saved, err = o.folders(ctx, t, box)
 		return err
@@ -74,13 +73,53 @@ func (o *Org) SaveFolders(ctx context.Context, box crm.MailboxID, list []Folder)
 	return saved, err
 }
 
-func (o *Org) saveFolder(ctx context.Context, t *tx, box crm.MailboxID, f *Folder) error {
-	_, err := t.exec(ctx, `insert into folder (org_id, mailbox_id, source_id, parent, name, role, kind, total, mark, path, in_scope)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-		on conflict (org_id, mailbox_id, source_id) do update set parent = excluded.parent, name = excluded.name, role = excluded.role,
-			kind = excluded.kind, total = excluded.total, mark = excluded.mark, path = excluded.path, in_scope = excluded.in_scope`,
-		o.id, box, clean(f.Folder.ID), clean(f.Parent), clean(f.Name), f.Role, f.Kind, f.Total, clean(f.Mark), clean(f.Path), f.InScope)
-	return err
+// A goneFolder is one that is no longer read.
+type goneFolder struct {
+	folder crm.FolderID
+	listed bool // it is still there, but out of scope
+}
+
+// compareFolders tells which folders are no longer read, and which are to be written.
+func compareFolders(old, list []Folder) (gone []goneFolder, changed []Folder) {
+	now := make(map[string]*Folder, len(list))
+	for i := range list {
+		now[clean(list[i].Folder.ID)] = &list[i]
+	}
+	same := map[string]bool{}
+	for i := range old {
+		was := &old[i]
+		is := now[was.Folder.ID]
+		if is == nil || was.InScope && !is.InScope {
+			gone = append(gone, goneFolder{was.ID, is != nil})
+		}
+		same[was.Folder.ID] = is != nil && was.told() == is.told()
+	}
+	for i := range list {
+		id := clean(list[i].Folder.ID)
+		if !same[id] && now[id] == &list[i] { // of one that is listed twice, the last
+			changed = append(changed, list[i])
+		}
+	}
+	return gone, changed
+}
+
+// told is what the source tells of a folder, as it is kept.
+func (f *Folder) told() Folder {
+	t := Folder{Folder: f.Folder, Path: clean(f.Path), InScope: f.InScope}
+	t.Folder.ID, t.Parent, t.Name, t.Mark = clean(t.Folder.ID), clean(t.Parent), clean(t.Name), clean(t.Mark)
+	return t
+}
+
+func (o *Org) saveFolders(ctx context.Context, t *tx, box crm.MailboxID, list []Folder) error {
+	var args []any
+	for i := range list {
+		f := list[i].told()
+		args = append(args, o.id, box, f.Folder.ID, f.Parent, f.Name, f.Role, f.Kind, f.Total, f.Mark, f.Path, f.InScope)
+	}
+	return t.insert(ctx, "insert into folder (org_id, mailbox_id, source_id, parent, name, role, kind, total, mark, path, in_scope) values",
+		"(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		`on conflict (org_id, mailbox_id, source_id) do update set parent = excluded.parent, name = excluded.name, role = excluded.role,
+			kind = excluded.kind, total = excluded.total, mark = excluded.mark, path = excluded.path, in_scope = excluded.in_scope`, args, nil)
 }
 
 // emptyFolder removes the ledger rows of a folder, and the folder itself if remove.

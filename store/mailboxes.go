@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -76,21 +77,23 @@ func (o *Org) provision(ctx context.Context, t *tx) ([]int64, error) {
 	if err := o.switchOff(ctx, t, wanted); err != nil {
 		return nil, err
 	}
-	var on []int64
-	for user, a := range wanted {
-		var id int64
-		err := one(ctx, t, `insert into mailbox (org_id, connection_id, user_id, address, state, since, due_at)
-			values ($1, $2, $3, $4, 'provisioned', $5, $5)
-			on conflict (org_id, user_id) do update set connection_id = excluded.connection_id, address = excluded.address,
-				state = 'provisioned', since = excluded.since, due_at = excluded.due_at, bell = mailbox.bell + 1,
-				server = '', primary_address = ''
-			returning id`, []any{o.id, connection, user, a, micros(o.s.now())}, &id)
-		if err != nil {
-			return nil, err
-		}
-		on = append(on, id)
+	now := micros(o.s.now())
+	var args []any
+	for _, user := range slices.Sorted(maps.Keys(wanted)) {
+		args = append(args, o.id, connection, user, wanted[user], now, now)
 	}
-	return unique(on), nil
+	var on []int64
+	err = t.insert(ctx, "insert into mailbox (org_id, connection_id, user_id, address, state, since, due_at) values", "(?, ?, ?, ?, 'provisioned', ?, ?)",
+		`on conflict (org_id, user_id) do update set connection_id = excluded.connection_id, address = excluded.address,
+			state = 'provisioned', since = excluded.since, due_at = excluded.due_at, bell = mailbox.bell + 1,
+			server = '', primary_address = ''
+		returning id`, args, func(r *sql.Rows) error {
+			var id int64
+			err := r.Scan(&id)
+			on = append(on, id)
+			return err
+		})
+	return on, err
 }
 
 // MailboxesIn counts the users who would have a mailbox if these were the allowed domains.

@@ -54,12 +54,8 @@ func (o *Org) SavePage(ctx context.Context, p Page) (PageResult, error) {
 	if err != nil {
 		return PageResult{}, err
 	}
-	rules, err := o.Rules(ctx)
-	if err != nil {
-		return PageResult{}, err
-	}
 	entries := distinct(p.Entries)
-	filings, err := o.prepare(ctx, entries, p.Mailbox.ID, rules)
+	filings, err := o.prepare(ctx, entries, p.Mailbox.ID)
 	if err != nil {
 		return PageResult{}, o.db.fault(err)
 	}
@@ -129,6 +125,7 @@ type saving struct {
 	h       hasher
 	box     crm.MailboxID
 	user    crm.UserID // the mailbox' owner
+	listed  bool       // the folder was listed in full before
 	page    *Page
 	entries []*entry
 	filings []*filing
@@ -163,7 +160,7 @@ func (s *saving) begin(ctx context.Context) (err error) {
 		return err
 	}
 	var epoch int
-	err = one(ctx, s.t, "select epoch from folder where org_id = $1 and mailbox_id = $2 and id = $3", []any{s.o.id, s.box, s.page.Folder}, &epoch)
+	err = one(ctx, s.t, "select epoch, listed from folder where org_id = $1 and mailbox_id = $2 and id = $3", []any{s.o.id, s.box, s.page.Folder}, &epoch, &s.listed)
 	if errors.Is(err, ErrNotFound) || err == nil && epoch != s.page.Epoch {
 		return ErrStale
 	}
@@ -439,22 +436,16 @@ func (s *saving) leave(ctx context.Context, condition string, args ...any) error
 		and item_hash in (%s) returning message_id`, []any{s.o.id, s.box, s.now}, hashes, s.staleMessage)
 }
 
-// cursor moves the folder on. When the listing is complete, what it did not bring has left.
+// cursor moves the folder on. When a full listing is complete, what it did not bring has
+// left; later ones bring changes alone, and need not look through the folder for it.
 func (s *saving) cursor(ctx context.Context) error {
-	if s.page.Folder == 0 {
+	if s.page.Folder == 0 || !s.page.SetCursor && !s.page.Last {
 		return nil
 	}
-	if s.page.SetCursor {
-		_, err := s.t.exec(ctx, "update folder set cursor = $3 where org_id = $1 and id = $2", s.o.id, s.page.Folder, string(s.page.Next))
-		if err != nil {
-			return err
-		}
-	}
-	if !s.page.Last {
-		return nil
-	}
-	_, err := s.t.exec(ctx, "update folder set listed = true, saved_mark = $3 where org_id = $1 and id = $2", s.o.id, s.page.Folder, clean(s.page.Mark))
-	if err != nil {
+	_, err := s.t.exec(ctx, `update folder set cursor = case when $3 then $4 else cursor end, listed = listed or $5,
+		saved_mark = case when $5 then $6 else saved_mark end where org_id = $1 and id = $2`,
+		s.o.id, s.page.Folder, s.page.SetCursor, string(s.page.Next), s.page.Last, clean(s.page.Mark))
+	if err != nil || !s.page.Last || s.listed {
 		return err
 	}
 	return s.leave(ctx, "folder_id = $3 and epoch < $4", s.page.Folder, s.page.Epoch)
