@@ -10,15 +10,20 @@
 //     stay on an update, sync states that are opaque, belong to one folder and can be
 //     lost, newest items first in a first run, deletes that show as tombstones, MIME
 //     that is made anew at each call, recipients without SMTP addresses.
-//   - It is repeatable: no random numbers, and the clock is a field.
+//   - It tells of changes as they happen, by streaming and by pull, with the limits, the
+//     affinity to servers and the ways of losing notifications that the real one has.
+//   - It is repeatable: no random numbers but those of a seed, and the clock is a field.
+//     What it waits for, it waits for on timers: in a bubble of testing/synctest, time is
+//     the bubble's.
 //   - Raw letters lie in a temporary file, not in memory, and what is asked of them is
 //     derived when it is asked for. So one process can hold a large organization and
 //     the program under test.
 //   - It keeps count of what was asked for, down to the items whose text was read.
 //
 // The state is driven in Go: [New], [Exchange.AddMailbox], [Exchange.AddAccount],
-// [Exchange.Deliver], [Exchange.Load], [Item.Move] and so on. An [Exchange] is an
-// http.Handler; that is its EWS face. Another face (Graph) would stand on the same state.
+// [Exchange.Deliver], [Exchange.Load], [Item.Move], [Mailbox.MoveTo] and so on, or from
+// another process by [Exchange.Control]. An [Exchange] is an http.Handler; that is its EWS
+// face. Another face (Graph) would stand on the same state.
 //
 // # The truth
 //

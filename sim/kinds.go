@@ -77,6 +77,7 @@ const (
 	StreamLostEvents       Kind = "stream-lost-events"       // signs of life, but no events
 	StreamDuplicate        Kind = "stream-duplicate"         // each event comes twice
 	StreamLate             Kind = "stream-late"              // events come after Delay
+	StreamReordered        Kind = "stream-reordered"         // the newest event of an envelope comes first
 	StreamLostSubscription Kind = "stream-lost-subscription" // the first one is lost: an error beside "OK", then silence
 	StreamLostNameless     Kind = "stream-lost-nameless"     // the same, but it is not said which
 	StreamNamespace        Kind = "stream-namespace"         // notifications are in the namespace that the schema has
@@ -91,8 +92,8 @@ var kinds = []Kind{
 	NonPrimary, AccessDenied, PasswordExpired, SyncErrorEmptyState,
 	BusyEntry, LostState, StateRestart, DeletesCut, ReadAsUpdate, Vanish, Corrupt, CorruptMIME, CorruptBody, MimeDiffers,
 	ForbiddenRaw, ForbiddenReferences, Torn, Miscount,
-	StreamSilent, StreamTorn, StreamReset, StreamLostEvents, StreamDuplicate, StreamLate, StreamLostSubscription, StreamLostNameless,
-	StreamNamespace, MissedEvents, EventsNoWatermark,
+	StreamSilent, StreamTorn, StreamReset, StreamLostEvents, StreamDuplicate, StreamLate, StreamReordered, StreamLostSubscription,
+	StreamLostNameless, StreamNamespace, MissedEvents, EventsNoWatermark,
 }
 
 // Kinds lists all kinds of trouble.
@@ -137,7 +138,8 @@ func (c *call) suits(kind Kind) bool {
 		return syncItems && items.SyncState != ""
 	case Vanish, Corrupt, CorruptMIME, CorruptBody, MimeDiffers:
 		return getItem
-	case StreamSilent, StreamTorn, StreamReset, StreamLostEvents, StreamDuplicate, StreamLate, StreamLostSubscription, StreamLostNameless, StreamNamespace:
+	case StreamSilent, StreamTorn, StreamReset, StreamLostEvents, StreamDuplicate, StreamLate, StreamReordered, StreamLostSubscription,
+		StreamLostNameless, StreamNamespace:
 		return streaming
 	case MissedEvents:
 		return streaming || c.record.Operation == "GetEvents"

@@ -299,6 +299,11 @@ func TestStreamsInTrouble(t *testing.T) {
 			t.Errorf("%d early, %d late", early, late)
 		}
 	}))
+	t.Run("reordered", inTrouble(Trouble{Kind: StreamReordered}, func(t *testing.T, _ *Exchange, l *listener, _ string) {
+		if got := l.notes(); len(got) != 1 || !slices.Equal(got[0].names(), []string{"Modified", "NewMail", "Created"}) {
+			t.Errorf("%+v", got)
+		}
+	}))
 	lost := func(named bool) func(*testing.T, *Exchange, *listener, string) {
 		return func(t *testing.T, x *Exchange, l *listener, id string) {
 			time.Sleep(heartBeat)

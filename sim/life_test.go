@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"net/http"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -221,4 +222,52 @@ func TestPasswordsOfAccounts(t *testing.T) {
 	if x.SetPassword("nobody", "x") == nil {
 		t.Error("the password of nobody was changed")
 	}
+}
+
+// TestLifeGoesOnWhileClientsAsk changes mailboxes in all ways while clients subscribe,
+// listen and ask; the race detector is the judge, and nobody may hang.
+func TestLifeGoesOnWhileClientsAsk(t *testing.T) {
+	inBubble(t, Options{Servers: 2, MaxHanging: 1000}, func(t *testing.T, x *Exchange) {
+		x.Populate(4)
+		var wg sync.WaitGroup
+		for i := range 4 {
+			c := asUser(t, x, CrowdUser(i).Address)
+			wg.Go(func() {
+				for range 20 {
+					c.send(getFolder())
+					a := c.ask(&ews.Subscribe{Streaming: true, AllFolders: true, Events: allEvents})
+					pull := c.ask(&ews.Subscribe{AllFolders: true, Events: allEvents, Timeout: 1})
+					if a.code() != "NoError" || pull.code() != "NoError" {
+						time.Sleep(time.Minute)
+						continue
+					}
+					l := c.open(1, a.messages()[0].Subscription)
+					c.send(&ews.GetEvents{SubscriptionID: pull.messages()[0].Subscription, Watermark: pull.messages()[0].Watermark})
+					time.Sleep(time.Minute)
+					l.leave()
+					<-l.done
+				}
+			})
+			wg.Go(func() {
+				for n := range 100 {
+					box := x.Mailbox(CrowdUser(i).Address)
+					steps := []func(){
+						func() { _ = box.MoveTo(n%2, 5*time.Second) },
+						box.Disable,
+						box.Enable,
+						func() { box.Recreate(n%3 == 0) },
+						func() { _, _ = x.Deliver(bytes.ReplaceAll(plain(n), []byte(ann), []byte(CrowdUser(i).Address))) },
+						x.LoseSyncStates,
+					}
+					steps[n%len(steps)]()
+					time.Sleep(7 * time.Second)
+				}
+			})
+		}
+		wg.Wait()
+		time.Sleep(time.Hour)
+		if s := x.Stats(); s.Streams != 0 || s.Mailboxes != 6 {
+			t.Errorf("left behind: %+v", s)
+		}
+	})
 }

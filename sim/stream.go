@@ -228,7 +228,7 @@ func (c *call) tell(st *stream, out *outflow) bool {
 		if len(list) == 0 {
 			return true
 		}
-		out.send(&ews.GetStreamingEventsResult{Result: ews.Succeeded(), Notifications: list, OnWire: true, Status: ews.ConnectionOK})
+		out.send(&ews.GetStreamingEventsResult{Result: ews.Succeeded(), Notifications: list, Status: ews.ConnectionOK})
 	}
 	return false
 }
@@ -283,6 +283,12 @@ func (o *outflow) send(r *ews.GetStreamingEventsResult) {
 	}
 	o.envelopes++
 	r.OnWire = !c.met(StreamNamespace)
+	if c.met(StreamReordered) {
+		slices.Reverse(r.Notifications)
+		for _, n := range r.Notifications {
+			slices.Reverse(n.Events)
+		}
+	}
 	var envelope bytes.Buffer
 	_ = ews.WriteResponse(&envelope, c.x.serverVersion(), c.record.Operation, r) // a buffer does not fail
 	text := asStreamed(envelope.Bytes())

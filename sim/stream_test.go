@@ -89,8 +89,16 @@ func (l *listener) Write(p []byte) (int, error) {
 	return l.got.Write(p)
 }
 
-// listen opens a stream; it must be called in a bubble.
+// listen opens a stream and waits for what comes first; it must be called in a bubble.
 func (c *caller) listen(minutes int64, ids ...string) *listener {
+	c.t.Helper()
+	l := c.open(minutes, ids...)
+	synctest.Wait()
+	return l
+}
+
+// open opens a stream.
+func (c *caller) open(minutes int64, ids ...string) *listener {
 	c.t.Helper()
 	var body bytes.Buffer
 	req := &ews.Request{Header: ews.Header{Version: c.version}, Op: &ews.GetStreamingEvents{SubscriptionIDs: ids, Timeout: minutes}}
@@ -107,7 +115,6 @@ func (c *caller) listen(minutes int64, ids ...string) *listener {
 		defer func() { l.cut = recover() == http.ErrAbortHandler }()
 		c.x.ServeHTTP(l, r)
 	}()
-	synctest.Wait()
 	return l
 }
 
