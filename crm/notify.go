@@ -45,6 +45,7 @@ type Subscription struct {
 type Notice struct {
 	Box     MailboxID // 0 = a sign of life of the connection, nothing more
 	Folders []string  // the source's ids of the folders; none with a Box = look at all of them
+	Tree    bool      // folders came, went or were moved: ask which there are
 	Lost    *Fault    // set when the subscription has ended: subscribe anew, then look
 }
 

@@ -29,7 +29,7 @@ type group struct {
 	anchor  *crm.Mailbox
 	changed chan struct{} // somebody came or left
 	hurry   bool          // somebody left, who may not be listened to any longer
-	lossy   bool          // a subscription was lost on the connection at hand
+	losses  int           // subscriptions lost on the connection at hand
 }
 
 func (g *group) enter(f *followed) {
@@ -55,7 +55,8 @@ func (g *group) wake() {
 // a connection of its own, then not for a while: the mailbox is polled. The caller holds
 // the lock.
 func (g *group) lost(f *followed, why *crm.Fault) (polled bool) {
-	f.sub, g.lossy = crm.Subscription{}, true
+	f.sub = crm.Subscription{}
+	g.losses++
 	f.tries++
 	g.Log.Warn("subscription lost", "mailbox", f.box.ID, "code", why.Code, "tries", f.tries)
 	switch {
@@ -141,7 +142,9 @@ func (g *group) session() *crm.Fault {
 		}
 	})
 	switch {
-	case ctx.Err() != nil || g.lostSome():
+	case ctx.Err() != nil:
+		return nil
+	case g.someLost(len(streams)):
 		return nil
 	case err != nil:
 		return crm.AsFault(err)
@@ -175,10 +178,17 @@ func (g *group) awaitChange(ctx context.Context, again time.Duration) {
 	}
 }
 
-func (g *group) lostSome() bool {
+// someLost tells whether some of the subscriptions were lost, and not all. When all are,
+// the server has forgotten them, which is held against none.
+func (g *group) someLost(of int) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.lossy
+	if g.losses == of && !g.alone {
+		for _, f := range g.members {
+			f.tries = 0
+		}
+	}
+	return g.losses > 0 && g.losses < of
 }
 
 // subscribe makes the subscriptions that are missing. A fault concerns them all; what
@@ -297,7 +307,7 @@ func (g *group) subscribed(f *followed, sub crm.Subscription, err error) (whole 
 func (g *group) subscriptions() (streams []crm.Subscription, pulls []crm.Subscription, again time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.hurry, g.lossy = false, false
+	g.hurry, g.losses = false, 0
 	select {
 	case <-g.changed: // they are all in the list
 	default:
@@ -347,7 +357,7 @@ func (g *group) pull(ctx context.Context, list []crm.Subscription) {
 				g.pulled(&list[i], n)
 			}
 		}
-		if g.lostSome() {
+		if g.someLost(len(list) + 1) {
 			g.wake()
 		}
 	}

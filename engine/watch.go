@@ -228,7 +228,7 @@ func (w *watcher) notice(g *group, n crm.Notice) {
 		return
 	}
 	f.tries = 0
-	if len(n.Folders) == 0 {
+	if n.Tree || len(n.Folders) == 0 {
 		w.mu.Unlock()
 		w.look(n.Box)
 		return

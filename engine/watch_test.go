@@ -353,6 +353,27 @@ func TestLostSubscriptionDoesNotSilenceOthers(t *testing.T) {
 	})
 }
 
+func TestServerThatForgetsAllSubscriptionsIsHeldAgainstNone(t *testing.T) {
+	play(t, 5, newExchange(), func(s *scene) {
+		gone := &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "ErrorSubscriptionNotFound", Message: "The subscription has ended."}
+		for range 4 { // as often as the server is restarted
+			stream := s.x.connections()[0]
+			for _, sub := range stream.list {
+				s.x.Unsubscribe(s.Context(), sub)
+				stream.tell(crm.Notice{Box: sub.Box.ID, Lost: gone})
+			}
+			stream.end <- gone
+			time.Sleep(time.Minute)
+			if open := s.x.connections(); len(open) != 1 || len(open[0].list) != 5 {
+				s.Fatalf("afterwards there are %d connections, want one for all", len(open))
+			}
+		}
+		if mode := s.mode(person(2)); mode.Mode != crm.Streaming {
+			s.Errorf("shown as %+v, want streaming", mode)
+		}
+	})
+}
+
 func TestTornConnectionIsFollowedByALook(t *testing.T) {
 	play(t, 3, newExchange(), func(s *scene) {
 		ann := person(0)

@@ -118,7 +118,7 @@ func (s *source) Listen(ctx context.Context, list []crm.Subscription, tell func(
 		for i := range r.Notifications {
 			n := &r.Notifications[i]
 			if box := boxes[n.SubscriptionID]; box != 0 && happened(n.Events) {
-				tell(crm.Notice{Box: box, Folders: foldersOf(n.Events)})
+				tell(noticeOf(box, n.Events))
 				told = true
 			}
 		}
@@ -148,6 +148,13 @@ func (s *source) Listen(ctx context.Context, list []crm.Subscription, tell func(
 // happened tells whether there is more than a sign of life.
 func happened(events []MailboxEvent) bool {
 	return slices.ContainsFunc(events, func(e MailboxEvent) bool { return e.Kind != StatusEvent })
+}
+
+// noticeOf boils events down to where something happened.
+func noticeOf(box crm.MailboxID, events []MailboxEvent) crm.Notice {
+	// A modified folder is one whose counts have changed, as with each new item.
+	tree := slices.ContainsFunc(events, func(e MailboxEvent) bool { return e.Folder != nil && e.Kind != ModifiedEvent })
+	return crm.Notice{Box: box, Folders: foldersOf(events), Tree: tree}
 }
 
 // foldersOf lists the ids of the folders in which something happened, each once.
@@ -190,7 +197,7 @@ func (s *source) Pull(ctx context.Context, sub *crm.Subscription) (crm.Notice, e
 	if !happened(events) {
 		return crm.Notice{}, nil
 	}
-	return crm.Notice{Box: sub.Box.ID, Folders: foldersOf(events)}, nil
+	return noticeOf(sub.Box.ID, events), nil
 }
 
 // advance moves a subscription's watermark to that of the last event that has one.
