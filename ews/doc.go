@@ -13,8 +13,12 @@
 // [WriteFault]): a server, such as a simulated Exchange, is built of what the client is
 // built of.
 //
-// The translating half (source.go, check.go, faults.go) turns that into the words of
-// package crm: a [crm.Source] that lists headers first and loads bodies of what is to be
-// filed, a connection test that tells each step, and the table in which each error code
-// of the protocol becomes a [crm.Fault] with its advice.
+// Notifications are streamed over connections of their own ([Session.GetStreamingEvents])
+// or pulled ([Session.GetEvents]); a [Group] keeps the subscriptions of one connection on
+// one server. Config.Admit decides when each request leaves, and hears what came of it.
+//
+// The translating half (source.go, notify.go, check.go, faults.go) turns that into the
+// words of package crm: a [crm.Source] that lists headers first and loads bodies of what
+// is to be filed, a [crm.Notifier], a connection test that tells each step, and the table
+// in which each error code of the protocol becomes a [crm.Fault] with cause and advice.
 package ews

@@ -303,3 +303,22 @@ func TestStreamTakesNoConnection(t *testing.T) {
 		}
 	})
 }
+
+// TestStreamLogsOn: a stream's connection is authenticated by itself, in legs.
+func TestStreamLogsOn(t *testing.T) {
+	exchange := &ntlmServer{passwords: map[string]string{"svc": "pw"}}
+	exchange.handler = func(_ string, w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/xml")
+		io.WriteString(w, envelope(signOfLife())+envelope(newMail("S1", "F1"))+envelope(closing()))
+	}
+	srv := exchange.start(t, false)
+	c, err := New(Config{URL: srv.URL, Login: "svc", Password: func() string { return "pw" }, UserAgent: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	n := 0
+	if err := listen(t.Context(), c, func(*GetStreamingEventsResult) error { n++; return nil }); err != nil || n != 3 || exchange.legs != 1 {
+		t.Errorf("%d envelopes after %d log-ons, %v", n, exchange.legs, err)
+	}
+}
