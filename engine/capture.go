@@ -52,7 +52,7 @@ func (e *Engine) collect(ctx context.Context, line *line, box *crm.Mailbox) erro
 		return err
 	}
 	var folders []store.Folder
-	err = line.prove(func() (err error) {
+	err = line.prove(ctx, func() (err error) {
 		if held := line.stopped(e.Now()); held != nil {
 			return held
 		}

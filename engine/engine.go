@@ -17,6 +17,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -37,8 +38,11 @@ type Config struct {
 	Org       *store.Org
 	Connector crm.Connector
 	Pace      *pace.Pace    // what the servers bear; default one of its own, forgotten at the end
-	Workers   int           // mailboxes imported at once; default 4. Twice as many are looked at, four times as many follow events
+	Workers   int           // mailboxes imported at once; default 4
+	Looks     int           // mailboxes looked at at once after their import; default twice Workers
+	Events    int           // mailboxes at once in which something happened; default four times Workers
 	Poll      time.Duration // pause between two looks at a mailbox that nobody tells us about; default 30 s
+	Tick      time.Duration // how often the rows are asked what is due; default 1 s
 	Now       func() time.Time
 	Log       *slog.Logger
 }
@@ -64,8 +68,8 @@ type Engine struct {
 // mailbox alone, so that a wrong password is tried once and not by every worker.
 type line struct {
 	src    crm.Source
-	closer io.Closer // of src; nil = it holds nothing open
-	first  sync.Mutex
+	closer io.Closer     // of src; nil = it holds nothing open
+	first  chan struct{} // held by who makes the first contact
 
 	mu     sync.Mutex
 	proven bool
@@ -78,6 +82,7 @@ func New(c Config) *Engine {
 	if c.Workers == 0 {
 		c.Workers = 4
 	}
+	c.Looks, c.Events, c.Tick = cmp.Or(c.Looks, 2*c.Workers), cmp.Or(c.Events, 4*c.Workers), cmp.Or(c.Tick, time.Second)
 	if c.Poll == 0 {
 		c.Poll = 30 * time.Second
 	}
@@ -92,8 +97,8 @@ func New(c Config) *Engine {
 	}
 	e := &Engine{Config: c, bell: jobs.New(), read: -1, counted: map[crm.MailboxID]time.Time{}}
 	e.bell.Handle("import", c.Workers, e.pass)
-	e.bell.Handle("look", 2*c.Workers, e.pass)
-	e.bell.Handle("event", 4*c.Workers, e.event)
+	e.bell.Handle("look", c.Looks, e.pass)
+	e.bell.Handle("event", c.Events, e.event)
 	return e
 }
 
@@ -103,7 +108,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Go(func() { e.bell.Run(ctx) })
 	defer wg.Wait()
 	defer func() { e.watching().stop() }()
-	for tick := time.NewTicker(time.Second); ; {
+	for tick := time.NewTicker(e.Tick); ; {
 		if !e.resting() {
 			err := e.ringDue(ctx)
 			if err == nil {
@@ -160,10 +165,17 @@ func (e *Engine) cannotSave(err error) {
 	e.unsaved, e.rest = err, e.Now().Add(wait)
 }
 
-func (e *Engine) resting() bool {
+func (e *Engine) resting() bool { return e.Trouble() != nil }
+
+// Trouble tells why nothing can be written down at the moment, as on a full disk; nil
+// when it can. The rows cannot tell that.
+func (e *Engine) Trouble() *crm.Fault {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.Now().Before(e.rest)
+	if !e.Now().Before(e.rest) {
+		return nil
+	}
+	return crm.AsFault(e.unsaved)
 }
 
 // lookAtSound makes the mailboxes due that are not in trouble.
@@ -248,7 +260,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if e.line != nil {
 		e.line.close()
 	}
-	e.wanted, e.line = settings, &line{}
+	e.wanted, e.line = settings, &line{first: make(chan struct{}, 1)}
 	switch src, err := e.Connector.Source(settings, e.Pace.Traffic(settings.Login, settings.Host())); {
 	case err == nil:
 		e.line.src = e.policy.Guard(src)
@@ -300,16 +312,20 @@ func (l *line) hold(f *crm.Fault, until time.Time) {
 }
 
 // prove runs the first call on the line alone; once one has succeeded, all may call.
-func (l *line) prove(call func() error) error {
+func (l *line) prove(ctx context.Context, call func() error) error {
 	l.mu.Lock()
 	proven := l.proven
 	l.mu.Unlock()
 	if proven {
 		return call()
 	}
-	l.first.Lock()
-	defer l.first.Unlock()
-	return call()
+	select {
+	case l.first <- struct{}{}:
+		defer func() { <-l.first }()
+		return call()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // works takes note that a call has succeeded, and tells whether that is news.

@@ -2,13 +2,16 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"strconv"
 	"time"
 
 	"postern/crm"
+	"postern/store"
 )
 
-// event syncs the folders of a mailbox in which something happened, and nothing else.
+// event reads the folders of a mailbox in which something happened, and nothing else.
 func (e *Engine) event(ctx context.Context, key string) {
 	id, _ := strconv.ParseInt(key, 10, 64)
 	w := e.watching()
@@ -16,23 +19,31 @@ func (e *Engine) event(ctx context.Context, key string) {
 	if len(dirty) == 0 {
 		return
 	}
-	box, err := e.Org.Box(ctx, crm.MailboxID(id))
-	if err != nil || box.State != crm.Live {
-		return // the look that is due finds what happened by the folders' marks
+	if !e.resting() && e.acted(ctx, w, crm.MailboxID(id), maps.Clone(dirty)) || ctx.Err() != nil {
+		return
 	}
+	w.putBack(crm.MailboxID(id), dirty)
+}
+
+// acted makes an event pass and tells whether that settled it: what happened has been
+// read, or a look is due that will find it.
+func (e *Engine) acted(ctx context.Context, w *watcher, id crm.MailboxID, dirty map[string]bool) bool {
+	box, err := e.Org.Box(ctx, id)
+	if err != nil {
+		return errors.Is(err, store.ErrNotFound)
+	}
+	if box.State != crm.Live {
+		return true // the look that is due finds what happened by the folders' marks
+	}
+	began := e.Now()
 	line, err := e.current(ctx)
 	if err == nil {
 		err = e.catchEvents(ctx, w, line, box, dirty)
 	}
-	if ctx.Err() != nil {
-		return
-	}
 	if err == nil {
 		err = e.owed(ctx, box)
 	}
-	if err != nil {
-		e.end(ctx, line, box, e.Now(), err)
-	}
+	return err == nil || ctx.Err() == nil && e.end(ctx, line, box, began, err)
 }
 
 // catchEvents captures the folders named.

@@ -86,7 +86,7 @@ func (g *group) run() {
 			tries = 0
 		}
 		g.fallBack(fault)
-		g.rest(max(fault.After, ladder(tries, 2*time.Second, 10*time.Second, 30*time.Second, 2*time.Minute, 5*time.Minute)))
+		g.rest(max(fault.After, ladder(tries, 2*time.Second, 5*time.Second, 15*time.Second, 30*time.Second, time.Minute)))
 		tries++
 	}
 }
@@ -145,7 +145,7 @@ func (g *group) session() *crm.Fault {
 	case ctx.Err() != nil:
 		return nil
 	case g.someLost(len(streams)):
-		return nil
+		return nil // the others are to be heard again at once
 	case err != nil:
 		return crm.AsFault(err)
 	case g.Now().Sub(began) < shortest:

@@ -8,12 +8,15 @@ import (
 	"postern/store"
 )
 
-// end settles a pass; what cannot be written down is tried again after a rest.
-func (e *Engine) end(ctx context.Context, line *line, box *crm.Mailbox, began time.Time, err error) {
-	if err := e.settle(ctx, line, box, began, err); err != nil {
+// end settles a pass and tells whether that could be written down; if not, everything
+// rests for a while.
+func (e *Engine) end(ctx context.Context, line *line, box *crm.Mailbox, began time.Time, err error) (saved bool) {
+	err = e.settle(ctx, line, box, began, err)
+	if err != nil {
 		e.Log.Error("save state of mailbox", "mailbox", box.ID, "err", err)
 		e.cannotSave(err)
 	}
+	return err == nil
 }
 
 // settle writes down how a pass over a mailbox ended and when the next is due. What a
@@ -108,7 +111,10 @@ func (e *Engine) closeAlerts(ctx context.Context, subject string) error {
 func consequence(f *crm.Fault, tries int) (crm.MailboxState, time.Duration) {
 	switch {
 	case f.Code == store.DiskFull: // our own trouble: a longer pause spares nobody anything
-		return crm.Waiting, 30 * time.Second
+		return crm.Waiting, restAfterFailure
+	case f.Verdict == crm.Retry && (f.Cause == crm.Unreachable || f.Code == "torn-answer"):
+		// Nobody asked for silence, and the network may be well again at any moment.
+		return crm.Waiting, max(f.After, ladder(tries, 5*time.Second, 10*time.Second, 30*time.Second, time.Minute))
 	case f.Verdict == crm.Retry, f.Verdict == crm.Resync:
 		return crm.Waiting, max(f.After, ladder(tries, 10*time.Second, 30*time.Second, 2*time.Minute, 5*time.Minute, 15*time.Minute))
 	}

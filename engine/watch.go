@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"strconv"
 	"sync"
 	"time"
@@ -246,22 +247,43 @@ func (w *watcher) notice(g *group, n crm.Notice) {
 }
 
 func (w *watcher) ringFor(f *followed) {
-	now := w.Now()
-	ring := func() { w.bell.Ring("event", strconv.FormatInt(int64(f.box.ID), 10)) }
-	wait := f.rung.Add(gatherBurst).Sub(now)
-	if wait <= 0 || wait > gatherBurst { // the latter when the clock was set back
-		f.rung = now
-		ring()
+	wait := f.rung.Add(gatherBurst).Sub(w.Now())
+	if wait > 0 && wait <= gatherBurst { // longer only when the clock was set back
+		w.ringLater(f, wait)
 		return
 	}
+	f.rung = w.Now()
+	w.bell.Ring("event", strconv.FormatInt(int64(f.box.ID), 10))
+}
+
+func (w *watcher) ringLater(f *followed, wait time.Duration) {
 	f.waiting = true
 	time.AfterFunc(wait, func() {
 		w.mu.Lock()
+		defer w.mu.Unlock()
 		f.waiting, f.rung = false, w.Now()
-		w.mu.Unlock()
-		ring()
+		w.bell.Ring("event", strconv.FormatInt(int64(f.box.ID), 10))
 	})
 }
+
+// putBack takes back folders that could not be read, because nothing can be written down
+// at the moment.
+func (w *watcher) putBack(id crm.MailboxID, dirty map[string]bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.boxes[id]
+	if f == nil {
+		return
+	}
+	maps.Copy(f.dirty, dirty)
+	if !f.waiting {
+		w.ringLater(f, restAfterFailure)
+	}
+}
+
+// restAfterFailure is how long nothing is tried that has to be written down, after that
+// was not possible.
+const restAfterFailure = 30 * time.Second
 
 // take hands over the folders in which something happened.
 func (w *watcher) take(id crm.MailboxID) map[string]bool {
@@ -299,10 +321,14 @@ func (w *watcher) unknown(id crm.MailboxID, folders []string) bool {
 	return fresh
 }
 
-// look makes mailboxes due. When that cannot be written down, their sweep will do.
+// look makes mailboxes due.
 func (w *watcher) look(ids ...crm.MailboxID) {
-	if err := w.Org.LookNow(w.ctx, ids...); err != nil && w.ctx.Err() == nil {
+	if w.ctx.Err() != nil {
+		return
+	}
+	if err := w.Org.LookNow(w.ctx, ids...); err != nil {
 		w.Log.Error("make mailboxes due", "mailboxes", len(ids), "err", err)
+		time.AfterFunc(restAfterFailure, func() { w.look(ids...) })
 		return
 	}
 	if err := w.ringDue(w.ctx); err != nil && w.ctx.Err() == nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +35,7 @@ type exchange struct {
 	deaf    error // why no connection for notifications can be had
 	pulling bool  // the server does not tell by itself
 	told    map[string]int
+	full    atomic.Bool // nothing can be written to the data folder
 }
 
 type stream struct {
@@ -204,7 +206,12 @@ func person(i int) string { return fmt.Sprintf("p%03d@acme.example", i) }
 func play(t *testing.T, mailboxes int, x *exchange, act func(s *scene)) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		st, err := store.Open(t.Context(), store.Options{Dir: dir, Exclusive: true})
+		st, err := store.Open(t.Context(), store.Options{Dir: dir, Exclusive: true, Step: func(string) error {
+			if x.full.Load() {
+				return errors.New("no room")
+			}
+			return nil
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -388,6 +395,33 @@ func TestTornConnectionIsFollowedByALook(t *testing.T) {
 		}
 		if mode := s.mode(ann); mode.Mode != crm.Streaming {
 			s.Errorf("after a torn connection the mailbox is shown as %+v, want streaming again", mode)
+		}
+	})
+}
+
+func TestEventIsNotForgottenWhileNothingCanBeWritten(t *testing.T) {
+	play(t, 1, newExchange(), func(s *scene) {
+		s.x.full.Store(true)
+		s.x.arrive(person(0))
+		synctest.Wait()
+		if s.engine.Trouble() == nil {
+			s.Error("the engine does not say that nothing can be written")
+		}
+		asked := s.x.count(s.x.syncs, person(0))
+		for range 10 { // more comes, and is not asked for while it could not be kept
+			s.x.arrive(person(0))
+			time.Sleep(time.Second)
+		}
+		if got := s.x.count(s.x.syncs, person(0)) - asked; got > 0 {
+			s.Errorf("the server was asked %d times while nothing could be written", got)
+		}
+		s.x.full.Store(false)
+		time.Sleep(2 * time.Minute)
+		if n, _ := s.org.Counts(s.Context()); n.Items() != 11 {
+			s.Errorf("%d items have a decision after there was room again, want 11", n.Items())
+		}
+		if f := s.engine.Trouble(); f != nil {
+			s.Errorf("the engine still says %v", f)
 		}
 	})
 }

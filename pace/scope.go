@@ -19,7 +19,7 @@ var ladder = [...]time.Duration{10 * time.Second, 30 * time.Second, 2 * time.Min
 
 // unasked is how far the ladder goes when the server did not ask for silence but was out
 // of order. That it works again is to be noticed within two minutes.
-const unasked = 3
+const unasked = 2
 
 // A scope is the budget of one mailbox, account or host.
 type scope struct {
