@@ -231,3 +231,11 @@ func (s *source) resolve(ctx context.Context, ss *Session, dn string) (string, e
 	s.names[dn] = resolved{smtp, now}
 	return smtp, nil
 }
+
+// sensible drops the times that stand for none.
+func sensible(t time.Time) time.Time {
+	if y := t.Year(); y <= 1601 || y >= 4500 {
+		return time.Time{}
+	}
+	return t
+}
