@@ -145,10 +145,21 @@ func (o *Org) saveUserAddresses(ctx context.Context, t *tx, h hasher, u crm.User
 	return nil
 }
 
-// linkUsers ties the users who have these addresses to what is filed already.
+// linkUsers ties the users who have these addresses to what is filed already. Of many,
+// most occur nowhere yet.
 func (o *Org) linkUsers(ctx context.Context, t *tx, addresses []mail.Address) error {
+	var filed []mail.Address
+	err := in(ctx, t, "select distinct who from participant where org_id = $1 and who in (%s)", []any{o.id}, addresses, func(r *sql.Rows) error {
+		var a mail.Address
+		err := r.Scan(&a)
+		filed = append(filed, a)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	owners := map[int64][]mail.Address{}
-	err := in(ctx, t, "select user_id, address from user_address where org_id = $1 and active and address in (%s)", []any{o.id}, addresses,
+	err = in(ctx, t, "select user_id, address from user_address where org_id = $1 and active and address in (%s)", []any{o.id}, unique(filed),
 		func(r *sql.Rows) error {
 			var id int64
 			var a mail.Address
