@@ -28,7 +28,7 @@ type Request struct {
 // process: silence that a server asked for is kept after a restart.
 type Budget struct {
 	Scope   BudgetScope
-	Key     string    // address of the mailbox, login of the account, host name
+	Key     string    // address of the mailbox, LOGIN on HOST, host with port if told
 	Limit   int       // requests open at once
 	Until   time.Time // silence until then; zero = none
 	Changed time.Time // of Limit
