@@ -416,12 +416,17 @@ func TestStreamValidatesAgainstTheSchema(t *testing.T) {
 		c := asUser(t, x, ann)
 		id := c.subscribe()
 		l := c.listen(1, id)
-		it := deliver(t, x, plain(1))
-		l.envelopes()
-		it.Move(x.Mailbox(ann).Folder(JunkEmail))
-		it.Copy(x.Mailbox(ann).Folder(Inbox)).Delete()
-		x.Mailbox(ann).CreateFolder(x.Mailbox(ann).Folder(Inbox), "New")
-		l.envelopes()
+		var it, double *Item
+		for _, step := range []func(){
+			func() { it = deliver(t, x, plain(1)) },
+			func() { it.Move(x.Mailbox(ann).Folder(JunkEmail)) },
+			func() { double = it.Copy(x.Mailbox(ann).Folder(Inbox)) },
+			func() { double.Delete() },
+			func() { x.Mailbox(ann).CreateFolder(x.Mailbox(ann).Folder(Inbox), "New") },
+		} {
+			step()
+			l.envelopes()
+		}
 		c.listen(1, id).leave()
 		l.ended()
 		for i, envelope := range bytes.SplitAfter(l.got.Bytes(), []byte("</Envelope>")) {
@@ -430,7 +435,7 @@ func TestStreamValidatesAgainstTheSchema(t *testing.T) {
 			}
 		}
 	})
-	if len(check.files) != 4 {
+	if len(check.files) != 7 { // the sign of life, one a step, the end by another connection
 		t.Errorf("%d envelopes came", len(check.files))
 	}
 }
