@@ -209,17 +209,18 @@ var stateWords = map[crm.MailboxState]mailboxWords{
 	crm.Off:         {"off", "Off", "Not in scope: collecting is off, the domain is not in the list, or the user is not active."},
 }
 
-// watchWords say how new mail in a mailbox comes to notice: in a list, and in a sentence.
-type watchWords struct{ Icon, Short, Sentence string }
+// watchWords say how new mail in a mailbox comes to notice: when and how, and both in a
+// sentence.
+type watchWords struct{ Icon, When, How, Sentence string }
 
 func watchWordsOf(w crm.Watch) watchWords {
 	switch w.Mode {
 	case crm.Streaming:
-		return watchWords{"bolt", "within seconds", "Exchange tells us within seconds"}
+		return watchWords{"bolt", "within seconds", "Exchange tells us", "Exchange tells us within seconds"}
 	case crm.Pulling:
-		return watchWords{"refresh", "asked " + every(w.Every), "Exchange is asked " + every(w.Every)}
+		return watchWords{"refresh", every(w.Every), "Exchange is asked", "Exchange is asked " + every(w.Every)}
 	}
-	return watchWords{"clock", "looked at " + every(w.Every), "Looked at " + every(w.Every)}
+	return watchWords{"clock", every(w.Every), "looked at", "Looked at " + every(w.Every)}
 }
 
 // every says how often something is done.
