@@ -21,7 +21,9 @@ type connKey struct{}
 // A front stands before the simulated Exchange. It gives each answer its delay, and makes
 // trouble of all kinds: it has the server misbehave, and it is the bad network.
 type front struct {
-	w *world
+	w      *world
+	open   sync.WaitGroup // requests
+	closed chan struct{}
 
 	mu     sync.Mutex
 	rate   int            // how many of a thousand requests meet trouble
@@ -40,7 +42,7 @@ type spell struct {
 }
 
 func newFront(w *world) *front {
-	return &front{w: w, count: map[string]int{}, hits: map[string]int{}, rate: []int{0, 20, 50, 150, 300}[w.rng.IntN(5)]}
+	return &front{w: w, closed: make(chan struct{}), count: map[string]int{}, hits: map[string]int{}, rate: []int{0, 20, 50, 150, 300}[w.rng.IntN(5)]}
 }
 
 // What the network does to a request. All other kinds are the server's.
@@ -114,22 +116,28 @@ func (f *front) spell(rng *rand.Rand) {
 	f.spells = append(f.spells, s)
 }
 
+// close ends what still waits.
+func (f *front) close() {
+	close(f.closed)
+	f.open.Wait()
+}
+
 // outage takes the network away for a while.
 func (f *front) outage(rng *rand.Rand) {
 	wire := f.w.proc.wire
-	wire.observed = func() { f.hit("dial") }
 	switch rng.IntN(4) {
 	case 0:
-		wire.outage(syscall.ECONNREFUSED, false, true)
+		wire.outage(syscall.ECONNREFUSED, false)
 	case 1:
-		wire.outage(syscall.EHOSTUNREACH, false, rng.IntN(2) == 0)
+		wire.outage(syscall.EHOSTUNREACH, false)
 	case 2:
-		wire.outage(nil, true, true)
-	case 3:
+		wire.outage(nil, true)
+	}
+	if rng.IntN(2) == 0 {
 		wire.reset()
 	}
 	f.hit("outage")
-	time.AfterFunc(time.Duration(rng.Int64N(int64(2*time.Minute))), func() { wire.outage(nil, false, false) })
+	time.AfterFunc(time.Duration(rng.Int64N(int64(2*time.Minute))), func() { wire.outage(nil, false) })
 }
 
 // calm ends all trouble.
@@ -137,7 +145,7 @@ func (f *front) calm() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.rate, f.spells = 0, nil
-	f.w.proc.wire.outage(nil, false, false)
+	f.w.proc.wire.outage(nil, false)
 }
 
 func (f *front) hit(kind string) {
@@ -162,6 +170,8 @@ var (
 )
 
 func (f *front) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	f.open.Add(1)
+	defer f.open.Done()
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
@@ -195,7 +205,10 @@ func (f *front) answer(rw http.ResponseWriter, r *http.Request, dice *rand.Rand,
 	case slow:
 		f.sleep(r, time.Duration(dice.Int64N(int64(170*time.Second))))
 	case late:
-		time.Sleep(time.Duration(dice.Int64N(int64(4 * time.Minute))))
+		select {
+		case <-time.After(time.Duration(dice.Int64N(int64(4 * time.Minute)))):
+		case <-f.closed:
+		}
 	}
 	f.w.exchange.ServeHTTP(rw, r)
 }

@@ -45,13 +45,14 @@ func begin(w *world) *life {
 	w.start()
 	l.arm()
 	w.proc.run()
+	l.pause(time.Millisecond)
+	l.admin((*process).connect)
 	for i, a := range l.users {
 		l.admin(func(p *process) error { return p.addUser(fmt.Sprint("User ", i+1), a) })
 	}
 	for i, a := range l.contacts {
 		l.admin(func(p *process) error { return p.addContact(fmt.Sprint("Contact ", i+1), a) })
 	}
-	l.admin((*process).connect)
 	return l
 }
 
@@ -60,6 +61,7 @@ func begin(w *world) *life {
 func (l *life) admin(do func(*process) error) {
 	for {
 		err := do(l.proc)
+		synctest.Wait()
 		switch {
 		case l.proc.dead():
 			l.revive()
@@ -87,7 +89,9 @@ func (l *life) pause(d time.Duration) {
 	for {
 		select {
 		case <-timer.C:
-			synctest.Wait()
+			if synctest.Wait(); l.proc.dead() {
+				l.revive()
+			}
 			return
 		case <-l.proc.died:
 			l.revive()
@@ -339,7 +343,7 @@ func (l *life) outage() { l.front.outage(l.rng) }
 
 func (l *life) kill() {
 	l.proc.crash("nothing")
-	l.pause(0)
+	l.revive()
 }
 
 // full fills our disk for a while.

@@ -5,38 +5,41 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// A wire is a network in memory between one server and the process under test. Nothing on
-// it takes time of its own: delays are made by who answers, so that a run depends on
-// nothing but its seed.
+// A wire is a network in memory between one server and one process. What is sent on a
+// connection arrives after a delay that is the connection's own: what happens to many
+// connections at once so reaches their readers one by one, in an order that does not
+// depend on the machine.
 type wire struct {
-	mu       sync.Mutex
-	calls    chan net.Conn
-	hungUp   bool
-	open     map[*end]bool // the client's ends
-	refused  error         // what dialling meets; nil = a connection
-	hole     bool          // dialling meets nothing at all
-	observed func()        // is told of each dial that a trouble hits
+	calls chan net.Conn // to the server
+
+	mu      sync.Mutex
+	dialled int
+	open    []*end // the client's ends, in the order of dialling
+	refused error  // what dialling meets; nil = a connection
+	hole    bool   // dialling meets nothing at all
+	cut     bool   // for good: the process is dead
+	hit     func() // is told of each dial that meets trouble
 }
 
-func newWire() *wire {
-	return &wire{calls: make(chan net.Conn), open: map[*end]bool{}, observed: func() {}}
-}
+func newWire(p *port, hit func()) *wire { return &wire{calls: p.calls, hit: hit} }
 
 // Dial opens a connection to the server.
 func (w *wire) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	w.mu.Lock()
 	refused, hole := w.refused, w.hole
-	if w.hungUp {
+	if w.cut {
 		refused = syscall.ENETDOWN
+	} else if refused != nil || hole {
+		w.hit()
 	}
-	if refused != nil || hole {
-		w.observed()
-	}
+	w.dialled++
+	delay := time.Duration(w.dialled%1000) * time.Microsecond
 	w.mu.Unlock()
 	if refused != nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", refused)}
@@ -45,41 +48,36 @@ func (w *wire) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: ctx.Err()}
 	}
-	up, down := newStream(), newStream()
+	up, down := newStream(delay+200), newStream(delay+700)
 	client, server := &end{in: down, out: up}, &end{in: up, out: down}
-	w.mu.Lock()
-	w.open[client] = true
-	w.mu.Unlock()
 	client.closed = func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		delete(w.open, client)
+		w.open = slices.DeleteFunc(w.open, func(e *end) bool { return e == client })
 	}
+	w.mu.Lock()
+	w.open = append(w.open, client)
+	w.mu.Unlock()
 	select {
 	case w.calls <- server:
 		return client, nil
 	case <-ctx.Done():
+		client.Close()
 		return nil, ctx.Err()
 	}
 }
 
-// outage sets what dialling meets from now on; open connections are reset if reset says so.
-func (w *wire) outage(refused error, hole, reset bool) {
+// outage sets what dialling meets from now on.
+func (w *wire) outage(refused error, hole bool) {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.refused, w.hole = refused, hole
-	w.mu.Unlock()
-	if reset {
-		w.reset()
-	}
 }
 
 // reset breaks all connections.
 func (w *wire) reset() {
 	w.mu.Lock()
-	list := make([]*end, 0, len(w.open))
-	for c := range w.open {
-		list = append(list, c)
-	}
+	list := slices.Clone(w.open)
 	w.mu.Unlock()
 	for _, c := range list {
 		c.reset()
@@ -89,7 +87,7 @@ func (w *wire) reset() {
 // hangUp breaks all connections and lets none be made any more: the process is dead.
 func (w *wire) hangUp() {
 	w.mu.Lock()
-	w.hungUp = true
+	w.cut = true
 	w.mu.Unlock()
 	w.reset()
 }
@@ -123,32 +121,32 @@ func (address) String() string  { return "127.0.0.1:80" }
 // An end is one end of a connection. Writing never waits.
 type end struct {
 	in, out *stream
-	closed  func()
+	closed  func() // of the client's end
 }
 
 func (e *end) Read(p []byte) (int, error)  { return e.in.read(p) }
 func (e *end) Write(p []byte) (int, error) { return e.out.write(p) }
 
 func (e *end) Close() error {
-	e.in.end(net.ErrClosed, true)
-	e.out.end(io.EOF, false)
+	e.in.close()
+	e.out.end(io.EOF)
 	if e.closed != nil {
 		e.closed()
 	}
 	return nil
 }
 
-// reset breaks the connection at both ends; what has come already can still be read.
+// reset breaks the connection at both ends; what is on its way still arrives.
 func (e *end) reset() {
-	e.in.end(errReset, false)
-	e.out.end(errReset, false)
+	e.in.end(errReset)
+	e.out.end(errReset)
 }
 
 // cutAfter resets the connection once n more bytes were written to this end.
 func (e *end) cutAfter(n int64) {
 	e.out.mu.Lock()
 	defer e.out.mu.Unlock()
-	e.out.left, e.out.cut = n, func() { e.reset() }
+	e.out.left, e.out.cut = n, e.reset
 }
 
 func (e *end) LocalAddr() net.Addr                { return address{} }
@@ -161,19 +159,29 @@ var errReset = &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("rea
 
 // A stream is one direction of a connection.
 type stream struct {
-	mu      sync.Mutex
-	more    *sync.Cond
-	data    []byte
-	over    error // what the reader gets after the data
-	left    int64 // bytes until cut, when that is set
-	cut     func()
-	late    bool // the deadline has passed
-	timer   *time.Timer
-	expires int // counts deadlines, so that an old timer has no effect
+	delay time.Duration
+
+	mu     sync.Mutex
+	more   *sync.Cond
+	onWay  []parcel
+	over   bool  // nothing is written any more
+	shut   bool  // nothing is read any more
+	late   bool  // the deadline has passed
+	turn   int   // counts deadlines, so that an old timer has no effect
+	left   int64 // bytes until cut, when that is set
+	cut    func()
+	expiry *time.Timer
 }
 
-func newStream() *stream {
-	s := new(stream)
+// A parcel is what was written at once, or the end of the stream.
+type parcel struct {
+	data    []byte
+	err     error // the end
+	arrives time.Time
+}
+
+func newStream(delay time.Duration) *stream {
+	s := &stream{delay: delay}
 	s.more = sync.NewCond(&s.mu)
 	return s
 }
@@ -183,14 +191,20 @@ func (s *stream) read(p []byte) (int, error) {
 	defer s.mu.Unlock()
 	for {
 		switch {
+		case s.shut:
+			return 0, net.ErrClosed
 		case s.late:
 			return 0, os.ErrDeadlineExceeded
-		case len(s.data) > 0:
-			n := copy(p, s.data)
-			s.data = s.data[n:]
+		case len(s.onWay) > 0 && !time.Now().Before(s.onWay[0].arrives):
+			first := &s.onWay[0]
+			if first.err != nil {
+				return 0, first.err
+			}
+			n := copy(p, first.data)
+			if first.data = first.data[n:]; len(first.data) == 0 {
+				s.onWay = s.onWay[1:]
+			}
 			return n, nil
-		case s.over != nil:
-			return 0, s.over
 		}
 		s.more.Wait()
 	}
@@ -198,19 +212,20 @@ func (s *stream) read(p []byte) (int, error) {
 
 func (s *stream) write(p []byte) (n int, err error) {
 	s.mu.Lock()
-	if s.over != nil {
+	if s.over {
 		s.mu.Unlock()
 		return 0, &net.OpError{Op: "write", Net: "tcp", Err: os.NewSyscallError("write", syscall.EPIPE)}
 	}
-	cut := s.cut
-	if cut == nil || int64(len(p)) < s.left {
-		cut, n = nil, len(p)
-		s.left -= int64(n)
-	} else {
+	n, cut := len(p), s.cut
+	if cut != nil && s.left <= int64(n) {
 		n, err = int(s.left), errReset
+	} else {
+		cut = nil
 	}
-	s.data = append(s.data, p[:n]...)
-	s.more.Broadcast()
+	s.left -= int64(n)
+	if n > 0 {
+		s.send(parcel{data: slices.Clone(p[:n])})
+	}
 	s.mu.Unlock()
 	if cut != nil {
 		cut()
@@ -218,18 +233,36 @@ func (s *stream) write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// end ends the stream; drop throws away what was not read.
-func (s *stream) end(err error, drop bool) {
+// send puts a parcel on its way. The caller holds the lock.
+func (s *stream) send(p parcel) {
+	p.arrives = time.Now().Add(s.delay)
+	s.onWay = append(s.onWay, p)
+	time.AfterFunc(s.delay, s.wake)
+}
+
+func (s *stream) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.over == nil || drop {
-		s.over = err
+	s.more.Broadcast()
+}
+
+// end ends the stream behind what is on its way.
+func (s *stream) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.over {
+		s.over = true
+		s.send(parcel{err: err})
 	}
-	if drop {
-		s.data = nil
-	}
-	if s.timer != nil {
-		s.timer.Stop()
+}
+
+// close ends the reading.
+func (s *stream) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over, s.shut = true, true
+	if s.expiry != nil {
+		s.expiry.Stop()
 	}
 	s.more.Broadcast()
 }
@@ -237,26 +270,23 @@ func (s *stream) end(err error, drop bool) {
 func (s *stream) deadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.timer != nil {
-		s.timer.Stop()
-		s.timer = nil
+	if s.expiry != nil {
+		s.expiry.Stop()
+		s.expiry = nil
 	}
-	s.expires++
-	s.late = false
-	if t.IsZero() {
-		return nil
-	}
-	wait := time.Until(t)
-	if wait <= 0 {
-		s.late = true
+	s.turn++
+	s.late = !t.IsZero() && !time.Now().Before(t)
+	if s.late {
 		s.more.Broadcast()
+	}
+	if t.IsZero() || s.late || s.shut {
 		return nil
 	}
-	turn := s.expires
-	s.timer = time.AfterFunc(wait, func() {
+	turn := s.turn
+	s.expiry = time.AfterFunc(time.Until(t), func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if turn == s.expires {
+		if turn == s.turn {
 			s.late = true
 			s.more.Broadcast()
 		}

@@ -148,7 +148,7 @@ func keptSeeds(t *testing.T) []uint64 {
 
 // TestOneSeedIsOneRun: without that, a failing seed could not be looked at.
 func TestOneSeedIsOneRun(t *testing.T) {
-	for seed := uint64(1); seed <= 6; seed++ {
+	for seed := uint64(1); seed <= 12; seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			a, b := lifeOf(t, seed, wiring{}), lifeOf(t, seed, wiring{})
@@ -157,7 +157,9 @@ func TestOneSeedIsOneRun(t *testing.T) {
 			}
 			for i := range min(len(a.journal), len(b.journal)) {
 				if a.journal[i] != b.journal[i] {
-					t.Fatalf("line %d of %d and %d differs:\n%s\n%s", i, len(a.journal), len(b.journal), a.journal[i], b.journal[i])
+					from := max(0, i-5)
+					t.Fatalf("line %d of %d and %d differs; the one run:\n%s\n\nthe other:\n%s", i, len(a.journal), len(b.journal),
+						strings.Join(a.journal[from:min(i+5, len(a.journal))], "\n"), strings.Join(b.journal[from:min(i+5, len(b.journal))], "\n"))
 				}
 			}
 			t.Fatalf("%d lines and %d", len(a.journal), len(b.journal))

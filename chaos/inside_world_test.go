@@ -23,6 +23,7 @@ import (
 	"postern/engine"
 	"postern/ews"
 	"postern/mail"
+	"postern/pace"
 	"postern/sim"
 	"postern/store"
 )
@@ -56,8 +57,7 @@ type world struct {
 
 // wiring is what a test may have otherwise.
 type wiring struct {
-	workers   int
-	poll      time.Duration
+	limits    pace.Config
 	connector func(crm.Connector) crm.Connector // between engine and ews
 	step      func(name string)                 // is told of each durable step
 }
@@ -98,7 +98,7 @@ func newWorld(t *testing.T, seed uint64, o wiring) *world {
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) }}
 	var serving sync.WaitGroup
 	serving.Go(func() { server.Serve(w.port) })
-	t.Cleanup(func() { server.Close(); serving.Wait() })
+	t.Cleanup(func() { server.Close(); serving.Wait(); w.front.close() })
 	return w
 }
 
@@ -128,17 +128,26 @@ func (w *world) start() {
 		w.images = 1
 		w.must(os.CopyFS(w.image(), os.DirFS(blank())))
 	}
-	p := &process{w: w, dir: w.image(), wire: newWire(), done: make(chan struct{}), died: make(chan struct{})}
-	p.wire.calls = w.port.calls
+	p := &process{w: w, dir: w.image(), wire: newWire(w.port, func() { w.front.hit("dial") }), done: make(chan struct{}), died: make(chan struct{})}
 	var err error
 	p.store, err = store.Open(w.Context(), store.Options{Dir: p.dir, Exclusive: true, Now: w.now, Step: p.step})
 	w.must(err)
 	p.org = p.store.Org(1)
-	connector := ews.Connector(nil, func(c *ews.Config) { c.Dial, c.Now = p.wire.Dial, w.now })
+	connector := newStagger(w.seed + uint64(w.images)).connector(ews.Connector(nil, func(c *ews.Config) { c.Dial, c.Now = p.wire.Dial, w.now }))
 	if w.wiring.connector != nil {
 		connector = w.wiring.connector(connector)
 	}
-	p.engine = engine.New(engine.Config{Org: p.org, Connector: connector, Workers: max(1, w.wiring.workers), Poll: w.wiring.poll,
+	kept, err := p.store.Budgets(w.Context())
+	w.must(err)
+	limits := w.wiring.limits
+	limits.Now, limits.Kept = w.now, kept
+	limits.Rand = rand.New(rand.NewPCG(w.seed, uint64(w.images))).Float64
+	limits.Keep = func(b crm.Budget) {
+		if err := p.store.SaveBudget(w.Context(), b); err != nil {
+			w.log.note("keep budget: %v", err)
+		}
+	}
+	p.engine = engine.New(engine.Config{Org: p.org, Connector: connector, Pace: pace.New(limits), Workers: 1, Looks: 1, Events: 1,
 		Now: w.now, Log: slog.New(slog.NewTextHandler(&w.log, nil))})
 	w.proc = p
 }

@@ -1,0 +1,123 @@
+package chaos
+
+import (
+	"context"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"postern/crm"
+)
+
+// A stagger lets each call wait for a moment that is its own. What begins in one instant
+// of the virtual clock would else reach the server in an order that depends on the
+// machine, and one seed would not be one run.
+type stagger struct {
+	seed uint64
+
+	mu    sync.Mutex
+	count map[string]uint64
+}
+
+func newStagger(seed uint64) *stagger { return &stagger{seed: seed, count: map[string]uint64{}} }
+
+func (s *stagger) wait(ctx context.Context, key string) {
+	s.mu.Lock()
+	s.count[key]++
+	n := s.count[key]
+	s.mu.Unlock()
+	h := fnv.New64a()
+	io.WriteString(h, key)
+	select {
+	case <-time.After(time.Duration(1 + rand.New(rand.NewPCG(s.seed^h.Sum64(), n)).IntN(int(time.Millisecond)))):
+	case <-ctx.Done():
+	}
+}
+
+// connector puts the stagger between the engine and a connector's source, and between the
+// source and its traffic.
+func (s *stagger) connector(c crm.Connector) crm.Connector {
+	open := c.Source
+	c.Source = func(settings crm.Settings, t crm.Traffic) (crm.Source, error) {
+		src, err := open(settings, staggeredTraffic{t, s})
+		if err != nil {
+			return nil, err
+		}
+		return &staggered{src.(crm.Notifier), s}, nil
+	}
+	return c
+}
+
+type staggeredTraffic struct {
+	crm.Traffic
+	*stagger
+}
+
+func (t staggeredTraffic) Admit(ctx context.Context, r crm.Request) (func(*crm.Fault), error) {
+	done, err := t.Traffic.Admit(ctx, r)
+	t.wait(ctx, "admitted "+r.Operation+string(r.Mailbox))
+	return done, err
+}
+
+type staggered struct {
+	crm.Notifier
+	*stagger
+}
+
+func (s *staggered) wait(ctx context.Context, what string, box *crm.Mailbox) {
+	s.stagger.wait(ctx, what+" "+string(box.Address))
+}
+
+func (s *staggered) Close() error { return s.Notifier.(io.Closer).Close() }
+
+func (s *staggered) Folders(ctx context.Context, box *crm.Mailbox) ([]crm.Folder, error) {
+	s.wait(ctx, "Folders", box)
+	return s.Notifier.Folders(ctx, box)
+}
+
+func (s *staggered) Changes(ctx context.Context, box *crm.Mailbox, f crm.Folder, since crm.Cursor) (*crm.Page, error) {
+	s.wait(ctx, "Changes", box)
+	return s.Notifier.Changes(ctx, box, f, since)
+}
+
+func (s *staggered) Headers(ctx context.Context, box *crm.Mailbox, ids []string) ([]crm.Header, error) {
+	s.wait(ctx, "Headers", box)
+	return s.Notifier.Headers(ctx, box, ids)
+}
+
+func (s *staggered) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Header, take func(*crm.Item) error) error {
+	s.wait(ctx, "Load", box)
+	return s.Notifier.Load(ctx, box, headers, take)
+}
+
+func (s *staggered) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Attachment, take func(int, io.Reader, *crm.Fault) error) error {
+	s.wait(ctx, "Attachments", box)
+	return s.Notifier.Attachments(ctx, box, list, take)
+}
+
+func (s *staggered) Items(ctx context.Context, box *crm.Mailbox, f crm.Folder, take func([]string) error) error {
+	s.wait(ctx, "Items", box)
+	return s.Notifier.Items(ctx, box, f, take)
+}
+
+func (s *staggered) Subscribe(ctx context.Context, box, anchor *crm.Mailbox) (crm.Subscription, error) {
+	s.wait(ctx, "Subscribe", box)
+	return s.Notifier.Subscribe(ctx, box, anchor)
+}
+
+func (s *staggered) Listen(ctx context.Context, list []crm.Subscription, tell func(crm.Notice)) error {
+	s.wait(ctx, "Listen", list[0].Box)
+	return s.Notifier.Listen(ctx, list, tell)
+}
+
+func (s *staggered) Pull(ctx context.Context, sub *crm.Subscription) (crm.Notice, error) {
+	s.wait(ctx, "Pull", sub.Box)
+	return s.Notifier.Pull(ctx, sub)
+}
+
+func (s *staggered) Unsubscribe(ctx context.Context, sub crm.Subscription) error {
+	s.wait(ctx, "Unsubscribe", sub.Box)
+	return s.Notifier.Unsubscribe(ctx, sub)
+}
