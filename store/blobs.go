@@ -45,7 +45,7 @@ func (o *Org) PutBlob(ctx context.Context, r io.Reader, limit int64) (Blob, erro
 	return b, o.db.fault(err)
 }
 
-func (o *Org) putFile(ctx context.Context, r io.Reader, limit int64) (Blob, error) {
+func (o *Org) putFile(ctx context.Context, r io.Reader, limit int64) (b Blob, err error) {
 	steps := o.s.steps
 	if err := steps.before("blob: create"); err != nil {
 		return Blob{}, err
@@ -54,12 +54,12 @@ func (o *Org) putFile(ctx context.Context, r io.Reader, limit int64) (Blob, erro
 	if err != nil {
 		return Blob{}, err
 	}
-	defer removeFile("blob", f.Name(), steps) // is not there any more when all went well
+	defer func() { err = errors.Join(err, removeFile("blob", f.Name(), steps)) }() // nothing to do when all went well
 	in := &measured{r: r, ctx: ctx, left: limit, hash: sha256.New()}
 	if err := writeFile("blob", f, in, steps); err != nil {
 		return Blob{}, err
 	}
-	b := Blob{SHA256: [32]byte(in.hash.Sum(nil)), Size: limit - in.left}
+	b = Blob{SHA256: [32]byte(in.hash.Sum(nil)), Size: limit - in.left}
 	path := o.blobPath(b.SHA256[:])
 	if info, err := os.Stat(path); err != nil || info.Size() != b.Size {
 		if err := makeFolders(steps, filepath.Dir(filepath.Dir(path)), filepath.Dir(path)); err != nil {

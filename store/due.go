@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"slices"
 	"time"
 
 	"postern/crm"
@@ -27,4 +29,31 @@ func (o *Org) NextDue(ctx context.Context, box crm.MailboxID) (time.Time, error)
 		item = attachment
 	}
 	return fromMicros(item), err
+}
+
+// Undecided returns those of the items that have no decision.
+func (o *Org) Undecided(ctx context.Context, box crm.MailboxID, items []string) ([]string, error) {
+	hashes := make([][]byte, len(items))
+	for i, item := range items {
+		hash := hash16(item)
+		hashes[i] = hash[:]
+	}
+	decided := map[string]bool{}
+	err := in(ctx, o.read(), "select item from decision where org_id = $1 and mailbox_id = $2 and item_hash in (%s)", []any{o.id, box}, hashes,
+		func(r *sql.Rows) error {
+			var item string
+			err := r.Scan(&item)
+			decided[item] = true
+			return err
+		})
+	return slices.DeleteFunc(slices.Clone(items), func(item string) bool { return decided[clean(item)] }), err
+}
+
+// SetDrift keeps by how many items the server's count of a folder exceeds that of the
+// ledger, as found before a full listing that is to heal it.
+func (o *Org) SetDrift(ctx context.Context, folder crm.FolderID, drift int) error {
+	return o.db.update(ctx, "set drift", func(t *tx) error {
+		_, err := t.exec(ctx, "update folder set drift = $3 where org_id = $1 and id = $2", o.id, folder, drift)
+		return err
+	})
 }

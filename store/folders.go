@@ -17,6 +17,7 @@ type Folder struct {
 	Listed     bool   // a full listing was completed
 	Epoch      int    // counts the full listings begun; see ResetFolder
 	SavedMark  string // Mark at the last completed pass
+	Drift      int    // see SetDrift
 }
 
 // Folders returns the folders of a mailbox in the order of their paths.
@@ -26,10 +27,10 @@ func (o *Org) Folders(ctx context.Context, box crm.MailboxID) ([]Folder, error) 
 
 func (o *Org) folders(ctx context.Context, q querier, box crm.MailboxID) ([]Folder, error) {
 	var list []Folder
-	err := rows(ctx, q, `select id, source_id, parent, name, role, kind, total, mark, path, in_scope, cursor, listed, epoch, saved_mark
+	err := rows(ctx, q, `select id, source_id, parent, name, role, kind, total, mark, path, in_scope, cursor, listed, epoch, saved_mark, drift
 		from folder where org_id = $1 and mailbox_id = $2 order by path, id`, []any{o.id, box}, func(r *sql.Rows) error {
 		var f Folder
-		err := r.Scan(&f.ID, &f.Folder.ID, &f.Parent, &f.Name, &f.Role, &f.Kind, &f.Total, &f.Mark, &f.Path, &f.InScope, &f.Cursor, &f.Listed, &f.Epoch, &f.SavedMark)
+		err := r.Scan(&f.ID, &f.Folder.ID, &f.Parent, &f.Name, &f.Role, &f.Kind, &f.Total, &f.Mark, &f.Path, &f.InScope, &f.Cursor, &f.Listed, &f.Epoch, &f.SavedMark, &f.Drift)
 		list = append(list, f)
 		return err
 	})

@@ -141,20 +141,25 @@ func forget(t *testing.T, db *storetest.DB) {
 func dump(t *testing.T, db *storetest.DB) []string {
 	t.Helper()
 	const name = "m.message_id || '/' || m.subject || '/' || m.from_address"
-	var lines []string
-	for _, query := range []string{
+	return query(t, db,
 		"select 'decision', d.mailbox_id, d.item, d.folder_id, d.outcome, d.reason, d.rule, d.due_at, d.tries from decision d",
 		"select 'trace', t.hash, d.item from trace t left join decision d on d.id = t.decision_id",
-		"select 'message', " + name + ", m.message_key, m.variant, m.missing, m.missing_why, m.sent_at, m.preview, m.attachments, b.html, b.text from message m left join body b on b.message_id = m.id",
-		"select 'participant', " + name + ", p.part, p.who, p.mailbox_id, p.position from participant p left join message m on m.id = p.message_id",
-		"select 'copy', " + name + ", c.mailbox_id, c.item, c.folder_id, c.is_read, c.missing_at > 0, c.gone_at > 0 from copy c left join message m on m.id = c.message_id",
-		"select 'activity', " + name + ", a.when_at from activity a left join message m on m.id = a.message_id",
-		"select 'link', " + name + `, l.person, l.person_id, l.address, l.part, l.when_at from activity_link l
+		"select 'message', "+name+", m.message_key, m.variant, m.missing, m.missing_why, m.sent_at, m.preview, m.attachments, b.html, b.text from message m left join body b on b.message_id = m.id",
+		"select 'participant', "+name+", p.part, p.who, p.mailbox_id, p.position from participant p left join message m on m.id = p.message_id",
+		"select 'copy', "+name+", c.mailbox_id, c.item, c.folder_id, c.is_read, c.missing_at > 0, c.gone_at > 0 from copy c left join message m on m.id = c.message_id",
+		"select 'activity', "+name+", a.when_at from activity a left join message m on m.id = a.message_id",
+		"select 'link', "+name+`, l.person, l.person_id, l.address, l.part, l.when_at from activity_link l
 			left join activity a on a.id = l.activity_id left join message m on m.id = a.message_id`,
-		"select 'mine', " + name + ", u.user_id, u.when_at, u.unread, u.gone from user_message u left join message m on m.id = u.message_id",
-		"select 'attachment', " + name + ", t.position, t.name, t.state from attachment t left join message m on m.id = t.message_id",
-		"select 'thread', " + name + ", (select min(" + strings.ReplaceAll(name, "m.", "o.") + ") from message o where o.thread_id = m.thread_id) from message m",
-	} {
+		"select 'mine', "+name+", u.user_id, u.when_at, u.unread, u.gone from user_message u left join message m on m.id = u.message_id",
+		"select 'attachment', "+name+", t.position, t.name, t.state from attachment t left join message m on m.id = t.message_id",
+		"select 'thread', "+name+", (select min("+strings.ReplaceAll(name, "m.", "o.")+") from message o where o.thread_id = m.thread_id) from message m")
+}
+
+// query returns the rows of queries, sorted, a line each.
+func query(t *testing.T, db *storetest.DB, queries ...string) []string {
+	t.Helper()
+	var lines []string
+	for _, query := range queries {
 		rows, err := db.SQL.QueryContext(t.Context(), query)
 		if err != nil {
 			t.Fatalf("%s: %v", query, err)

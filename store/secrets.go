@@ -52,7 +52,7 @@ func openVault(dir string, steps steps) (*vault, error) {
 }
 
 // newKey writes a new key. The first of several processes wins.
-func newKey(path string, steps steps) ([]byte, error) {
+func newKey(path string, steps steps) (key []byte, err error) {
 	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
@@ -68,7 +68,7 @@ func newKey(path string, steps steps) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer removeFile("key", f.Name(), steps)
+	defer func() { err = errors.Join(err, removeFile("key", f.Name(), steps)) }()
 	if err := writeFile("key", f, &buf, steps); err != nil {
 		return nil, err
 	}

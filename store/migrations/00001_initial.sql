@@ -161,6 +161,7 @@ create table folder (
 	listed     boolean not null default false,
 	epoch      bigint not null default 0,
 	saved_mark text not null default '',
+	drift      bigint not null default 0,
 	unique (org_id, mailbox_id, source_id)
 );
 
