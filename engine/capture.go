@@ -46,7 +46,8 @@ func (e *Engine) pass(ctx context.Context, key string) {
 }
 
 // collect makes one look at a mailbox.
-func (e *Engine) collect(ctx context.Context, line *line, box *crm.Mailbox) error {
+func (e *Engine) collect(ctx context.Context, line *line, box *crm.Mailbox) (err error) {
+	defer caught(&err)
 	p, err := e.prepare(ctx, line, box)
 	if err != nil {
 		return err
@@ -215,13 +216,21 @@ func (p *pass) drifted(ctx context.Context, folders []store.Folder) (map[crm.Fol
 	drifted := map[crm.FolderID]bool{}
 	for i := range folders {
 		f := &folders[i]
-		if n := counts[f.ID].Items(); unmoved(f) && f.Total >= 0 && f.Total != n {
-			p.Log.Warn("list folder anew", "mailbox", p.box.ID, "folder", f.ID, "on_server", f.Total, "in_ledger", n)
-			if err := p.relist(ctx, f); err != nil {
-				return nil, err
-			}
-			drifted[f.ID] = true
+		drift := f.Total - counts[f.ID].Items()
+		if !unmoved(f) || f.Total < 0 || drift == f.Drift {
+			continue // the same as the last full listing has left: the server counts otherwise than it lists
 		}
+		if err := p.Org.SetDrift(ctx, f.ID, drift); err != nil {
+			return nil, err
+		}
+		if drift == 0 {
+			continue
+		}
+		p.Log.Warn("list folder anew", "mailbox", p.box.ID, "folder", f.ID, "on_server", f.Total, "more_than_in_ledger", drift)
+		if err := p.relist(ctx, f); err != nil {
+			return nil, err
+		}
+		drifted[f.ID] = true
 	}
 	p.mu.Lock()
 	p.counted[p.box.ID] = p.Now()
@@ -237,7 +246,13 @@ func unmoved(f *store.Folder) bool { return f.Listed && f.Mark != "" && f.Mark =
 // is gone.
 func (p *pass) captureFolder(ctx context.Context, f *store.Folder) error {
 	err := p.pages(ctx, f)
-	if err == nil || crm.AsFault(err).Verdict != crm.Resync {
+	if err == nil {
+		return nil
+	}
+	switch fault := crm.AsFault(err); {
+	case fault.Verdict == crm.Retry && fault.Scope == crm.FolderScope && p.box.Tries >= patient:
+		return cmp.Or(p.otherRoad(ctx, f), err)
+	case fault.Verdict != crm.Resync:
 		return err
 	}
 	p.Log.Warn("list folder anew", "mailbox", p.box.ID, "folder", f.ID, "code", crm.AsFault(err).Code)
@@ -245,6 +260,29 @@ func (p *pass) captureFolder(ctx context.Context, f *store.Folder) error {
 		return err
 	}
 	return p.pages(ctx, f)
+}
+
+// patient is how many looks in a row a folder may keep from being listed.
+const patient = 3
+
+// otherRoad files what is new in a folder whose changes the server cannot list, as when it
+// stumbles over one item: the items are found as for the proof. The cursor stays where it
+// is.
+func (p *pass) otherRoad(ctx context.Context, f *store.Folder) error {
+	p.Log.Warn("list folder by another road", "mailbox", p.box.ID, "folder", f.ID)
+	return p.src.Items(ctx, p.box, f.Folder, func(ids []string) error {
+		open, err := p.Org.Undecided(ctx, p.box.ID, ids)
+		if err != nil || len(open) == 0 {
+			return err
+		}
+		headers, err := p.src.Headers(ctx, p.box, open)
+		for err == nil && len(headers) > 0 {
+			n := chunk(headers)
+			err = p.file(ctx, headers[:n], store.Page{Mailbox: p.box, Folder: f.ID, Epoch: f.Epoch}, func(string) (crm.FolderID, int) { return f.ID, 0 })
+			headers = headers[n:]
+		}
+		return err
+	})
 }
 
 // relist makes the folder begin anew. What it holds stays until the new listing has ended
@@ -264,6 +302,7 @@ func (p *pass) pages(ctx context.Context, f *store.Folder) error {
 	ctx, cancel := context.WithCancel(ctx)
 	next := p.ask(ctx, f, f.Cursor)
 	defer func() { cancel(); next() }()
+	listed := 0
 	for {
 		asked := p.Now()
 		page, err := next()
@@ -271,6 +310,10 @@ func (p *pass) pages(ctx context.Context, f *store.Folder) error {
 			return err
 		}
 		p.progress.wait(p.box.ID, forServer, p.Now().Sub(asked))
+		if listed += len(page.Headers); listed > endless+4*max(0, f.Total) {
+			return &crm.Fault{Verdict: crm.Retry, Scope: crm.FolderScope, Code: "endless-listing",
+				Message: "Exchange lists the same items of this folder over and over.", Advice: "It is tried again by itself; if it stays, ask whoever runs Exchange to look into the mailbox."}
+		}
 		if page.More {
 			next = p.ask(ctx, f, page.Next)
 		}
@@ -287,6 +330,10 @@ func (p *pass) pages(ctx context.Context, f *store.Folder) error {
 		}
 	}
 }
+
+// endless is how many items more than four times what a folder holds may be listed in one
+// go, until it is clear that the list has no end.
+const endless = 20_000
 
 // ask asks for a page in the background and returns where to get it; getting it again
 // returns the same.

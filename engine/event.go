@@ -47,7 +47,8 @@ func (e *Engine) acted(ctx context.Context, w *watcher, id crm.MailboxID, dirty 
 }
 
 // catchEvents captures the folders named.
-func (e *Engine) catchEvents(ctx context.Context, w *watcher, line *line, box *crm.Mailbox, dirty map[string]bool) error {
+func (e *Engine) catchEvents(ctx context.Context, w *watcher, line *line, box *crm.Mailbox, dirty map[string]bool) (err error) {
+	defer caught(&err)
 	p, err := e.prepare(ctx, line, box)
 	if err != nil {
 		return err

@@ -30,6 +30,7 @@ type group struct {
 	changed chan struct{} // somebody came or left
 	hurry   bool          // somebody left, who may not be listened to any longer
 	losses  int           // subscriptions lost on the connection at hand
+	settled bool          // it has had a connection before
 }
 
 func (g *group) enter(f *followed) {
@@ -313,6 +314,11 @@ func (g *group) subscriptions() (streams []crm.Subscription, pulls []crm.Subscri
 	default:
 	}
 	again = sweep
+	if !g.settled && len(g.members) > 0 {
+		// Many groups begin together; their connections are not to end together for ever.
+		g.settled = true
+		again = 5*time.Minute + time.Duration(int64(g.members[0].box.ID)*7919%1440)*time.Second
+	}
 	for _, f := range g.members {
 		switch {
 		case f.sub.ID == "":
@@ -407,7 +413,7 @@ func (g *group) unsubscribe() {
 	}
 	g.mu.Unlock()
 	for _, sub := range list {
-		if g.notifier.Unsubscribe(ctx, sub) != nil {
+		if err := g.notifier.Unsubscribe(ctx, sub); err != nil && crm.AsFault(err).Verdict != crm.Refused {
 			return // it expires by itself, as do those after it
 		}
 	}

@@ -138,7 +138,11 @@ func (g notifyingGuard) Pull(ctx context.Context, s *crm.Subscription) (crm.Noti
 	return g.notifier.Pull(ctx, s)
 }
 
-// Unsubscribe is always allowed: it ends access.
+// Unsubscribe sends nothing for a mailbox that may no longer be read: its subscription
+// expires by itself.
 func (g notifyingGuard) Unsubscribe(ctx context.Context, s crm.Subscription) error {
+	if err := g.policy.Allows(s.Box); err != nil {
+		return err
+	}
 	return g.notifier.Unsubscribe(ctx, s)
 }

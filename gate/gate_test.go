@@ -65,9 +65,12 @@ func (c *counted) Pull(context.Context, *crm.Subscription) (crm.Notice, error) {
 	return crm.Notice{}, nil
 }
 
-func (c *counted) Unsubscribe(context.Context, crm.Subscription) error { return nil }
+func (c *counted) Unsubscribe(context.Context, crm.Subscription) error {
+	c.calls++
+	return nil
+}
 
-// every makes each call that a source knows, but the one that ends access.
+// every makes each call that a source knows.
 func every(ctx context.Context, src crm.Source, box *crm.Mailbox) []error {
 	notifier := src.(crm.Notifier)
 	_, subscribe := notifier.Subscribe(ctx, box, box)
@@ -77,7 +80,7 @@ func every(ctx context.Context, src crm.Source, box *crm.Mailbox) []error {
 	_, headers := src.Headers(ctx, box, nil)
 	_, original := src.Original(ctx, box, "")
 	return []error{folders, changes, headers, src.Load(ctx, box, nil, nil), src.Attachments(ctx, box, nil, nil), original, src.Items(ctx, box, crm.Folder{}, nil),
-		subscribe, pull, notifier.Listen(ctx, []crm.Subscription{{Box: box}}, nil)}
+		subscribe, pull, notifier.Listen(ctx, []crm.Subscription{{Box: box}}, nil), notifier.Unsubscribe(ctx, crm.Subscription{Box: box})}
 }
 
 func TestNothingPassesButWhatThePolicyAllows(t *testing.T) {
