@@ -163,7 +163,7 @@ func (m *liveMeasure) serve() (*liveMeasured, error) {
 		return nil, err
 	}
 	connector := ews.Connector(m.requests.observe)
-	p := &program{org: m.org, connector: connector, log: log, pace: paced,
+	p := &program{org: m.org, connector: connector, log: log,
 		engine: engine.New(engine.Config{Org: m.org, Connector: connector, Pace: paced, Log: log})}
 	ctx, cancel := context.WithCancel(m.ctx)
 	var served error

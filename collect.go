@@ -19,6 +19,7 @@ import (
 // it running.
 type collectCommand struct {
 	dataFlags
+	limitFlags
 	Workers int  `help:"Mailboxes read at once." default:"4"`
 	JSON    bool `help:"Print one JSON object."`
 }
@@ -43,7 +44,11 @@ func (k *collectCommand) Run(c *common) error {
 	defer st.Close()
 	var requests meter
 	began := time.Now()
-	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(requests.observe), Workers: k.Workers, Log: c.log})
+	paced, err := k.pace(c.ctx, st, c.log)
+	if err != nil {
+		return err
+	}
+	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(requests.observe), Pace: paced, Workers: k.Workers, Log: c.log})
 	if err := e.CatchUp(c.ctx); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 type reconcileCommand struct {
 	dataFlags
+	limitFlags
 	JSON bool          `help:"Print one JSON object per folder."`
 	Wait time.Duration `help:"How long a running Postern is given to look at each mailbox first." default:"1m"`
 }
@@ -27,7 +28,11 @@ func (r *reconcileCommand) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
-	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(nil), Log: c.log})
+	paced, err := r.pace(c.ctx, st, c.log)
+	if err != nil {
+		return err
+	}
+	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(nil), Pace: paced, Log: c.log})
 	if err := r.settle(c, org); err != nil {
 		return err
 	}

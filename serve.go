@@ -28,7 +28,7 @@ type serveCommand struct {
 	Poll    time.Duration `help:"Pause between two looks at a mailbox of which Exchange does not tell by itself." default:"30s"`
 	Workers int           `help:"Mailboxes imported at once; twice as many are looked at, four times as many follow what Exchange tells." default:"4"`
 	limitFlags
-	URLFile string        `help:"File to write where the pages are, as JSON, once they are there." type:"path"`
+	URLFile string `help:"File to write where the pages are, as JSON, once they are there." type:"path"`
 }
 
 func (s *serveCommand) Run(c *common) error {
@@ -43,7 +43,7 @@ func (s *serveCommand) Run(c *common) error {
 	if err != nil {
 		return err
 	}
-	p := &program{org: org, connector: connector, log: log, pace: paced,
+	p := &program{org: org, connector: connector, log: log,
 		engine: engine.New(engine.Config{Org: org, Connector: connector, Pace: paced, Poll: s.Poll, Workers: s.Workers, Log: log})}
 	l, err := listen(s.Listen)
 	if err != nil {
@@ -87,7 +87,6 @@ type program struct {
 	org       *store.Org
 	connector crm.Connector
 	engine    *engine.Engine
-	pace      *pace.Pace
 	log       *slog.Logger
 	hint      string
 }
@@ -95,7 +94,7 @@ type program struct {
 // serve collects and serves until ctx ends.
 func (p *program) serve(ctx context.Context, l net.Listener) error {
 	pages, err := web.New(web.Config{Org: p.org, Connector: p.connector, Log: p.log, Now: time.Now,
-		LookNow: p.engine.LookNow, Test: p.engine.Test, Progress: p.engine.Progress, Watch: p.engine.Watch, Budgets: p.engine.Pace.Budgets,
+		LookNow: p.engine.LookNow, Test: p.engine.Test, Progress: p.engine.Progress, Watch: p.engine.Watch, Trouble: p.engine.Trouble, Budgets: p.engine.Pace.Budgets,
 		LoadAttachment: p.engine.LoadAttachment, Original: p.engine.Original, Hint: p.hint})
 	if err != nil {
 		return err

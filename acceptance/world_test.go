@@ -109,7 +109,7 @@ func newWorldIn(t *testing.T, dir string, options sim.Options) *world {
 	connector := ews.Connector(nil)
 	w.engine = engine.New(engine.Config{Org: w.org, Connector: connector, Now: w.clock, Log: logger})
 	handler, err := web.New(web.Config{Org: w.org, Connector: connector, Log: logger, Now: w.clock, LookNow: w.engine.LookNow,
-		Test: w.engine.Test, Progress: w.engine.Progress, Watch: w.engine.Watch,
+		Test: w.engine.Test, Progress: w.engine.Progress, Watch: w.engine.Watch, Trouble: w.engine.Trouble,
 		Budgets: w.engine.Pace.Budgets, LoadAttachment: w.engine.LoadAttachment, Original: w.engine.Original})
 	w.must(err)
 	w.pages = httptest.NewServer(handler)

@@ -61,6 +61,7 @@ type Engine struct {
 	watcher *watcher                    // of the line; nil while nothing is followed
 	counted map[crm.MailboxID]time.Time // when the ledger was last counted against the server
 	unsaved error                       // why the end of a pass could not be written down
+	since   time.Time                   // when that began
 	rest    time.Time                   // until when nothing is rung for because of that
 }
 
@@ -162,20 +163,27 @@ func (e *Engine) cannotSave(err error) {
 	_, wait := consequence(crm.AsFault(err), 0)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.unsaved, e.rest = err, e.Now().Add(wait)
+	now := e.Now()
+	if now.Sub(e.rest) > wait { // else it goes on
+		e.since = now
+	}
+	e.unsaved, e.rest = err, now.Add(wait)
 }
 
-func (e *Engine) resting() bool { return e.Trouble() != nil }
+func (e *Engine) resting() bool {
+	f, _ := e.Trouble()
+	return f != nil
+}
 
-// Trouble tells why nothing can be written down at the moment, as on a full disk; nil
-// when it can. The rows cannot tell that.
-func (e *Engine) Trouble() *crm.Fault {
+// Trouble tells why nothing can be written down at the moment, as on a full disk, and
+// since when; nil when it can. The rows cannot tell that.
+func (e *Engine) Trouble() (*crm.Fault, time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.Now().Before(e.rest) {
-		return nil
+		return nil, time.Time{}
 	}
-	return crm.AsFault(e.unsaved)
+	return crm.AsFault(e.unsaved), e.since
 }
 
 // lookAtSound makes the mailboxes due that are not in trouble.

@@ -82,9 +82,15 @@ func alertLines(alerts []store.Alert) []alertLine {
 // everyAlert is a limit that the open alerts, of which a mailbox has one, do not reach.
 const everyAlert = everyMailbox
 
+// openAlerts tells what is wrong, first of all that nothing can be written down, which no
+// row can tell.
 func (s *server) openAlerts(ctx context.Context) ([]alertLine, error) {
 	alerts, err := s.Org.Alerts(ctx, true, everyAlert)
-	return alertLines(alerts), err
+	lines := alertLines(alerts)
+	if f, since := s.Trouble(); f != nil {
+		lines = slices.Insert(lines, 0, alertLine{Fault: f, Since: since})
+	}
+	return lines, err
 }
 
 // bannerLines is how many alerts each page tells; the first page tells all.

@@ -98,6 +98,18 @@ func TestBanner(t *testing.T) {
 	s.expect(ann, "/contacts", "Cyn Clark", `class="banner"`)
 }
 
+// TestBannerWhileNothingCanBeWritten: no row can tell that, so the engine does.
+func TestBannerWhileNothingCanBeWritten(t *testing.T) {
+	s := newFilledSite(t)
+	s.unwritable = &crm.Fault{Code: "disk-full", Message: "The disk is full.", Advice: "Make room."}
+	s.server.counted.forget()
+	s.expect(ann, "/contacts", "The disk is full.", "")
+	s.expect(ann, "/", "The disk is full.|Make room.", "")
+	s.unwritable = nil
+	s.server.counted.forget()
+	s.expect(ann, "/contacts", "", "The disk is full.")
+}
+
 func TestAlertsByAPI(t *testing.T) {
 	s := newFilledSite(t)
 	s.expect(ann, "/api/alerts", `{"total":0,"items":[]}`, "")

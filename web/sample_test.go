@@ -62,14 +62,15 @@ var sampleLetters = []letter{
 // A site is the pages over a real store with the sample in it.
 type site struct {
 	*testing.T
-	org     *store.Org
-	server  *server
-	looked  [][]crm.MailboxID
-	steps   []crm.Finding
-	tested  []crm.Settings
-	watches map[crm.MailboxID]crm.Watch
-	budgets []crm.Budget
-	cookies map[string]string // by address
+	org        *store.Org
+	server     *server
+	looked     [][]crm.MailboxID
+	steps      []crm.Finding
+	tested     []crm.Settings
+	watches    map[crm.MailboxID]crm.Watch
+	budgets    []crm.Budget
+	unwritable *crm.Fault        // why nothing can be written down
+	cookies    map[string]string // by address
 }
 
 // newSite returns a site with nothing but its users and contacts.
@@ -110,6 +111,7 @@ func newSite(t *testing.T) *site {
 		Progress: func(crm.MailboxID) (engine.Progress, bool) { return engine.Progress{}, false },
 		Watch:    func(id crm.MailboxID) crm.Watch { return s.watches[id] },
 		Budgets:  func() []crm.Budget { return s.budgets },
+		Trouble:  func() (*crm.Fault, time.Time) { return s.unwritable, sampleNow.Add(-5 * time.Minute) },
 		LoadAttachment: func(context.Context, int64) error {
 			return &crm.Fault{Code: "no-server", Message: "There is no server in this test.", Advice: "Start one."}
 		},

@@ -27,6 +27,7 @@ type Config struct {
 	Progress       func(id crm.MailboxID) (p engine.Progress, running bool)
 	Watch          func(id crm.MailboxID) crm.Watch
 	Budgets        func() []crm.Budget
+	Trouble        func() (f *crm.Fault, since time.Time) // why nothing can be written down; nil = it can
 	LoadAttachment func(ctx context.Context, id int64) error
 	Original       func(ctx context.Context, viewer crm.UserID, id crm.MessageID) (io.ReadCloser, error)
 
