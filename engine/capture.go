@@ -61,10 +61,13 @@ func (e *Engine) collect(ctx context.Context, line *line, box *crm.Mailbox) (err
 			e.stop(ctx, line, box, err) // before the next mailbox may ask
 			return err
 		}
-		if line.works() {
-			return e.closeAlerts(ctx, theConnection)
+		if !line.works() {
+			return nil
 		}
-		return nil
+		if err := e.closeAlerts(ctx, theConnection); err != nil {
+			return err
+		}
+		return e.ringDue(ctx) // the others need not wait any longer
 	})
 	if err != nil {
 		return err

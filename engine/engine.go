@@ -222,10 +222,17 @@ func (e *Engine) ring(ctx context.Context) (due int, err error) {
 	if err := e.open(ctx); err != nil {
 		return 0, err
 	}
-	if f := e.silent(); f != nil {
+	e.mu.Lock()
+	line, wanted := e.line, e.wanted
+	e.mu.Unlock()
+	if e.Pace.Resting(wanted.Login, wanted.Host(), e.Now()) != nil {
 		return 0, nil // whoever is due would be sent away
 	}
-	boxes, err := e.Org.DueMailboxes(ctx, e.Now(), 1000)
+	limit := 1000
+	if !line.isProven() {
+		limit = 1 // the first contact is made by one mailbox alone
+	}
+	boxes, err := e.Org.DueMailboxes(ctx, e.Now(), limit)
 	for _, box := range boxes {
 		lane := "look"
 		if box.Checked.IsZero() {
@@ -234,14 +241,6 @@ func (e *Engine) ring(ctx context.Context) (due int, err error) {
 		e.bell.Ring(lane, strconv.FormatInt(int64(box.ID), 10))
 	}
 	return len(boxes), err
-}
-
-// silent returns what keeps the whole connection silent, if anything does.
-func (e *Engine) silent() *crm.Fault {
-	e.mu.Lock()
-	s := e.wanted
-	e.mu.Unlock()
-	return e.Pace.Resting(s.Login, s.Host(), e.Now())
 }
 
 // open opens the connection anew when the settings have changed. Passes under way go on
@@ -321,10 +320,7 @@ func (l *line) hold(f *crm.Fault, until time.Time) {
 
 // prove runs the first call on the line alone; once one has succeeded, all may call.
 func (l *line) prove(ctx context.Context, call func() error) error {
-	l.mu.Lock()
-	proven := l.proven
-	l.mu.Unlock()
-	if proven {
+	if l.isProven() {
 		return call()
 	}
 	select {
@@ -334,6 +330,12 @@ func (l *line) prove(ctx context.Context, call func() error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func (l *line) isProven() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.proven
 }
 
 // works takes note that a call has succeeded, and tells whether that is news.

@@ -130,7 +130,7 @@ func (e *Engine) stop(ctx context.Context, line *line, box *crm.Mailbox, err err
 	state, wait := consequence(f, box.Tries)
 	line.hold(f, now.Add(wait))
 	e.Log.Warn("connection stopped", "code", f.Code, "for", wait, "err", err)
-	if state == crm.Attention && f.Code != "collecting-disabled" {
+	if (state == crm.Attention || box.Tries >= patient) && f.Code != "collecting-disabled" {
 		if err := e.raiseAlert(ctx, theConnection, f); err != nil {
 			e.Log.Error("raise an alert", "err", err)
 		}
