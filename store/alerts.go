@@ -56,14 +56,14 @@ func (o *Org) CloseAlerts(ctx context.Context, subject, code string) (closed int
 	return closed, err
 }
 
-// Alerts returns the newest alerts, or the newest of those that are open.
+// Alerts returns the newest alerts, or the newest of those that are open; limit 0 = 50.
 func (o *Org) Alerts(ctx context.Context, open bool, limit int) ([]Alert, error) {
 	query := "select id, cause, code, subject, message, advice, opened_at, closed_at, seen_at, raised from alert where org_id = $1"
 	if open {
 		query += " and closed_at = 0"
 	}
 	var list []Alert
-	err := rows(ctx, o.read(), query+" order by id desc limit $2", []any{o.id, limit}, func(r *sql.Rows) error {
+	err := rows(ctx, o.read(), query+" order by id desc limit $2", []any{o.id, ListQuery{Limit: limit}.limit()}, func(r *sql.Rows) error {
 		var a Alert
 		err := r.Scan(&a.ID, &a.Cause, &a.Code, &a.Subject, &a.Message, &a.Advice, stamp{&a.Opened}, stamp{&a.Closed}, stamp{&a.Seen}, &a.Count)
 		list = append(list, a)

@@ -12,6 +12,10 @@
 //     ([Org.SavePage]): a crash repeats a page and never skips one. A page may be saved
 //     any number of times, by any number of workers, and leaves the same rows.
 //   - A message stands once per organization, however many mailboxes hold a copy.
+//   - A copy that left its folder is missing, not gone, until a look at all folders has
+//     not met it elsewhere either ([Org.SettleMissing]): a move is never a delete.
+//   - What cannot be had of a message is owed, and what is there is filed ([crm.Missing]);
+//     nothing is given up but by an administrator ([Org.Leave]).
 //   - Of an item that is not filed nothing is kept but its id, dates, the reason, and
 //     keyed hashes of its Message-ID and addresses, so that a contact added later can
 //     bring it ([Org.SaveContacts]).
