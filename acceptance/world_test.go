@@ -25,6 +25,7 @@ import (
 	"postern/engine"
 	"postern/ews"
 	"postern/mail"
+	"postern/pace"
 	"postern/sim"
 	"postern/store"
 	"postern/web"
@@ -107,7 +108,7 @@ func newWorldIn(t *testing.T, dir string, options sim.Options) *world {
 
 	logger := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	connector := ews.Connector(nil)
-	w.engine = engine.New(engine.Config{Org: w.org, Connector: connector, Now: w.clock, Log: logger})
+	w.engine = w.newEngine(logger)
 	handler, err := web.New(web.Config{Org: w.org, Connector: connector, Log: logger, Now: w.clock, LookNow: w.engine.LookNow,
 		Test: w.engine.Test, Progress: w.engine.Progress, Watch: w.engine.Watch, Trouble: w.engine.Trouble,
 		Budgets: w.engine.Pace.Budgets, LoadAttachment: w.engine.LoadAttachment, Original: w.engine.Original})
@@ -115,6 +116,16 @@ func newWorldIn(t *testing.T, dir string, options sim.Options) *world {
 	w.pages = httptest.NewServer(handler)
 	t.Cleanup(w.pages.Close)
 	return w
+}
+
+// newEngine makes an engine as a process that is started has it: it knows what servers
+// asked for from the database.
+func (w *world) newEngine(log *slog.Logger) *engine.Engine {
+	w.Helper()
+	kept, err := w.store.Budgets(w.Context())
+	w.must(err)
+	return engine.New(engine.Config{Org: w.org, Connector: ews.Connector(nil), Now: w.clock, Log: log,
+		Pace: pace.New(pace.Config{Now: w.clock, Kept: kept, Keep: func(b crm.Budget) { w.must(w.store.SaveBudget(w.Context(), b)) }})})
 }
 
 // connected is a world in which collecting is enabled for acme.example.
