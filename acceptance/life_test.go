@@ -155,3 +155,20 @@ func TestExpiredPasswordIsToldOnceAndNotTriedOverAndOver(t *testing.T) {
 	w.collect()
 	w.live(ann, 62)
 }
+
+// TestClockSetBack: a clock that was a year ahead for a while must not keep us waiting for
+// a year.
+func TestClockSetBack(t *testing.T) {
+	w := connected(t)
+	w.pass(365 * 24 * time.Hour)
+	w.collect()
+	w.pass(-365 * 24 * time.Hour)
+	w.send(letter{from: cyn, to: ann, subject: "offer", text: "Text."})
+	due, err := w.org.DueMailboxes(t.Context(), w.clock(), 10)
+	w.must(err)
+	if len(due) != 2 {
+		t.Errorf("%d mailboxes are due after the clock was set right, want both", len(due))
+	}
+	w.collect()
+	w.live(ann, 1)
+}

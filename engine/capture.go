@@ -31,7 +31,7 @@ func (e *Engine) pass(ctx context.Context, key string) {
 		e.Log.Error("read mailbox", "mailbox", id, "err", err)
 		return
 	}
-	if box.State == crm.Off || box.Due.After(e.Now()) {
+	if ahead := box.Due.Sub(e.Now()); box.State == crm.Off || ahead > 0 && ahead <= store.FarthestDue {
 		return // what was rung for has been done meanwhile
 	}
 	began := e.Now()

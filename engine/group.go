@@ -75,11 +75,11 @@ func (g *group) lost(f *followed, why *crm.Fault) (polled bool) {
 // run keeps the group's mailboxes followed until none is left.
 func (g *group) run() {
 	defer g.unsubscribe()
-	g.rest(gatherFirst)
+	rest(g.ctx, gatherFirst)
 	for tries := 0; g.ctx.Err() == nil && !g.disbanded(); {
 		began := g.Now()
 		fault := g.session()
-		if fault == nil {
+		if fault == nil || g.ctx.Err() != nil {
 			tries = 0
 			continue
 		}
@@ -87,17 +87,18 @@ func (g *group) run() {
 			tries = 0
 		}
 		g.fallBack(fault)
-		g.rest(max(fault.After, ladder(tries, 2*time.Second, 5*time.Second, 15*time.Second, 30*time.Second, time.Minute)))
+		rest(g.ctx, max(fault.After, ladder(tries, 2*time.Second, 5*time.Second, 15*time.Second, 30*time.Second, time.Minute)))
 		tries++
 	}
 }
 
-func (g *group) rest(d time.Duration) {
+// rest waits, but not beyond the end of ctx.
+func rest(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-g.ctx.Done():
+	case <-ctx.Done():
 	}
 }
 
@@ -172,11 +173,7 @@ func (g *group) awaitChange(ctx context.Context, again time.Duration) {
 	if hurry {
 		return
 	}
-	timer.Reset(gatherJoins)
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
+	rest(ctx, gatherJoins)
 }
 
 // someLost tells whether some of the subscriptions were lost, and not all. When all are,
@@ -352,14 +349,13 @@ func (g *group) listening(list []crm.Subscription, watch crm.Watch) {
 func (g *group) pull(ctx context.Context, list []crm.Subscription) {
 	g.listening(list, crm.Watch{Mode: crm.Pulling, Since: g.Now(), Every: pullEvery,
 		Why: "This version of Exchange does not tell by itself; it is asked what happened."})
-	for ctx.Err() == nil {
-		g.rest(pullEvery)
+	for {
+		rest(ctx, pullEvery)
 		for i := range list {
-			n, err := g.notifier.Pull(ctx, &list[i])
 			if ctx.Err() != nil {
 				return
 			}
-			if err == nil {
+			if n, err := g.notifier.Pull(ctx, &list[i]); err == nil {
 				g.pulled(&list[i], n)
 			}
 		}

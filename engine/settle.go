@@ -107,18 +107,23 @@ func (e *Engine) closeAlerts(ctx context.Context, subject string) error {
 	return err
 }
 
-// consequence is the one switch over what a fault means.
+// longest is how long a mailbox is left alone at most, whatever a server asks for.
+const longest = time.Hour
+
+// consequence is the one switch over what a fault means: the state that the mailbox is in,
+// and when it is tried again.
 func consequence(f *crm.Fault, tries int) (crm.MailboxState, time.Duration) {
+	after := min(f.After, longest)
 	switch {
 	case f.Code == store.DiskFull: // our own trouble: a longer pause spares nobody anything
 		return crm.Waiting, restAfterFailure
 	case f.Verdict == crm.Retry && (f.Cause == crm.Unreachable || f.Code == "torn-answer"):
 		// Nobody asked for silence, and the network may be well again at any moment.
-		return crm.Waiting, max(f.After, ladder(tries, 5*time.Second, 10*time.Second, 30*time.Second, time.Minute))
+		return crm.Waiting, max(after, ladder(tries, 5*time.Second, 10*time.Second, 30*time.Second, time.Minute))
 	case f.Verdict == crm.Retry, f.Verdict == crm.Resync:
-		return crm.Waiting, max(f.After, ladder(tries, 10*time.Second, 30*time.Second, 2*time.Minute, 5*time.Minute, 15*time.Minute))
+		return crm.Waiting, max(after, ladder(tries, 10*time.Second, 30*time.Second, 2*time.Minute, 5*time.Minute, 15*time.Minute))
 	}
-	return crm.Attention, max(f.After, 15*time.Minute) // Reauth, Gone, Refused; of the first, lockout says more
+	return crm.Attention, max(after, 15*time.Minute) // Reauth, Gone, Refused; of the first, lockout says more
 }
 
 // stop holds the whole connection up when a fault concerns it, unless it is held already.

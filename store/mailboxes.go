@@ -173,9 +173,14 @@ func (o *Org) mailboxes(ctx context.Context, q querier, list []int64) ([]crm.Mai
 	return boxes, err
 }
 
+// FarthestDue is how far ahead a mailbox may be due. What is due later was written when the
+// clock was wrong, and counts as due now.
+const FarthestDue = 2 * time.Hour
+
 // DueMailboxes returns mailboxes that are on and due, the longest due first.
 func (o *Org) DueMailboxes(ctx context.Context, now time.Time, limit int) ([]crm.Mailbox, error) {
-	return o.boxes(ctx, "state <> 'off' and due_at <= $2 order by due_at, id limit $3", micros(now), limit)
+	return o.boxes(ctx, "state <> 'off' and (due_at <= $2 or due_at > $3) order by due_at, id limit $4",
+		micros(now), micros(now.Add(FarthestDue)), limit)
 }
 
 // Boxes returns the mailboxes that are on, as their rows have them.
