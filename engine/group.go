@@ -11,7 +11,7 @@ import (
 
 const (
 	pullEvery   = time.Minute            // pause between two questions, where the server does not tell by itself
-	gatherFirst = 500 * time.Millisecond // a new group waits so long for members
+	gatherGroup = 500 * time.Millisecond // a new group waits so long for members
 	gatherJoins = 3 * time.Second        // newcomers wait so long for others before a connection is opened anew
 	subscribers = 4                      // subscriptions of one group made at once
 	pollFor     = time.Hour              // how long a mailbox is polled whose subscription keeps getting lost
@@ -75,7 +75,7 @@ func (g *group) lost(f *followed, why *crm.Fault) (polled bool) {
 // run keeps the group's mailboxes followed until none is left.
 func (g *group) run() {
 	defer g.unsubscribe()
-	rest(g.ctx, gatherFirst)
+	rest(g.ctx, gatherGroup)
 	for tries := 0; g.ctx.Err() == nil && !g.disbanded(); {
 		began := g.Now()
 		fault := g.session()

@@ -12,8 +12,9 @@ import (
 
 // How mailboxes are followed once they have been read for the first time.
 const (
-	sweep       = time.Hour       // each is looked at so often, whatever the server tells
-	gatherBurst = 2 * time.Second // what follows an event is gathered so long before it is acted on
+	sweep       = time.Hour              // each is looked at so often, whatever the server tells
+	gatherFirst = 250 * time.Millisecond // what follows an event is gathered so long before it is acted on,
+	gatherBurst = 2 * time.Second        // twice as long each time, and at most so long
 )
 
 // A watcher follows the mailboxes of one line: it subscribes to each, listens to them in
@@ -46,6 +47,7 @@ type followed struct {
 	dirty   map[string]bool // the source's ids of folders in which something happened
 	strange map[string]bool // ids told that are no folder of ours
 	rung    time.Time       // when its bell was rung last
+	gather  time.Duration   // how long what follows is gathered
 	waiting bool            // a ring is on its way
 }
 
@@ -247,8 +249,11 @@ func (w *watcher) notice(g *group, n crm.Notice) {
 }
 
 func (w *watcher) ringFor(f *followed) {
-	wait := f.rung.Add(gatherBurst).Sub(w.Now())
-	if wait > 0 && wait <= gatherBurst { // longer only when the clock was set back
+	quiet := w.Now().Sub(f.rung)
+	if quiet < 0 || quiet > gatherBurst { // the former when the clock was set back
+		f.gather = gatherFirst
+	} else if wait := f.gather - quiet; wait > 0 {
+		f.gather = min(2*f.gather, gatherBurst)
 		w.ringLater(f, wait)
 		return
 	}

@@ -157,12 +157,17 @@ func noticeOf(box crm.MailboxID, events []MailboxEvent) crm.Notice {
 	return crm.Notice{Box: box, Folders: foldersOf(events), Tree: tree}
 }
 
-// foldersOf lists the ids of the folders in which something happened, each once.
+// foldersOf lists the ids of the folders in which something happened to items, or whose
+// counts have changed, each once. In the parent of a folder nothing happens.
 func foldersOf(events []MailboxEvent) []string {
 	var ids []string
 	for i := range events {
 		e := &events[i]
-		for _, f := range [...]*FolderID{e.Folder, e.Parent, e.OldFolder, e.OldParent} {
+		where := [...]*FolderID{e.Folder, e.OldFolder}
+		if e.Folder == nil {
+			where = [...]*FolderID{e.Parent, e.OldParent}
+		}
+		for _, f := range where {
 			if f != nil && f.ID != "" && !slices.Contains(ids, f.ID) {
 				ids = append(ids, f.ID)
 			}

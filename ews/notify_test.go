@@ -54,7 +54,11 @@ func hear(t *testing.T, n crm.Notifier) (list []string, err error) {
 		case n.Box == 0:
 			list = append(list, "alive")
 		default:
-			list = append(list, strings.TrimSpace(string('0'+rune(n.Box))+" "+strings.Join(n.Folders, " ")))
+			what := strings.TrimSpace(string('0'+rune(n.Box)) + " " + strings.Join(n.Folders, " "))
+			if n.Tree {
+				what += ", and the folders"
+			}
+			list = append(list, what)
 		}
 	})
 	return list, err
@@ -76,7 +80,7 @@ func TestListenTellsWhereSomethingHappened(t *testing.T) {
 	s := newServer(t, anything)
 	s.before = streamed(signOfLife(), busyDay, quiet, vague, closing())
 	got, err := hear(t, s.notifier(t))
-	want := []string{"alive", "1 F1 F2", "2 F3 F4 F5", "alive", "2", "alive"}
+	want := []string{"alive", "1 F1 F2", "2 F3, and the folders", "alive", "2", "alive"}
 	if d := gocmp.Diff(want, got); d != "" || err != nil {
 		t.Errorf("%v\n%s", err, d)
 	}
