@@ -194,3 +194,48 @@ func TestA14MoveIsNotADelete(t *testing.T) {
 	}
 	w.prove()
 }
+
+// TestAttachmentIsFetchedFromWhereverTheMessageIs: its content cannot be had at first, and
+// when it can, the copy that it was to be fetched from is not there any more.
+func TestAttachmentIsFetchedFromWhereverTheMessageIs(t *testing.T) {
+	for name, leave := range map[string]func(item *sim.Item){
+		"the message was moved":             func(item *sim.Item) { item.Move(item.Mailbox().CreateFolder(item.Folder(), "Done")) },
+		"a colleague still has the message": func(item *sim.Item) { item.Delete() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := connected(t)
+			w.exchange.MakeTrouble(sim.Trouble{Kind: sim.AnyError, Where: sim.InEntry, Code: "ErrorCannotOpenFileAttachment", Operation: "GetAttachment"})
+			items := w.send(letter{from: cyn, to: ann + ", " + bob, subject: "offer", extra: "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n",
+				body: "--b\r\nContent-Type: text/plain\r\n\r\nThe offer.\r\n--b\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=offer.csv\r\n\r\n1,2,3\r\n--b--\r\n"})
+			w.collect()
+			for _, item := range items {
+				if item.Mailbox().Address() == ann { // whose copy was filed first
+					leave(item)
+				}
+			}
+			for range 3 {
+				w.pass(time.Hour)
+				w.collect()
+			}
+			w.exchange.Calm()
+			for range 3 {
+				w.pass(24 * time.Hour)
+				w.collect()
+			}
+			rows, _, _, err := w.org.Activities(t.Context(), store.MailQuery{})
+			w.must(err)
+			if len(rows) != 1 {
+				t.Fatalf("got %d activities, want 1", len(rows))
+			}
+			m, err := w.org.Message(t.Context(), w.userID(bob), rows[0].Message)
+			w.must(err)
+			if len(m.Attachments) != 1 || m.Attachments[0].State != store.AttachmentStored {
+				t.Errorf("got attachments %+v, want offer.csv stored", m.Attachments)
+			}
+			if due, err := w.org.DueMailboxes(t.Context(), w.clock(), 10); err != nil || len(due) > 0 {
+				t.Errorf("%d mailboxes are due although nothing is owed (%v)", len(due), err)
+			}
+			w.prove()
+		})
+	}
+}

@@ -31,11 +31,14 @@ func (p *pass) attachments(ctx context.Context) error {
 // fetch stores the contents of attachments, or why they cannot be had.
 func (p *pass) fetch(ctx context.Context, owed []store.PendingAttachment) error {
 	var results []store.AttachmentResult
-	var want []store.PendingAttachment
+	var want, renew []store.PendingAttachment
 	for _, a := range owed {
-		if a.Attachment.Size > p.rules.AttachmentLimit {
+		switch {
+		case a.Attachment.Size > p.rules.AttachmentLimit:
 			results = append(results, store.AttachmentResult{ID: a.ID, State: store.AttachmentTooLarge})
-		} else {
+		case a.Attachment.ID == "": // the copy that it was to be fetched from has left
+			renew = append(renew, a)
+		default:
 			want = append(want, a)
 		}
 	}
@@ -43,7 +46,6 @@ func (p *pass) fetch(ctx context.Context, owed []store.PendingAttachment) error 
 	for i := range want {
 		list[i] = want[i].Attachment
 	}
-	var renew []store.PendingAttachment
 	err := p.src.Attachments(ctx, p.box, list, func(i int, r io.Reader, fault *crm.Fault) error {
 		if fault != nil && fault.Verdict == crm.Gone && want[i].Tries == 0 {
 			renew = append(renew, want[i]) // the item changed, and with it the attachment's id

@@ -174,7 +174,7 @@ func (p *PendingAttachment) fields(box *crm.MailboxID) []any {
 }
 
 // PendingAttachments returns attachments of a mailbox whose content is to be fetched now,
-// the newest message first.
+// the newest message first. One whose Attachment.ID is "" has gone over from another copy.
 func (o *Org) PendingAttachments(ctx context.Context, box crm.MailboxID, now time.Time, limit int) ([]PendingAttachment, error) {
 	var list []PendingAttachment
 	err := rows(ctx, o.read(), owedColumns+`
@@ -186,6 +186,29 @@ func (o *Org) PendingAttachments(ctx context.Context, box crm.MailboxID, now tim
 		return err
 	})
 	return list, err
+}
+
+// handOver lets owed attachments of messages go over to another copy when the one that they
+// were to be fetched from has left, and rings for its mailbox. Their ids are none there
+// yet: Attachment.ID is "" until they are renewed.
+func (s *saving) handOver(ctx context.Context, messages []int64) error {
+	const live = "c.org_id = attachment.org_id and c.message_id = attachment.message_id and c.missing_at = 0 and c.gone_at = 0"
+	var boxes []int64
+	err := in(ctx, s.t, `update attachment set source_id = '', state = 'pending', due_at = 0,
+			mailbox_id = (select c.mailbox_id from copy c where `+live+` order by c.mailbox_id, c.item_hash limit 1),
+			item_hash = (select c.item_hash from copy c where `+live+` order by c.mailbox_id, c.item_hash limit 1)
+		where org_id = $1 and state in ('pending', 'failed') and message_id in (%s) and exists (select 1 from copy c where `+live+`)
+			and not exists (select 1 from copy c where `+live+` and c.mailbox_id = attachment.mailbox_id and c.item_hash = attachment.item_hash)
+		returning mailbox_id`, []any{s.o.id}, messages, func(r *sql.Rows) error {
+		var box int64
+		err := r.Scan(&box)
+		boxes = append(boxes, box)
+		return err
+	})
+	if err != nil || len(boxes) == 0 {
+		return err
+	}
+	return s.o.ring(ctx, s.t, unique(boxes))
 }
 
 // OwedAttachment returns an attachment whose content is not here, and the mailbox to ask

@@ -23,7 +23,9 @@ func (o *Org) NextDue(ctx context.Context, box crm.MailboxID) (time.Time, error)
 	var item, attachment int64
 	err := one(ctx, o.read(), `select
 		(select coalesce(min(due_at), 0) from decision where org_id = $1 and mailbox_id = $2 and due_at > 0),
-		(select coalesce(min(due_at), 0) from attachment where org_id = $1 and mailbox_id = $2 and state in ('pending', 'failed') and due_at > 0)`,
+		(select coalesce(min(a.due_at), 0) from attachment a
+			join copy c on c.org_id = a.org_id and c.mailbox_id = a.mailbox_id and c.item_hash = a.item_hash and c.message_id = a.message_id and c.gone_at = 0
+			where a.org_id = $1 and a.mailbox_id = $2 and a.state in ('pending', 'failed') and a.due_at > 0)`,
 		[]any{o.id, box}, &item, &attachment)
 	if item == 0 || attachment > 0 && attachment < item {
 		item = attachment

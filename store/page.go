@@ -458,6 +458,9 @@ func (s *saving) refresh(ctx context.Context) error {
 	if err := s.moved(ctx, stale); err != nil {
 		return err
 	}
+	if err := s.handOver(ctx, stale); err != nil {
+		return err
+	}
 	for _, message := range stale {
 		_, err := s.t.exec(ctx, `update user_message set
 			unread = exists (select 1 from copy c where c.org_id = $1 and c.message_id = $2 and c.mailbox_id = $4 and c.gone_at = 0 and not c.is_read),
