@@ -140,6 +140,10 @@ type Load struct {
 	Internal float64 `json:"internal"` // the share that one user sends another; the rest comes from contacts
 	Contacts int     `json:"contacts"` // how many of them write; 0 = 1000
 	Seed     uint64  `json:"seed"`     // of the draw
+
+	// Only to so many mailboxes from this one on, as numbered by CrowdUser; 0 = to all.
+	First     int `json:"first"`
+	Mailboxes int `json:"mailboxes"`
 }
 
 // Delivered tells what came of a Load.
@@ -153,7 +157,7 @@ type Delivered struct {
 // Drive delivers a load and returns when it is done, or ctx ends. A letter that is late
 // is delivered at once, so that the rate holds on average.
 func (x *Exchange) Drive(ctx context.Context, l Load) (Delivered, error) {
-	if l.Rate <= 0 || l.Seconds < 0 || l.Internal < 0 || l.Internal > 1 || l.Contacts < 0 || l.Rate*l.Seconds > 1e9 {
+	if l.Rate <= 0 || l.Seconds < 0 || l.Internal < 0 || l.Internal > 1 || l.Contacts < 0 || l.First < 0 || l.Mailboxes < 0 || l.Rate*l.Seconds > 1e9 {
 		return Delivered{}, fmt.Errorf("no such load: %+v", l)
 	}
 	if l.Contacts == 0 {
@@ -196,11 +200,15 @@ func sleepUntil(ctx context.Context, due time.Time) error {
 func (x *Exchange) loadLetter(draw *rand.Rand, l Load, name string) ([]byte, error) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	if len(x.boxes) == 0 {
+	boxes := x.boxes
+	if l.Mailboxes > 0 {
+		boxes = boxes[min(l.First, len(boxes)):min(l.First+l.Mailboxes, len(boxes))]
+	}
+	if len(boxes) == 0 {
 		return nil, errors.New("there is no mailbox to deliver to")
 	}
 	user := func() Person {
-		box := x.boxes[draw.IntN(len(x.boxes))]
+		box := boxes[draw.IntN(len(boxes))]
 		return Person{box.name, box.address}
 	}
 	from, to := CrowdContact(draw.IntN(l.Contacts)), user()

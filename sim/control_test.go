@@ -114,6 +114,28 @@ func TestStatsCountByTheMinute(t *testing.T) {
 	})
 }
 
+func TestLoadOfSomeMailboxesOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x, err := New(Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer x.Close()
+		x.Populate(10)
+		if status, body := tellServer(t, x, "POST", "/load", `{"rate": 50, "seconds": 2, "first": 3, "mailboxes": 2}`); status != http.StatusOK {
+			t.Fatalf("status %d: %s", status, body)
+		}
+		for i, box := range x.Mailboxes() {
+			if got, want := len(box.Folder(Inbox).Items()) > 0, i == 3 || i == 4; got != want {
+				t.Errorf("mailbox %d has letters: %t, want %t", i, got, want)
+			}
+		}
+		if status, _ := tellServer(t, x, "POST", "/load", `{"rate": 50, "seconds": 2, "first": 10, "mailboxes": 2}`); status != http.StatusBadRequest {
+			t.Errorf("to mailboxes that there are not: status %d", status)
+		}
+	})
+}
+
 func TestControlFace(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "history"))
 	if err != nil {
