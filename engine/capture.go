@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -195,8 +196,14 @@ func (p *pass) oneFolder(ctx context.Context, f *store.Folder, trouble error) (e
 	if err == nil {
 		return trouble, nil
 	}
-	if fault := crm.AsFault(err); fault.Scope != crm.FolderScope || ctx.Err() != nil {
+	fault := crm.AsFault(err)
+	if fault.Scope != crm.FolderScope || ctx.Err() != nil {
 		return nil, fmt.Errorf("folder %d: %w", f.ID, err)
+	}
+	if fault.Verdict == crm.Gone { // since the folders were listed; the next list will not have it
+		gone := *fault
+		gone.Verdict = crm.Retry
+		err = &gone
 	}
 	return cmp.Or(trouble, err), nil
 }
@@ -357,6 +364,9 @@ func (p *pass) ask(ctx context.Context, f *store.Folder, since crm.Cursor) func(
 const chunkBytes = 12 << 20
 
 func (p *pass) savePage(ctx context.Context, f *store.Folder, page *crm.Page) error {
+	if err := p.unheardOf(ctx, page); err != nil {
+		return err
+	}
 	rest := page.Headers
 	for {
 		n := chunk(rest)
@@ -374,6 +384,21 @@ func (p *pass) savePage(ctx context.Context, f *store.Folder, page *crm.Page) er
 			return nil
 		}
 	}
+}
+
+// unheardOf adds items to a page that the server tells only the read state of, as of
+// something that we know, and that have no decision.
+func (p *pass) unheardOf(ctx context.Context, page *crm.Page) error {
+	if len(page.Read) == 0 {
+		return nil
+	}
+	open, err := p.Org.Undecided(ctx, p.box.ID, slices.Sorted(maps.Keys(page.Read)))
+	if err != nil || len(open) == 0 {
+		return err
+	}
+	headers, err := p.src.Headers(ctx, p.box, open)
+	page.Headers = append(page.Headers, headers...)
+	return err
 }
 
 // chunk returns how many of the headers to load in one step: at least one, if any.

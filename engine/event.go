@@ -32,7 +32,7 @@ func (e *Engine) acted(ctx context.Context, w *watcher, id crm.MailboxID, dirty 
 	if err != nil {
 		return errors.Is(err, store.ErrNotFound)
 	}
-	if box.State != crm.Live {
+	if alone := box.Trouble != nil && box.Trouble.Scope == crm.FolderScope; box.State != crm.Live && !alone {
 		return true // the look that is due finds what happened by the folders' marks
 	}
 	began := e.Now()

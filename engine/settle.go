@@ -35,7 +35,7 @@ func (e *Engine) settle(ctx context.Context, line *line, box *crm.Mailbox, began
 	box.State, box.Since = enter(box, state, now)
 	box.Trouble = &crm.Fault{Verdict: f.Verdict, Scope: f.Scope, After: f.After, Code: f.Code, Message: f.Message, Advice: f.Advice, Cause: f.Cause}
 	box.Tries, box.Due = box.Tries+1, now.Add(wait)
-	if state == crm.Attention {
+	if !followable(box) {
 		e.watching().drop(box.ID)
 	}
 	if err := e.Org.SaveMailbox(ctx, box); err != nil {
@@ -45,6 +45,12 @@ func (e *Engine) settle(ctx context.Context, line *line, box *crm.Mailbox, began
 		return e.raiseAlert(ctx, theMailbox(box), f)
 	}
 	return nil
+}
+
+// followable tells whether news of the mailbox are of use: it has been read once, and what
+// trouble there is, is with a folder alone or passes by itself.
+func followable(box *crm.Mailbox) bool {
+	return !box.Checked.IsZero() && (box.State != crm.Attention || box.Trouble != nil && box.Trouble.Scope == crm.FolderScope)
 }
 
 // well settles a complete look that found no trouble.
@@ -123,7 +129,8 @@ func consequence(f *crm.Fault, tries int) (crm.MailboxState, time.Duration) {
 	case f.Verdict == crm.Retry, f.Verdict == crm.Resync:
 		return crm.Waiting, max(after, ladder(tries, 10*time.Second, 30*time.Second, 2*time.Minute, 5*time.Minute, 15*time.Minute))
 	}
-	return crm.Attention, max(after, 15*time.Minute) // Reauth, Gone, Refused; of the first, lockout says more
+	const quarter = 15 * time.Minute // Reauth, Gone, Refused; of the first, lockout says more
+	return crm.Attention, max(after, ladder(tries, quarter, quarter, quarter, quarter, time.Hour))
 }
 
 // stop holds the whole connection up when a fault concerns it, unless it is held already.

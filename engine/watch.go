@@ -130,7 +130,7 @@ func (w *watcher) refresh(ctx context.Context) error {
 // admit begins to follow a mailbox, or goes on. One that was not read yet is left to its
 // first pass, one that somebody must see to first to the one who does.
 func (w *watcher) admit(box *crm.Mailbox) {
-	if w == nil || box.Checked.IsZero() || box.State == crm.Attention {
+	if w == nil || !followable(box) {
 		return
 	}
 	w.mu.Lock()

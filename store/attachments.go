@@ -162,11 +162,14 @@ func (s *saving) attachAgain(ctx context.Context, f *filing) error {
 	return nil
 }
 
+// liveCopy joins an attachment a with the copy c that its id belongs to, if that is there.
+const liveCopy = ` join copy c on c.org_id = a.org_id and c.mailbox_id = a.mailbox_id and c.item_hash = a.item_hash
+		and c.message_id = a.message_id and c.missing_at = 0 and c.gone_at = 0`
+
 // owedColumns are what a PendingAttachment is read from: an attachment and the live copy
 // that its id belongs to.
 const owedColumns = `select a.id, c.item, c.folder_id, a.tries, a.position, a.source_id, a.name, a.type, a.content_id, a.inline, a.size, a.mailbox_id
-	from attachment a join copy c on c.org_id = a.org_id and c.mailbox_id = a.mailbox_id and c.item_hash = a.item_hash
-		and c.message_id = a.message_id and c.missing_at = 0 and c.gone_at = 0`
+	from attachment a` + liveCopy
 
 func (p *PendingAttachment) fields(box *crm.MailboxID) []any {
 	a := &p.Attachment
@@ -178,8 +181,8 @@ func (p *PendingAttachment) fields(box *crm.MailboxID) []any {
 func (o *Org) PendingAttachments(ctx context.Context, box crm.MailboxID, now time.Time, limit int) ([]PendingAttachment, error) {
 	var list []PendingAttachment
 	err := rows(ctx, o.read(), owedColumns+`
-		where a.org_id = $1 and a.mailbox_id = $2 and a.state in ('pending', 'failed') and a.due_at <= $3 and (a.state = 'pending' or a.due_at > 0)
-		order by a.due_at, a.id limit $4`, []any{o.id, box, micros(now), limit}, func(r *sql.Rows) error {
+		where a.org_id = $1 and a.mailbox_id = $2 and a.state in ('pending', 'failed') and (a.due_at <= $3 or a.due_at > $4) and (a.state = 'pending' or a.due_at > 0)
+		order by a.due_at, a.id limit $5`, []any{o.id, box, micros(now), micros(now.Add(farthestRetry)), limit}, func(r *sql.Rows) error {
 		var p PendingAttachment
 		err := r.Scan(p.fields(&box)...)
 		list = append(list, p)

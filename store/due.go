@@ -17,14 +17,17 @@ func (o *Org) Revision(ctx context.Context) (int64, error) {
 	return rev, err
 }
 
+// farthestRetry is how far ahead an item or an attachment may be tried again. What is to be
+// tried later was written when the clock was wrong, and is due now.
+const farthestRetry = 8 * 24 * time.Hour
+
 // NextDue tells when the first item or attachment of a mailbox is to be tried again; zero
 // when nothing is owed.
 func (o *Org) NextDue(ctx context.Context, box crm.MailboxID) (time.Time, error) {
 	var item, attachment int64
 	err := one(ctx, o.read(), `select
 		(select coalesce(min(due_at), 0) from decision where org_id = $1 and mailbox_id = $2 and due_at > 0),
-		(select coalesce(min(a.due_at), 0) from attachment a
-			join copy c on c.org_id = a.org_id and c.mailbox_id = a.mailbox_id and c.item_hash = a.item_hash and c.message_id = a.message_id and c.gone_at = 0
+		(select coalesce(min(a.due_at), 0) from attachment a`+liveCopy+`
 			where a.org_id = $1 and a.mailbox_id = $2 and a.state in ('pending', 'failed') and a.due_at > 0)`,
 		[]any{o.id, box}, &item, &attachment)
 	if item == 0 || attachment > 0 && attachment < item {

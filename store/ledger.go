@@ -98,8 +98,8 @@ func (o *Org) Known(ctx context.Context, box crm.MailboxID, items []string) (map
 func (o *Org) DueItems(ctx context.Context, box crm.MailboxID, now time.Time, limit int) ([]DueItem, error) {
 	var list []DueItem
 	err := rows(ctx, o.read(), `select item, folder_id, tries, outcome from decision
-		where org_id = $1 and mailbox_id = $2 and due_at > 0 and due_at <= $3 order by due_at, id limit $4`,
-		[]any{o.id, box, micros(now), limit}, func(r *sql.Rows) error {
+		where org_id = $1 and mailbox_id = $2 and due_at > 0 and (due_at <= $3 or due_at > $4) order by due_at, id limit $5`,
+		[]any{o.id, box, micros(now), micros(now.Add(farthestRetry)), limit}, func(r *sql.Rows) error {
 			var d DueItem
 			err := r.Scan(&d.Item, &d.Folder, &d.Tries, &d.Outcome)
 			list = append(list, d)
