@@ -10,7 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
+
+	"postern/sim"
 )
 
 type benchCommand struct {
@@ -63,13 +66,9 @@ func (p *simProcess) stop() {
 	<-p.ended
 }
 
-// ask asks the control face; order and answer are JSON, nil = none.
-func (p *simProcess) ask(ctx context.Context, method, path string, order, answer any) error {
-	body, err := json.Marshal(order)
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, method, p.Control+path, bytes.NewReader(body))
+// ask asks the control face and reads the answer as JSON; nil = there is none.
+func (p *simProcess) ask(ctx context.Context, method, path, order string, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, method, p.Control+path, strings.NewReader(order))
 	if err != nil {
 		return err
 	}
@@ -79,8 +78,27 @@ func (p *simProcess) ask(ctx context.Context, method, path string, order, answer
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s of the simulated Exchange: status %d: %s: %w", path, resp.StatusCode, text, err)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s of the simulated Exchange: %w", path, err)
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("%s of the simulated Exchange: status %d: %s", path, resp.StatusCode, text)
+	case answer == nil:
+		return nil
 	}
 	return json.Unmarshal(text, answer)
+}
+
+func (p *simProcess) stats(ctx context.Context) (s sim.Stats, err error) {
+	err = p.ask(ctx, http.MethodGet, "/stats", "", &s)
+	return s, err
+}
+
+// load has letters delivered and returns when all are.
+func (p *simProcess) load(ctx context.Context, l sim.Load) error {
+	order, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	return p.ask(ctx, http.MethodPost, "/load", string(order), nil)
 }

@@ -3,16 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
-	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -20,7 +16,6 @@ import (
 	"postern/crm"
 	"postern/engine"
 	"postern/ews"
-	"postern/mail"
 	"postern/roster"
 	"postern/sim"
 	"postern/store"
@@ -34,6 +29,7 @@ type benchLive struct {
 	Seconds   int           `help:"How long letters are delivered." default:"60"`
 	Idle      time.Duration `help:"How long nothing happens before." default:"60s"`
 	Patience  time.Duration `help:"How long to wait until all mailboxes are listened to, and at the end for what is still missing." default:"10m"`
+	Neighbour bool          `help:"Measure also what half of the mailboxes feel of ten times the load of the other half, and of one mailbox of which the server wants less."`
 	limitFlags
 	JSON bool `help:"Print one JSON object."`
 }
@@ -59,6 +55,8 @@ type liveMeasured struct {
 	RequestsPerDelivery float64 `json:"requests_per_delivery"`
 	Lost                int     `json:"lost"`
 	Duplicates          int     `json:"duplicates"`
+
+	*neighbourMeasured
 }
 
 func (b *benchLive) Run(c *common) error {
@@ -111,6 +109,10 @@ func (r *liveMeasured) print(w io.Writer) error {
 		"%d lost, %d doubled\n",
 		r.Subscribed, r.Mailboxes, r.SubscribedSeconds, r.Throttled, r.IdleCores, r.RSS>>20, r.PeakRSS>>20,
 		r.Deliveries, r.P50, r.P95, r.P99, r.Max, r.Cores, r.SimCores, r.RequestsPerDelivery, r.Lost, r.Duplicates)
+	if n := r.neighbourMeasured; err == nil && n != nil {
+		_, err = fmt.Fprintf(w, "p99 of a quiet half %.0f ms, beside a loud half %.0f ms (%.2f times), beside a throttled mailbox %.0f ms (%.2f times)\n",
+			n.Quiet, n.BesideLoud, n.LoudRatio, n.BesideThrottled, n.ThrottledRatio)
+	}
 	return err
 }
 
@@ -189,14 +191,26 @@ func (m *liveMeasure) measure(ctx context.Context) error {
 	if err := m.idle(ctx); err != nil {
 		return err
 	}
-	if err := m.load(ctx); err != nil {
+	seen, err := newSightings(ctx, filepath.Join(m.dir, "data"))
+	if err != nil {
+		return err
+	}
+	defer seen.close()
+	if err := m.load(ctx, seen); err != nil {
 		return err
 	}
 	r.PeakRSS = peakRSS()
-	var stats sim.Stats
-	err := m.exchange.ask(ctx, http.MethodGet, "/stats", nil, &stats)
+	stats, err := m.exchange.stats(ctx)
+	if err != nil {
+		return err
+	}
 	r.Throttled = int(stats.Throttled)
-	return err
+	if m.Neighbour {
+		if err := m.neighbour(ctx, seen); err != nil {
+			return err
+		}
+	}
+	return m.settle(ctx, seen)
 }
 
 // untilSubscribed waits until the simulated Exchange says that each mailbox has a
@@ -205,8 +219,7 @@ func (m *liveMeasure) untilSubscribed(ctx context.Context) error {
 	r, began := &m.result, time.Now()
 	say := m.progress("mailboxes listened to", m.Mailboxes)
 	return m.until(ctx, m.Patience, func() (bool, error) {
-		var stats sim.Stats
-		err := m.exchange.ask(ctx, http.MethodGet, "/stats", nil, &stats)
+		stats, err := m.exchange.stats(ctx)
 		r.Subscribed, r.SubscribedSeconds = stats.Listened, time.Since(began).Seconds()
 		say(r.Subscribed)
 		return r.Subscribed >= m.Mailboxes, err
@@ -225,49 +238,77 @@ func (m *liveMeasure) idle(ctx context.Context) error {
 	return err
 }
 
-// load has letters delivered, watches the activities appear, and compares both.
-func (m *liveMeasure) load(ctx context.Context) error {
-	seen, err := newSightings(ctx, filepath.Join(m.dir, "data"))
-	if err != nil {
-		return err
-	}
-	defer seen.close()
+// load has letters delivered and takes down how soon they are seen.
+func (m *liveMeasure) load(ctx context.Context, seen *sightings) error {
 	_, asked, _ := m.requests.read()
-	w, say := m.window(), m.progress("deliveries seen", int(m.Rate*float64(m.Seconds)))
-	loaded := make(chan error, 1)
-	go func() {
-		order := sim.Load{Rate: m.Rate, Seconds: float64(m.Seconds), Contacts: crowdContacts}
-		loaded <- m.exchange.ask(ctx, http.MethodPost, "/load", order, &sim.Delivered{})
-	}()
-	err = m.until(ctx, m.Patience+time.Duration(m.Seconds)*time.Second, func() (bool, error) {
-		n, err := seen.count()
-		say(n)
-		select {
-		case ended := <-loaded:
-			return true, cmp.Or(err, ended)
-		default:
-			return false, err
-		}
-	})
-	if err != nil {
+	w := m.window()
+	if err := m.drive(ctx, seen, sim.Load{Rate: m.Rate}); err != nil {
 		return err
 	}
 	r := &m.result
 	r.Cores, r.SimCores = w.cores()
 	_, now, _ := m.requests.read()
-	err = m.until(ctx, m.Patience, func() (bool, error) {
-		n, err := seen.count()
-		if err != nil {
-			return false, err
-		}
-		say(n)
-		delivered, err := readDeliveries(filepath.Join(m.dir, "journal"), w.began)
-		r.compare(delivered, seen)
-		return r.Lost == 0, err
-	})
+	took, err := m.delays(ctx, seen, func(d delivery) bool { return d.at.After(w.began) })
+	r.Deliveries = len(took)
 	r.RequestsPerDelivery = float64(now-asked) / float64(max(1, r.Deliveries))
+	r.P50, r.P95, r.P99, r.Max = percentile(took, .5), percentile(took, .95), percentile(took, .99), percentile(took, 1)
 	return err
 }
+
+// drive has loads delivered, all at once, and waits for their end.
+func (m *liveMeasure) drive(ctx context.Context, seen *sightings, loads ...sim.Load) error {
+	before, err := seen.count()
+	if err != nil {
+		return err
+	}
+	total := 0
+	ended := make(chan error)
+	for _, l := range loads {
+		l.Seconds, l.Contacts = float64(m.Seconds), crowdContacts
+		total += int(l.Rate * l.Seconds)
+		go func() { ended <- m.exchange.load(ctx, l) }()
+	}
+	say := m.progress("deliveries seen", total)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for open := len(loads); open > 0; {
+		select {
+		case e := <-ended:
+			err = cmp.Or(err, e)
+			open--
+		case <-tick.C:
+		}
+		n, e := seen.count()
+		err = cmp.Or(err, e)
+		say(n - before)
+	}
+	return err
+}
+
+// delays waits until the deliveries are seen, for as long as there is patience.
+func (m *liveMeasure) delays(ctx context.Context, seen *sightings, of func(delivery) bool) (took []time.Duration, err error) {
+	err = m.until(ctx, m.Patience, func() (bool, error) {
+		delivered, err := readDeliveries(m.journal())
+		missing := 0
+		took, missing = seen.delays(delivered, of)
+		return missing == 0, err
+	})
+	return took, err
+}
+
+// settle waits until everything is seen and takes down what was not, and what was seen
+// twice.
+func (m *liveMeasure) settle(ctx context.Context, seen *sightings) error {
+	took, err := m.delays(ctx, seen, func(delivery) bool { return true })
+	if err != nil {
+		return err
+	}
+	delivered, err := readDeliveries(m.journal())
+	m.result.Lost, m.result.Duplicates = len(delivered)-len(took), seen.doubled()
+	return err
+}
+
+func (m *liveMeasure) journal() string { return filepath.Join(m.dir, "journal") }
 
 // until waits until something is done, or so long.
 func (m *liveMeasure) until(ctx context.Context, within time.Duration, done func() (bool, error)) error {
@@ -321,135 +362,4 @@ func (m *liveMeasure) window() *window {
 func (w *window) cores() (ours, theirs float64) {
 	seconds := time.Since(w.began).Seconds()
 	return (cpuSeconds() - w.ours) / seconds, (cpuSecondsOf(w.exchange.cmd.Process.Pid) - w.theirs) / seconds
-}
-
-// readDeliveries reads from the journal of the simulated Exchange when each message since
-// then was laid into the first of its mailboxes.
-func readDeliveries(journal string, since time.Time) (map[string]time.Time, error) {
-	f, err := os.Open(journal)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	delivered := make(map[string]time.Time)
-	for d := json.NewDecoder(f); ; {
-		var e sim.Event
-		switch err := d.Decode(&e); {
-		case err == io.EOF:
-			return delivered, nil
-		case err != nil:
-			return nil, fmt.Errorf("journal of the simulated Exchange: %w", err)
-		}
-		id := mail.MessageID(e.MessageID)
-		at := time.Unix(0, e.Delivered)
-		if _, known := delivered[id]; e.Kind == sim.Arrived && !known && !at.Before(since) {
-			delivered[id] = at
-		}
-	}
-}
-
-// compare takes down how long each delivery took to be seen, what was not seen and what
-// was seen twice.
-func (r *liveMeasured) compare(delivered map[string]time.Time, s *sightings) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var took []time.Duration
-	for id, at := range delivered {
-		if seen, ok := s.first[id]; ok {
-			took = append(took, seen.Sub(at))
-		}
-	}
-	slices.Sort(took)
-	r.Deliveries, r.Lost, r.Duplicates = len(delivered), len(delivered)-len(took), s.again
-	if len(took) == 0 {
-		return
-	}
-	// The nearest rank: the smallest time within which that part of all was seen.
-	rank := func(part float64) float64 {
-		return float64(took[int(math.Ceil(part*float64(len(took))))-1].Microseconds()) / 1000
-	}
-	r.P50, r.P95, r.P99, r.Max = rank(.5), rank(.95), rank(.99), rank(1)
-}
-
-// Sightings are the activities that appear, seen by a connection of its own.
-type sightings struct {
-	db     *sql.DB
-	cancel context.CancelFunc
-	ended  chan struct{}
-
-	mu    sync.Mutex
-	first map[string]time.Time // by Message-ID
-	again int                  // activities of a message that had one
-	err   error
-}
-
-// glance is the pause between two looks at the database.
-const glance = 20 * time.Millisecond
-
-func newSightings(ctx context.Context, data string) (*sightings, error) {
-	db, err := sql.Open("sqlite", filepath.Join(data, "postern.db")+"?_pragma=query_only(1)&_pragma=busy_timeout(10000)")
-	if err != nil {
-		return nil, err
-	}
-	s := &sightings{db: db, ended: make(chan struct{}), first: make(map[string]time.Time)}
-	ctx, s.cancel = context.WithCancel(ctx)
-	go s.run(ctx)
-	return s, nil
-}
-
-func (s *sightings) close() {
-	s.cancel()
-	<-s.ended
-	s.db.Close()
-}
-
-// count returns how many messages were seen.
-func (s *sightings) count() (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.first), s.err
-}
-
-func (s *sightings) run(ctx context.Context) {
-	defer close(s.ended)
-	tick := time.NewTicker(glance)
-	defer tick.Stop()
-	for last := int64(0); ; {
-		var err error
-		if last, err = s.look(ctx, last); err != nil {
-			s.mu.Lock()
-			s.err = err
-			s.mu.Unlock()
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// look takes down the activities that have come since the last one.
-func (s *sightings) look(ctx context.Context, last int64) (int64, error) {
-	rows, err := s.db.QueryContext(ctx, `select a.id, m.message_id from activity a join message m on m.org_id = a.org_id and m.id = a.message_id
-		where a.id > $1 order by a.id`, last)
-	if err != nil {
-		return last, err
-	}
-	defer rows.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for now := time.Now(); rows.Next(); {
-		var id string
-		if err := rows.Scan(&last, &id); err != nil {
-			return last, err
-		}
-		if _, known := s.first[id]; known {
-			s.again++
-			continue
-		}
-		s.first[id] = now
-	}
-	return last, rows.Err()
 }
