@@ -95,6 +95,9 @@ func (b *benchLive) Run(c *common) error {
 	switch {
 	case err != nil:
 		return err
+	case result.Subscribed < result.Mailboxes:
+		fmt.Fprintf(c.errOut, "postern: not all mailboxes were listened to within %s\n", b.Patience)
+		return exitError(1)
 	case result.Lost > 0 || result.Duplicates > 0:
 		fmt.Fprintln(c.errOut, "postern: messages were lost or doubled")
 		return exitError(1)
