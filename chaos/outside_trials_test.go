@@ -52,7 +52,7 @@ func killed(t *testing.T, program string, minutes int) {
 	const rate, patience = 5, 10 * time.Second
 	kills, gap := 3, 2*time.Second
 	if minutes > 0 {
-		kills, gap = 3*minutes, 20*time.Second
+		kills, gap = 3*minutes, 15*time.Second // and the rest to start, and for letters that are not filed
 	}
 	c := newCompany(t, program, "", 1)
 	c.load(rate)
