@@ -283,7 +283,7 @@ func TestAnswersToWhatWasOpenAreOneStrike(t *testing.T) {
 			done(busy(crm.OrgScope, "service-unavailable", time.Second))
 		}
 		open[7](nil) // left before the first strike: no sign that it is over
-		if b := budget(t, p, crm.HostBudget, exchange); b.Limit != 4 || b.Strikes != 1 || b.Until.Sub(time.Now()) != 10*time.Second {
+		if b := budget(t, p, crm.HostBudget, exchange); b.Limit != 4 || b.Strikes != 1 || time.Until(b.Until) != 10*time.Second {
 			t.Errorf("got %+v, want limit 4 after one strike, silent for 10s", b)
 		}
 	})
@@ -302,7 +302,7 @@ func TestHalvedAtOnceAndWidenedByOneEachFiveMinutes(t *testing.T) {
 			if b := budget(t, p, crm.HostBudget, exchange); b.Limit != limit {
 				t.Errorf("%v after the silence: limit %d, want %d", time.Since(begin), b.Limit, limit)
 			}
-			time.Sleep(begin.Add(time.Duration(limit-4) * recovery).Sub(time.Now()))
+			time.Sleep(time.Until(begin.Add(time.Duration(limit-4) * recovery)))
 		}
 		if b := budget(t, p, crm.HostBudget, exchange); b.Code != "" {
 			t.Errorf("recovered, but still %+v", b)
