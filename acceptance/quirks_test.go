@@ -2,6 +2,8 @@ package acceptance
 
 import (
 	"context"
+	"io"
+	"slices"
 	"testing"
 	"time"
 
@@ -50,40 +52,77 @@ func TestFolderThatCannotBeListedIsReadByAnotherRoad(t *testing.T) {
 	w.live(ann, 3)
 }
 
-// A stumbler is a source that panics over one item, as this program might.
-type stumbler struct {
+// A meddler is a source whose answers a test changes on their way.
+type meddler struct {
 	crm.Notifier
-	over string
+	folders func([]crm.Folder) []crm.Folder
+	changes func(*crm.Page)
+	load    func([]crm.Header)
+	list    func([]crm.Attachment)
 }
 
-func (s *stumbler) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Header, take func(*crm.Item) error) error {
-	for i := range headers {
-		if headers[i].ID == s.over {
-			panic("stumbled")
-		}
+func (m *meddler) Folders(ctx context.Context, box *crm.Mailbox) ([]crm.Folder, error) {
+	list, err := m.Notifier.Folders(ctx, box)
+	if err == nil && m.folders != nil {
+		list = m.folders(list)
 	}
-	return s.Notifier.Load(ctx, box, headers, take)
+	return list, err
+}
+
+func (m *meddler) Changes(ctx context.Context, box *crm.Mailbox, f crm.Folder, since crm.Cursor) (*crm.Page, error) {
+	page, err := m.Notifier.Changes(ctx, box, f, since)
+	if err == nil && m.changes != nil {
+		m.changes(page)
+	}
+	return page, err
+}
+
+func (m *meddler) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Header, take func(*crm.Item) error) error {
+	if m.load != nil {
+		m.load(headers)
+	}
+	return m.Notifier.Load(ctx, box, headers, take)
+}
+
+func (m *meddler) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Attachment, take func(int, io.Reader, *crm.Fault) error) error {
+	if m.list != nil {
+		list = slices.Clone(list)
+		m.list(list)
+	}
+	return m.Notifier.Attachments(ctx, box, list, take)
+}
+
+// meddle puts a meddler between the engine and the Exchange.
+func (w *world) meddle() *meddler {
+	m, c := &meddler{}, ewsConnector
+	c.Source = func(settings crm.Settings, traffic crm.Traffic) (crm.Source, error) {
+		src, err := ewsConnector.Source(settings, traffic)
+		m.Notifier, _ = src.(crm.Notifier)
+		return m, err
+	}
+	w.engine = engine.New(engine.Config{Org: w.org, Connector: c, Now: w.clock})
+	return m
 }
 
 // TestItemThatWeStumbleOverIsFoundAndPutAside: the page is halved until it is found; all
 // others are filed, and it, too, once we have learned to read it.
 func TestItemThatWeStumbleOverIsFoundAndPutAside(t *testing.T) {
 	w := connected(t)
-	bad := &stumbler{over: w.many(20)[7].ID()}
-	c := ewsConnector
-	c.Source = func(settings crm.Settings, traffic crm.Traffic) (crm.Source, error) {
-		src, err := ewsConnector.Source(settings, traffic)
-		bad.Notifier, _ = src.(crm.Notifier)
-		return bad, err
+	m, bad := w.meddle(), w.many(20)[7].ID()
+	m.load = func(headers []crm.Header) {
+		for i := range headers {
+			if headers[i].ID == bad {
+				panic("stumbled")
+			}
+		}
 	}
-	w.engine = engine.New(engine.Config{Org: w.org, Connector: c, Now: w.clock})
 	w.collect()
 	aside, n, err := w.org.Quarantine(t.Context(), store.QuarantineQuery{})
 	w.must(err)
-	if n != 1 || aside[0].Item != bad.over || aside[0].Code != "item-unmanageable" || w.reasons()[crm.Matched] != 19 {
+	if n != 1 || aside[0].Item != bad || aside[0].Code != "item-unmanageable" || w.reasons()[crm.Matched] != 19 {
 		t.Fatalf("put aside: %+v; decisions %v; want that one, and 19 filed", aside, w.reasons())
 	}
-	bad.over = ""
+	m.load = nil
 	w.live(ann, 20)
 }
 
@@ -135,4 +174,92 @@ func TestFolderThatIsDeletedWhileWeReadIsNoTrouble(t *testing.T) {
 	w.alerts(0, "")
 	done.Delete()
 	w.live(ann, 0)
+}
+
+// TestMailboxWithoutFoldersLosesNothing: an Inbox cannot be deleted, so a server that lists
+// none is not believed.
+func TestMailboxWithoutFoldersLosesNothing(t *testing.T) {
+	w := connected(t)
+	m := w.meddle()
+	w.many(3)
+	w.collect()
+	m.folders = func([]crm.Folder) []crm.Folder { return nil }
+	w.pass(time.Hour)
+	w.collect()
+	w.trouble(ann, "no-folders")
+	if got := w.box(ann).Counts.Filed; got != 3 {
+		t.Errorf("%d items are filed, want 3 as before", got)
+	}
+	m.folders = nil
+	w.live(ann, 3)
+}
+
+// TestListingWithoutEndIsGivenUp: each page says that more follow, for ever.
+func TestListingWithoutEndIsGivenUp(t *testing.T) {
+	w := connected(t)
+	m := w.meddle()
+	w.many(250)
+	m.changes = func(page *crm.Page) {
+		if len(page.Headers) > 0 {
+			page.Next, page.More = "", true
+		}
+	}
+	w.pass(time.Hour)
+	w.collect()
+	w.trouble(ann, "endless-listing")
+	m.changes = nil
+	w.live(ann, 250)
+}
+
+// TestCountThatStaysOffIsNotChased: the server counts an item that it never lists. The
+// folder is listed anew once, not at each look.
+func TestCountThatStaysOffIsNotChased(t *testing.T) {
+	w := connected(t)
+	m := w.meddle()
+	w.many(5)
+	m.folders = func(list []crm.Folder) []crm.Folder {
+		for i := range list {
+			if list[i].Role == crm.Inbox {
+				list[i].Total++
+			}
+		}
+		return list
+	}
+	listings := 0
+	m.changes = func(page *crm.Page) {
+		if len(page.Headers) == 10 {
+			listings++
+		}
+	}
+	for range 10 {
+		w.pass(time.Hour)
+		w.collect()
+	}
+	if listings != 2 {
+		t.Errorf("the whole Inbox was listed %d times in ten hours, want 2: at first, and when the count was off", listings)
+	}
+}
+
+// TestStaleAttachmentIDIsRenewed: an id lives no longer than its item's version.
+func TestStaleAttachmentIDIsRenewed(t *testing.T) {
+	w := connected(t)
+	m := w.meddle()
+	stale := 0
+	m.list = func(list []crm.Attachment) {
+		if stale++; stale == 1 {
+			for i := range list {
+				list[i].ID = "AAMkAG5vbmU="
+			}
+		}
+	}
+	w.send(letter{from: cyn, to: ann, subject: "offer", extra: "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n",
+		body: "--b\r\nContent-Type: text/plain\r\n\r\nThe offer.\r\n--b\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=offer.csv\r\n\r\n1,2,3\r\n--b--\r\n"})
+	w.collect()
+	rows, _, _, err := w.org.Activities(t.Context(), store.MailQuery{})
+	w.must(err)
+	mail, err := w.org.Message(t.Context(), w.userID(ann), rows[0].Message)
+	w.must(err)
+	if stale < 2 || len(mail.Attachments) != 1 || mail.Attachments[0].State != store.AttachmentStored {
+		t.Errorf("asked %d times, got %+v; want it renewed and stored", stale, mail.Attachments)
+	}
 }
