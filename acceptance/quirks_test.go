@@ -3,6 +3,8 @@ package acceptance
 import (
 	"context"
 	"io"
+	"log/slog"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -262,4 +264,39 @@ func TestStaleAttachmentIDIsRenewed(t *testing.T) {
 	if stale < 2 || len(mail.Attachments) != 1 || mail.Attachments[0].State != store.AttachmentStored {
 		t.Errorf("asked %d times, got %+v; want it renewed and stored", stale, mail.Attachments)
 	}
+}
+
+// TestBackupOfYesterdayIsPutBack: the data folder as it was goes on from there.
+func TestBackupOfYesterdayIsPutBack(t *testing.T) {
+	w := connected(t)
+	items := w.many(4)
+	w.collect()
+	backup := t.TempDir()
+	w.must(w.store.Close())
+	w.must(os.CopyFS(backup, os.DirFS(w.dir)))
+	w.reopen(w.dir)
+	items[1].Delete()
+	items[2].Move(items[2].Mailbox().CreateFolder(items[2].Folder(), "Done"))
+	w.send(letter{from: cyn, to: ann, subject: "filed after the backup", text: "Text."})
+	w.pass(24 * time.Hour)
+	w.collect()
+	w.must(w.store.Close())
+	w.reopen(backup)
+	w.pass(time.Hour)
+	w.collect()
+	w.live(ann, 4)
+	if got := w.filed(store.MailQuery{Text: "backup"}); len(got) != 1 {
+		t.Errorf("filed %q, want what came after the backup", got)
+	}
+}
+
+// reopen goes on with a data folder, as a process that is started.
+func (w *world) reopen(dir string) {
+	w.Helper()
+	var err error
+	w.store, err = store.Open(w.Context(), store.Options{Dir: dir, Exclusive: true, Now: w.clock})
+	w.must(err)
+	w.org = w.store.Org(1)
+	w.engine = w.newEngine(slog.New(slog.DiscardHandler))
+	w.Cleanup(func() { w.store.Close() })
 }

@@ -30,6 +30,7 @@ func TestEWSStreamTrouble(t *testing.T) {
 		{sim.MissedEvents, "2 lost", "ErrorMissedNotificationEvents"},
 		{sim.StreamNamespace, "2 told", "cancelled"},
 		{sim.StreamDuplicate, "2 told", "cancelled"},
+		{sim.StreamReordered, "2 told", "cancelled"},
 	} {
 		t.Run(string(tt.kind), func(t *testing.T) {
 			f := overEWS(t, sim.Options{Version: sim.ExchangeSE}, crm.Settings{Version: "ExchangeSE"})

@@ -321,6 +321,31 @@ func TestFirstEventIsActedOnAtOnceAndABurstIsGathered(t *testing.T) {
 	})
 }
 
+func TestTwentyThousandEventsInThreeSeconds(t *testing.T) {
+	const boxes, events = 10, 20_000
+	play(t, boxes, newExchange(), func(s *scene) {
+		before := make([]int, boxes)
+		for i := range before {
+			before[i] = s.x.count(s.x.syncs, person(i))
+		}
+		for n := range events {
+			s.x.arrive(person(n % boxes))
+			if n%(events/300) == 0 {
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		time.Sleep(time.Minute)
+		if n, _ := s.org.Counts(s.Context()); n.Items() != events {
+			s.Errorf("%d items have a decision, want %d", n.Items(), events)
+		}
+		for i := range before {
+			if got := s.x.count(s.x.syncs, person(i)) - before[i]; got > 10 {
+				s.Errorf("mailbox %d was read %d times for %d events", i, got, events/boxes)
+			}
+		}
+	})
+}
+
 func TestUnknownFolderIsAskedForOnce(t *testing.T) {
 	play(t, 1, newExchange(), func(s *scene) {
 		ann := person(0)
@@ -451,6 +476,28 @@ func TestServerThatDoesNotNotifyIsPolled(t *testing.T) {
 		time.Sleep(35 * time.Second)
 		if n, _ := s.org.Counts(s.Context()); n.Items() != 1 {
 			s.Error("polling did not find what came")
+		}
+	})
+}
+
+func TestMailboxWithTooManySubscriptionsIsPolledForAnHour(t *testing.T) {
+	x, asked := newExchange(), 0
+	x.refuse = func(string) error {
+		asked++
+		return &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, After: time.Hour, Code: "ErrorExceededSubscriptionCount", Message: "The mailbox has too many subscriptions."}
+	}
+	play(t, 1, x, func(s *scene) {
+		if mode := s.mode(person(0)); mode.Mode != crm.Polling || mode.Why != "The mailbox has too many subscriptions." {
+			s.Errorf("shown as %+v, want polling, and why", mode)
+		}
+		time.Sleep(55 * time.Minute)
+		if asked != 1 {
+			s.Errorf("it was subscribed to %d times within the hour", asked)
+		}
+		x.refuse = nil
+		time.Sleep(10 * time.Minute)
+		if mode := s.mode(person(0)); mode.Mode != crm.Streaming {
+			s.Errorf("after the hour: %+v, want streaming", mode)
 		}
 	})
 }
