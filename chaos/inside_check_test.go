@@ -93,9 +93,7 @@ func (l *life) judge() {
 	l.cursors(l.proc.dir)
 	l.prove()
 	l.compare()
-	if n := l.exchange.WrongPasswords(login); n > 9 {
-		l.wrong("", "the account was tried with a wrong password %d times", n)
-	}
+	l.patient()
 }
 
 // prove has the engine itself prove all folders.

@@ -45,6 +45,13 @@ func newFront(w *world) *front {
 	return &front{w: w, closed: make(chan struct{}), count: map[string]int{}, hits: map[string]int{}, rate: []int{0, 20, 50, 150, 300}[w.rng.IntN(5)]}
 }
 
+// setRate says how many of a thousand requests meet trouble from now on.
+func (f *front) setRate(rate int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rate = rate
+}
+
 // What the network does to a request. All other kinds are the server's.
 const (
 	unheard  = "net-unheard"   // the connection breaks before the server has heard it
@@ -111,6 +118,10 @@ func (f *front) spell(rng *rand.Rand) {
 	if boxes := f.w.exchange.Mailboxes(); rng.IntN(2) == 0 {
 		s.mailbox = string(boxes[rng.IntN(len(boxes))].Address())
 	}
+	f.cast(s)
+}
+
+func (f *front) cast(s spell) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.spells = append(f.spells, s)

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"database/sql"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -26,10 +27,14 @@ type life struct {
 	deaths   int
 }
 
-// begin founds the company and starts Postern.
-func begin(w *world) *life {
-	l := &life{world: w, rough: true}
-	for i := range 3 + w.rng.IntN(4) {
+// begin founds the company and starts Postern. In a rough life it may die at any time.
+func begin(w *world, rough bool) *life {
+	l := &life{world: w, rough: rough}
+	mailboxes := 3
+	if rough {
+		mailboxes += w.rng.IntN(4)
+	}
+	for i := range mailboxes {
 		l.users = append(l.users, mail.Address(fmt.Sprintf("user%d@%s", i+1, company)))
 	}
 	for i := range 4 {
@@ -106,7 +111,9 @@ func (l *life) revive() {
 	l.log.note("the process died at %q", l.proc.last)
 	l.proc.bury()
 	l.cursors(l.image())
-	time.Sleep(time.Duration(l.rng.Int64N(int64(20 * time.Second))))
+	if l.rough {
+		time.Sleep(time.Duration(l.rng.Int64N(int64(20 * time.Second))))
+	}
 	l.start()
 	l.arm()
 	l.proc.run()
@@ -116,24 +123,43 @@ func (l *life) revive() {
 func (l *life) live(d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		l.pause(time.Duration(1+l.rng.Int64N(int64(20*time.Second))) + time.Duration(l.rng.IntN(1e6)))
-		l.happen()
+		if l.rough {
+			l.happen(l.everything())
+		} else {
+			l.happen(l.everyday())
+		}
 	}
 }
 
+// A chance is something that may happen, by its weight among a hundred.
+type chance struct {
+	weight int
+	do     func()
+}
+
 // happen lets one thing happen.
-func (l *life) happen() {
+func (l *life) happen(chances []chance) {
 	n := l.rng.IntN(100)
-	for _, e := range [...]struct {
-		weight int
-		do     func()
-	}{
-		{29, l.send}, {5, l.burst}, {10, l.move}, {6, l.remove}, {8, l.read}, {2, l.copy}, {3, l.again},
-		{4, l.folder}, {2, l.noFolder}, {3, l.contact}, {2, l.forget}, {2, l.settings}, {4, l.clock}, {6, l.spell}, {5, l.outage}, {2, l.kill}, {2, l.full}, {4, l.mailbox}, {1, l.newPassword},
-	} {
-		if n -= e.weight; n < 0 {
-			e.do()
+	for _, c := range chances {
+		if n -= c.weight; n < 0 {
+			c.do()
 			return
 		}
+	}
+}
+
+// everyday is what people do.
+func (l *life) everyday() []chance {
+	return []chance{
+		{40, l.send}, {8, l.burst}, {14, l.move}, {8, l.remove}, {8, l.read}, {4, l.copy}, {4, l.again}, {6, l.folder}, {4, l.noFolder}, {4, l.contact},
+	}
+}
+
+// everything is what may happen.
+func (l *life) everything() []chance {
+	return []chance{
+		{29, l.send}, {5, l.burst}, {10, l.move}, {6, l.remove}, {8, l.read}, {2, l.copy}, {3, l.again},
+		{4, l.folder}, {2, l.noFolder}, {3, l.contact}, {2, l.forget}, {2, l.settings}, {4, l.clock}, {6, l.spell}, {5, l.outage}, {2, l.kill}, {2, l.full}, {4, l.mailbox}, {1, l.newPassword},
 	}
 }
 
@@ -322,7 +348,16 @@ func (l *life) newPassword() {
 	l.password += "x"
 	l.must(l.exchange.SetPassword(login, l.password))
 	l.pause(time.Duration(l.rng.Int64N(int64(10 * time.Minute))))
+	l.patient()
+	l.must(l.exchange.Unlock(login)) // a directory forgets wrong passwords after a while
 	l.settings()
+}
+
+// patient checks that the account was not brought near to being locked.
+func (l *life) patient() {
+	if n := l.exchange.WrongPasswords(login); n > 9 {
+		l.wrong("", "the account was tried with a wrong password %d times", n)
+	}
 }
 
 // settings has an administrator save the settings anew, as people do to see whether that
@@ -380,7 +415,7 @@ func (l *life) recover() error {
 			next = l.now().Add(10 * time.Minute) // what was not told of is found by the next sweep
 		}
 		if round == patience {
-			return fmt.Errorf("not caught up %s after all trouble has ended: %s", l.now().Sub(began), open)
+			return fmt.Errorf("not caught up %s after all trouble has ended: %s%s", l.now().Sub(began), open, l.debts())
 		}
 		if l.refusedLogin() {
 			l.log.note("an administrator enters the password again")
@@ -390,6 +425,24 @@ func (l *life) recover() error {
 			l.offset.Add(int64(skip))
 		}
 	}
+}
+
+// debts lists what is to be tried again.
+func (l *life) debts() string {
+	var b strings.Builder
+	for _, query := range []string{
+		"select 'decision', mailbox_id, item, outcome || ' ' || reason || ' ' || tries, due_at from decision where due_at > 0",
+		"select 'attachment', mailbox_id, message_id || ' ' || name, state || ' ' || note || ' ' || tries, due_at from attachment where state in ('pending', 'failed')",
+		"select 'copy', mailbox_id, item, missing_at, gone_at from copy where missing_at > 0 and gone_at = 0",
+	} {
+		l.query(l.proc.dir, query, func(r *sql.Rows) error {
+			var what, box, item, state, due string
+			err := r.Scan(&what, &box, &item, &state, &due)
+			fmt.Fprintf(&b, "\n  %s of mailbox %s: %s, %s, %s", what, box, item, state, due)
+			return err
+		})
+	}
+	return b.String()
 }
 
 // refusedLogin tells whether a mailbox waits for an administrator to enter the password.
@@ -429,6 +482,13 @@ func (l *life) owed(since time.Time) (what string, next time.Time) {
 			soon(due)
 		}
 	}
+	l.query(l.proc.dir, "select item from copy where missing_at > 0 and gone_at = 0", func(r *sql.Rows) error {
+		var item string
+		err := r.Scan(&item)
+		what = fmt.Sprintf("item %s may have been moved or deleted", item)
+		soon(l.now().Add(time.Minute))
+		return err
+	})
 	if len(boxes) < len(l.users) {
 		what = fmt.Sprintf("%d of %d mailboxes are known", len(boxes), len(l.users))
 	}

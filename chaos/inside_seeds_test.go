@@ -43,7 +43,7 @@ func (o *outcome) digest() string {
 func lifeOf(t *testing.T, seed uint64, o wiring) (out outcome) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, seed, o)
-		l := begin(w)
+		l := begin(w, true)
 		l.live(20 * time.Minute)
 		l.calm()
 		if err := l.recover(); err != nil {

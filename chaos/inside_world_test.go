@@ -59,7 +59,8 @@ type world struct {
 type wiring struct {
 	limits    pace.Config
 	connector func(crm.Connector) crm.Connector // between engine and ews
-	step      func(name string)                 // is told of each durable step
+	step      func(name string) (die bool)      // is asked at each durable step, one at a time
+	tick      time.Duration                     // of the engine
 }
 
 // A process is one life of Postern, from its start until it is killed or stopped.
@@ -74,6 +75,7 @@ type process struct {
 	done   chan struct{} // the engine has ended
 	died   chan struct{} // a crash point was met
 	image  string        // the data folder as it was at that moment
+	halted bool          // and its store closed
 
 	full atomic.Bool // no room on the disk
 
@@ -99,6 +101,12 @@ func newWorld(t *testing.T, seed uint64, o wiring) *world {
 	var serving sync.WaitGroup
 	serving.Go(func() { server.Serve(w.port) })
 	t.Cleanup(func() { server.Close(); serving.Wait(); w.front.close() })
+	t.Cleanup(func() {
+		if w.proc != nil && !w.proc.halted { // the test has failed in the middle
+			w.proc.crash("the end of the test")
+			w.proc.bury()
+		}
+	})
 	return w
 }
 
@@ -131,6 +139,11 @@ func (w *world) start() {
 	p := &process{w: w, dir: w.image(), wire: newWire(w.port, func() { w.front.hit("dial") }), done: make(chan struct{}), died: make(chan struct{})}
 	var err error
 	p.store, err = store.Open(w.Context(), store.Options{Dir: p.dir, Exclusive: true, Now: w.now, Step: p.step})
+	if p.dead() { // while it opened its data
+		w.take(p)
+		w.start()
+		return
+	}
 	w.must(err)
 	p.org = p.store.Org(1)
 	connector := newStagger(w.seed + uint64(w.images)).connector(ews.Connector(nil, func(c *ews.Config) { c.Dial, c.Now = p.wire.Dial, w.now }))
@@ -147,7 +160,7 @@ func (w *world) start() {
 			w.log.note("keep budget: %v", err)
 		}
 	}
-	p.engine = engine.New(engine.Config{Org: p.org, Connector: connector, Pace: pace.New(limits), Workers: 1, Looks: 1, Events: 1,
+	p.engine = engine.New(engine.Config{Org: p.org, Connector: connector, Pace: pace.New(limits), Workers: 1, Looks: 1, Events: 1, Tick: w.wiring.tick,
 		Now: w.now, Log: slog.New(slog.NewTextHandler(&w.log, nil))})
 	w.proc = p
 }
@@ -166,6 +179,7 @@ func (p *process) run() {
 
 // halt stops a process in good order.
 func (p *process) halt() {
+	p.halted = true
 	if p.stop != nil {
 		p.stop()
 		<-p.done
@@ -177,23 +191,31 @@ func (p *process) halt() {
 // bury ends what a crash has left of a process and makes the image of its last moment the
 // data folder.
 func (p *process) bury() {
+	p.halted = true
 	p.wire.hangUp()
-	p.stop()
-	<-p.done
+	if p.stop != nil {
+		p.stop()
+		<-p.done
+	}
 	p.store.Close() // whatever it says: the folder is not used again
-	p.w.images++
-	p.w.must(os.Rename(p.image, p.w.image()))
+	p.w.take(p)
+}
+
+// take makes what a dead process has left the data folder.
+func (w *world) take(p *process) {
+	w.images++
+	w.must(os.Rename(p.image, w.image()))
 }
 
 // step comes before each durable step. At the one that was drawn the process dies: from
 // there on every step fails, so nothing that it still does leaves a trace.
 func (p *process) step(name string) error {
-	if p.w.wiring.step != nil {
-		p.w.wiring.step(name)
-	}
 	p.mu.Lock()
 	p.steps++
 	due := p.steps == p.crashAt
+	if ask := p.w.wiring.step; ask != nil && !p.crashed {
+		due = ask(name) || due
+	}
 	p.mu.Unlock()
 	if due {
 		p.crash(name)
