@@ -26,10 +26,15 @@ type database struct {
 
 	mu       sync.Mutex
 	prepared map[string]*sql.Stmt // on write; nil on PostgreSQL, whose driver does it
+	asked    map[string]*sql.Stmt // on read; nil on PostgreSQL
 
 	steps  steps
 	writes writes
 }
+
+// maxAsked bounds the statements kept for reading. There are fewer texts; the bound is for
+// those that a search makes.
+const maxAsked = 500
 
 func databaseFile(dir string) string { return filepath.Join(dir, "postern.db") }
 
@@ -55,7 +60,7 @@ func openSQLite(dir string) (*database, error) {
 	if err != nil {
 		return nil, errors.Join(err, write.Close())
 	}
-	return &database{dialect: &sqliteDialect, write: write, read: read, prepared: map[string]*sql.Stmt{}}, nil
+	return &database{dialect: &sqliteDialect, write: write, read: read, prepared: map[string]*sql.Stmt{}, asked: map[string]*sql.Stmt{}}, nil
 }
 
 func openPostgres(dsn string) (*database, error) {
@@ -69,8 +74,10 @@ func openPostgres(dsn string) (*database, error) {
 }
 
 func (d *database) close() error {
-	for _, stmt := range d.prepared {
-		stmt.Close()
+	for _, kept := range [...]map[string]*sql.Stmt{d.prepared, d.asked} {
+		for _, stmt := range kept {
+			stmt.Close()
+		}
 	}
 	if d.read == d.write {
 		return d.write.Close()
@@ -248,7 +255,33 @@ func (t *tx) insert(ctx context.Context, head, row, tail string, args []any, eac
 type view struct{ d *database }
 
 func (v view) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if stmt := v.d.reading(ctx, query); stmt != nil {
+		return stmt.QueryContext(ctx, args...)
+	}
 	return v.d.read.QueryContext(ctx, query, args...)
+}
+
+// reading returns the statement kept for a text: to prepare it costs more than to run it.
+// nil when it cannot be prepared, which running it will say, or need not be.
+func (d *database) reading(ctx context.Context, query string) *sql.Stmt {
+	d.mu.Lock()
+	stmt, full := d.asked[query], len(d.asked) >= maxAsked
+	d.mu.Unlock()
+	if stmt != nil || d.asked == nil || full {
+		return stmt
+	}
+	fresh, err := d.read.PrepareContext(ctx, query)
+	if err != nil {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if stmt = d.asked[query]; stmt != nil { // another was faster
+		fresh.Close()
+		return stmt
+	}
+	d.asked[query] = fresh
+	return fresh
 }
 
 // querier is what can be asked: a transaction or a view.
