@@ -10,30 +10,48 @@ import (
 	"postern/store"
 )
 
-func TestResumesAfterCrash(t *testing.T) {
+// TestResumesWithinTenSeconds kills a process that follows a mailbox: what came while it
+// was dead, and what comes then, is filed within ten seconds of the next start.
+func TestResumesWithinTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, wiring{})
-		w.exchange.AddMailbox(sim.Person{Name: "Ann", Address: "ann@acme.example"})
+		w.front.setRate(0)
+		w.exchange.AddMailbox(sim.Person{Name: "Ann", Address: "ann@" + company})
 		w.start()
-		w.must(w.proc.addUser("Ann", "ann@acme.example"))
-		w.must(w.proc.addContact("Cyn", "cyn@client.example"))
 		w.must(w.proc.connect())
+		w.must(w.proc.addUser("Ann", "ann@"+company))
+		w.must(w.proc.addContact("Cyn", "cyn@client.example"))
 		w.proc.run()
-		for i := range 10 {
-			_, err := w.exchange.Deliver(fmt.Appendf(nil, "From: cyn@client.example\r\nTo: ann@acme.example\r\nMessage-ID: <%d@x>\r\nSubject: s\r\n\r\nHello\r\n", i))
+		letters := 0
+		send := func() {
+			letters++
+			_, err := w.exchange.Deliver(fmt.Appendf(nil, "From: cyn@client.example\r\nTo: ann@%s\r\nMessage-ID: <%d@chaos.example>\r\nSubject: Letter\r\n\r\nText\r\n", company, letters))
 			w.must(err)
-			time.Sleep(time.Minute)
-			if i == 5 {
-				w.proc.crash("nothing")
-				w.proc.bury()
-				w.start()
-				w.proc.run()
+		}
+		filed := func(within time.Duration, when string) {
+			time.Sleep(within)
+			synctest.Wait()
+			_, n, _, err := w.proc.org.Activities(w.Context(), store.MailQuery{})
+			w.must(err)
+			if n != letters {
+				t.Errorf("%s: %d of %d letters are filed\n%s", when, n, letters, w.log.last(20))
 			}
 		}
-		_, n, _, err := w.proc.org.Activities(w.Context(), store.MailQuery{})
-		w.must(err)
-		t.Log(n, len(w.front.lines), time.Now())
+		send()
+		filed(10*time.Second, "at first")
+		send()
+		filed(5*time.Second, "while it listens")
+		for range 5 {
+			send()
+			w.proc.crash("nothing")
+			w.proc.bury()
+			send()
+			w.start()
+			w.proc.run()
+			time.Sleep(time.Second)
+			send()
+			filed(9*time.Second, "after a crash")
+		}
 		w.proc.halt()
-		t.Log(w.log.last(20))
 	})
 }
