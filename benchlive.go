@@ -245,7 +245,7 @@ func (m *liveMeasure) idle(ctx context.Context) error {
 func (m *liveMeasure) load(ctx context.Context, seen *sightings) error {
 	_, asked, _ := m.requests.read()
 	w := m.window()
-	if err := m.drive(ctx, seen, sim.Load{Rate: m.Rate}); err != nil {
+	if err := m.drive(ctx, seen, sim.Load{Rate: m.Rate, Seconds: float64(m.Seconds)}); err != nil {
 		return err
 	}
 	r := &m.result
@@ -267,7 +267,7 @@ func (m *liveMeasure) drive(ctx context.Context, seen *sightings, loads ...sim.L
 	total := 0
 	ended := make(chan error)
 	for _, l := range loads {
-		l.Seconds, l.Contacts = float64(m.Seconds), crowdContacts
+		l.Contacts = crowdContacts
 		total += int(l.Rate * l.Seconds)
 		go func() { ended <- m.exchange.load(ctx, l) }()
 	}
