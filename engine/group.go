@@ -88,7 +88,9 @@ func (g *group) run() {
 		}
 		g.fallBack(fault)
 		rest(g.ctx, max(fault.After, ladder(tries, 2*time.Second, 5*time.Second, 15*time.Second, 30*time.Second, time.Minute)))
-		tries++
+		if fault.Code != resting {
+			tries++
+		}
 	}
 }
 

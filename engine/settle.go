@@ -34,7 +34,9 @@ func (e *Engine) settle(ctx context.Context, line *line, box *crm.Mailbox, began
 	news := state == crm.Attention && (box.State != crm.Attention || box.Trouble == nil || box.Trouble.Code != f.Code)
 	box.State, box.Since = enter(box, state, now)
 	box.Trouble = &crm.Fault{Verdict: f.Verdict, Scope: f.Scope, After: f.After, Code: f.Code, Message: f.Message, Advice: f.Advice, Cause: f.Cause}
-	box.Tries, box.Due = box.Tries+1, now.Add(wait)
+	if box.Due = now.Add(wait); f.Code != resting {
+		box.Tries++
+	}
 	if !followable(box) {
 		e.watching().drop(box.ID)
 	}
@@ -116,6 +118,10 @@ func (e *Engine) closeAlerts(ctx context.Context, subject string) error {
 // longest is how long a mailbox is left alone at most, whatever a server asks for.
 const longest = time.Hour
 
+// resting is the code of a request that our own pace sent back: nobody was asked, so it
+// says nothing about the mailbox.
+const resting = "resting"
+
 // consequence is the one switch over what a fault means: the state that the mailbox is in,
 // and when it is tried again.
 func consequence(f *crm.Fault, tries int) (crm.MailboxState, time.Duration) {
@@ -123,6 +129,8 @@ func consequence(f *crm.Fault, tries int) (crm.MailboxState, time.Duration) {
 	switch {
 	case f.Code == store.DiskFull: // our own trouble: a longer pause spares nobody anything
 		return crm.Waiting, restAfterFailure
+	case f.Code == resting:
+		return crm.Waiting, max(after, time.Second)
 	case f.Verdict == crm.Retry && (f.Cause == crm.Unreachable || f.Code == "torn-answer"):
 		// Nobody asked for silence, and the network may be well again at any moment.
 		return crm.Waiting, max(after, ladder(tries, 5*time.Second, 10*time.Second, 30*time.Second, time.Minute))
@@ -136,7 +144,7 @@ func consequence(f *crm.Fault, tries int) (crm.MailboxState, time.Duration) {
 // stop holds the whole connection up when a fault concerns it, unless it is held already.
 func (e *Engine) stop(ctx context.Context, line *line, box *crm.Mailbox, err error) {
 	f, now := crm.AsFault(err), e.Now()
-	if ctx.Err() != nil || f.Scope != crm.OrgScope || line == nil || line.stopped(now) != nil {
+	if ctx.Err() != nil || f.Scope != crm.OrgScope || f.Code == resting || line == nil || line.stopped(now) != nil {
 		return
 	}
 	state, wait := consequence(f, box.Tries)
