@@ -157,10 +157,11 @@ type browser struct {
 // signIn signs in with the password that the server has shown at its first start.
 func (c *company) signIn() *browser {
 	c.Helper()
-	words := welcome.FindStringSubmatch(c.server.last(1 << 20))
-	if words == nil {
-		c.Fatal("the server does not say how to sign in")
-	}
+	var words []string
+	await(c.T, time.Minute, "the server says how to sign in", func() bool {
+		words = welcome.FindStringSubmatch(c.server.last(1 << 20))
+		return words != nil
+	})
 	jar, _ := cookiejar.New(nil) // never fails without options
 	b := &browser{T: c.T, client: &http.Client{Jar: jar, Timeout: 10 * time.Second}, page: c.page}
 	resp, err := b.client.PostForm(b.page+"/sign-in", url.Values{"address": {words[1]}, "password": {words[2]}})
