@@ -22,7 +22,7 @@ soak: ## 5,000 seeded lives, in all of which everything goes wrong; hours on a s
 	POSTERN_SEEDS=5000 $(GO) test -count=1 -timeout 0 -run '^TestSeeds$$' ./chaos
 
 chaos: ## the real program killed 30 times in 10 minutes, frozen, its disk filled, its network torn
-	POSTERN_CHAOS_MINUTES=10 $(GO) test -count=1 -timeout 1h -v -run '^TestOutside' ./chaos
+	POSTERN_CHAOS_MINUTES=10 $(GO) test -count=1 -timeout 1h -v -parallel 5 -run '^TestOutside' ./chaos
 
 interop: ## foreign EWS clients against the simulated Exchange
 	@.ci/install node java davmail
