@@ -100,6 +100,28 @@ func TestThreadsMergeWhenAMessageJoinsThem(t *testing.T) {
 	})
 }
 
+// TestCopiesInTwoConversationsAreOneThread: each mailbox has conversation ids of its own,
+// and without a Message-ID nothing else ties the copies together.
+func TestCopiesInTwoConversationsAreOneThread(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		s := newStage(t, st)
+		nameless := func(item, conversation string) *crm.Item {
+			it := letter("", cyn, string(ann), string(bob))
+			it.ID, it.Thread = item, conversation
+			return it
+		}
+		s.save(s.page(&s.ann, nameless("a", "conversation of Ann")))
+		s.save(s.page(&s.bob, nameless("b", "conversation of Bob")))
+		reply := letter("reply", bob, string(cyn))
+		reply.Thread = "conversation of Bob"
+		s.save(s.page(&s.bob, reply))
+		rows := s.activities(store.MailQuery{Threads: true})
+		if len(rows) != 1 || rows[0].Thread != 2 {
+			t.Errorf("got %d threads, want one of two messages: %+v", len(rows), rows)
+		}
+	})
+}
+
 func TestSearchFindsTheSameInBothDatabases(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, st *store.Store) {
 		s := newStage(t, st)

@@ -37,7 +37,7 @@ func threadRefs(it *crm.Item) []int64 {
 	if it.Thread != "" {
 		refs = append(refs, threadRef("conversation", it.Thread))
 	}
-	if len(refs) == 0 {
+	if it.MessageID == "" { // its copies may stand in different conversations
 		refs = append(refs, threadRef("key", it.Key()))
 	}
 	return unique(refs)
