@@ -107,7 +107,7 @@ func TestCopiesInTwoConversationsAreOneThread(t *testing.T) {
 		s := newStage(t, st)
 		nameless := func(item, conversation string) *crm.Item {
 			it := letter("", cyn, string(ann), string(bob))
-			it.ID, it.Thread = item, conversation
+			it.ID, it.MessageID, it.Thread = item, "", conversation
 			return it
 		}
 		s.save(s.page(&s.ann, nameless("a", "conversation of Ann")))
