@@ -55,7 +55,7 @@ func (k *collectCommand) Run(c *common) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
-	result, err := tally(c, org, &requests)
+	result, err := tally(c, org, &requests, began)
 	if err != nil {
 		return err
 	}
@@ -65,7 +65,9 @@ func (k *collectCommand) Run(c *common) error {
 	} else {
 		_, err = fmt.Fprintf(c.out, "%d mailboxes: %d filed, %d not filed%s, %d failed\n",
 			result.Mailboxes, result.Filed, result.notFiled(), reasons(result.NotFiled), result.Failed)
-		result.tellTrouble(c.errOut)
+		if result.tellTrouble(c.errOut); len(result.Trouble) > 0 {
+			fmt.Fprintln(c.errOut, "Once that has passed or been seen to, run postern collect again: it goes on where it ended.")
+		}
 	}
 	switch {
 	case err != nil:
@@ -103,8 +105,12 @@ func (r *collected) tellTrouble(w io.Writer) {
 	}
 }
 
-// tally counts what stands in the ledger.
-func tally(c *common, org *store.Org, requests *meter) (*collected, error) {
+// notReached is the trouble of a mailbox whose turn did not come in a run.
+var notReached = &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "not-reached", Message: "Its turn did not come: Exchange is left alone for a while, or cannot be reached.",
+	Advice: "Nothing to do for this mailbox."}
+
+// tally counts what stands in the ledger after a run that began then.
+func tally(c *common, org *store.Org, requests *meter, began time.Time) (*collected, error) {
 	counts, err := org.Counts(c.ctx)
 	if err != nil {
 		return nil, err
@@ -125,8 +131,12 @@ func tally(c *common, org *store.Org, requests *meter) (*collected, error) {
 			continue
 		}
 		result.Mailboxes++
-		if box.Trouble != nil {
-			result.Trouble[string(box.Address)] = box.Trouble.Error() + " " + box.Trouble.Advice
+		f := box.Trouble
+		if f == nil && box.Checked.Before(began.Truncate(time.Microsecond)) {
+			f = notReached
+		}
+		if f != nil {
+			result.Trouble[string(box.Address)] = f.Error() + " " + f.Advice
 		}
 	}
 	return result, nil

@@ -188,7 +188,7 @@ func (d *demoCommand) once(ctx context.Context, c *common, org *store.Org, peopl
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
-	done, err := tally(c, org, &requests)
+	done, err := tally(c, org, &requests, began)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func (l *mailboxesList) Run(c *common) error {
 		return json.NewEncoder(c.out).Encode(boxes)
 	}
 	w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "MAILBOX\tSTATE\tSINCE\tITEMS\tFILED\tNOT FILED\tFAILED\tLAST PASS\tTROUBLE")
+	fmt.Fprintln(w, "MAILBOX\tSTATE\tSINCE\tON SERVER\tFILED\tNOT FILED\tFAILED\tLAST LOOK\tTROUBLE")
 	for _, b := range boxes {
 		trouble := ""
 		if b.Trouble != nil {

@@ -83,6 +83,7 @@ func main() {
 func run(args []string, out, errOut io.Writer) int {
 	var c cli
 	parser, err := kong.New(&c, kong.Name("postern"), kong.Description("The guarded gate between Exchange and a CRM."),
+		kong.Vars{"kinds": kindNames()},
 		kong.Writers(out, errOut), kong.UsageOnError(), kong.Exit(os.Exit))
 	if err != nil {
 		fmt.Fprintln(errOut, err)

@@ -14,9 +14,9 @@ import (
 // is not a rule but the people; which domains are read stands with the Email settings.
 type rulesCommand struct {
 	dataFlags
-	ExcludeAddress  []string `help:"File nothing that names this address; replaces the list; '' = none."`
-	ExcludeDomain   []string `help:"File nothing that names an address of this domain; replaces the list; '' = none."`
-	Since           *string  `help:"File nothing older than this day, such as 2026-01-01; '' = no limit."`
+	ExcludeAddress  []string `help:"File nothing that names this address; replaces the list; an empty text empties it."`
+	ExcludeDomain   []string `help:"File nothing that names an address of this domain; replaces the list; an empty text empties it."`
+	Since           *string  `help:"File nothing older than this day, such as 2026-01-01; an empty text: no limit."`
 	FilePrivate     *bool    `help:"File also what its sender marked private or confidential." negatable:""`
 	Attachments     string   `help:"store: fetch and keep them; names: list them only; on-demand: fetch one when somebody opens it." enum:",store,names,on-demand" default:""`
 	AttachmentLimit *int64   `help:"Keep no attachment larger than so many megabytes; 0 = 25."`

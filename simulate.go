@@ -27,7 +27,7 @@ type simCommand struct {
 	Company string        `help:"Domain whose addresses have mailboxes; none = the one met most often."`
 	Version string        `help:"Version of Exchange to be." default:"ExchangeSE"`
 	Account []string      `help:"Service account as LOGIN:PASSWORD, or LOGIN:PASSWORD:MAILBOX,MAILBOX to narrow what it may impersonate." default:"svc-postern:postern"`
-	Trouble []string      `help:"Misbehave: KIND[:OPERATION][:every=N][:times=N][:skip=N][:backoff=DURATION][:mailbox=ADDRESS], for example busy-fault:GetItem:every=7."`
+	Trouble []string      `help:"Misbehave: KIND[:OPERATION][:every=N][:times=N][:skip=N][:backoff=DURATION][:delay=DURATION][:at=BYTES][:where=fault|entry|header][:mailbox=ADDRESS], for example busy-fault:GetItem:every=7 or error=ErrorItemCorrupt:GetItem. Kinds: ${kinds}."`
 	Trickle time.Duration `help:"A new letter so often (of the cast only); 0 = never."`
 	People  string        `help:"Folder to write users.csv and contacts.csv to, for the imports." type:"path"`
 	URLFile string        `help:"File to write where it is, as JSON, once it is there." type:"path"`
@@ -38,7 +38,8 @@ type simCommand struct {
 }
 
 func (s *simCommand) Run(c *common) error {
-	options := sim.Options{Version: sim.Version(s.Version), MaxLetters: s.Limit, AlsoTo: mail.Address(s.AlsoTo)}
+	// A simulator that is started again has forgotten all: no id of before may mean anything.
+	options := sim.Options{Version: sim.Version(s.Version), MaxLetters: s.Limit, AlsoTo: mail.Address(s.AlsoTo), Generation: uint64(time.Now().UnixNano())}
 	if s.Journal != "" {
 		journal, err := os.Create(s.Journal)
 		if err != nil {
@@ -85,6 +86,9 @@ func (s *simCommand) Run(c *common) error {
 		if err != nil {
 			return err
 		}
+		if host, _ := control.Addr().(*net.TCPAddr); host == nil || !host.IP.IsLoopback() {
+			return badArgument("The control face asks nobody who he is, so it listens on loopback alone.", "Write --control 127.0.0.1:0.", control.Close())
+		}
 		where["control"] = "http://" + control.Addr().String()
 		go serveSim(c.ctx, control, x.Control())
 	}
@@ -93,6 +97,9 @@ func (s *simCommand) Run(c *common) error {
 	for _, text := range s.Account {
 		login, password, _ := strings.Cut(text, ":")
 		fmt.Fprintf(c.out, "  service account %s, password %s\n", login, strings.SplitN(password, ":", 2)[0])
+	}
+	if where["control"] != "" {
+		fmt.Fprintf(c.out, "  control at %s, which says what it can do\n", where["control"])
 	}
 	if s.People != "" {
 		fmt.Fprintf(c.out, "  users.csv and contacts.csv are in %s\n", s.People)
@@ -104,6 +111,15 @@ func (s *simCommand) Run(c *common) error {
 		go trickle(c.ctx, x, s.Trickle)
 	}
 	return serveSim(c.ctx, l, x)
+}
+
+// kindNames lists the kinds of trouble for the help.
+func kindNames() string {
+	var names []string
+	for _, kind := range sim.Kinds() {
+		names = append(names, string(kind))
+	}
+	return strings.Join(names, ", ")
 }
 
 // fill makes the mailboxes.

@@ -43,9 +43,9 @@ func (s Settings) Check(c Connector, kept Settings) (Settings, []FieldError) {
 	known := slices.ContainsFunc(c.Versions, func(v Version) bool { return v.Name == s.Version })
 	switch {
 	case s.Version == "" && s.Enabled:
-		wrong("version", "required", "Choose the version of the Exchange server.")
+		wrong("version", "required", "Choose the version of the Exchange server: %s.", c.versionNames())
 	case s.Version != "" && !known:
-		wrong("version", "unknown", "There is no version %q to choose; take one from the list.", s.Version)
+		wrong("version", "unknown", "There is no version %q to choose; there are %s.", s.Version, c.versionNames())
 	}
 	switch {
 	case s.Login == "" && s.Enabled:
@@ -80,6 +80,15 @@ func (s Settings) Check(c Connector, kept Settings) (Settings, []FieldError) {
 		wrong("root_cas", "malformed", "There is no certificate in it: paste the text from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.")
 	}
 	return s, errs
+}
+
+// versionNames lists the versions to choose from.
+func (c Connector) versionNames() string {
+	var names []string
+	for _, v := range c.Versions {
+		names = append(names, v.Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // Host is the name of the server and its port, if that is told.

@@ -131,7 +131,7 @@ func (p *pass) recreated(ctx context.Context, list []crm.Folder) error {
 	if slices.ContainsFunc(known, func(f store.Folder) bool { return ids[f.Folder.ID] }) {
 		return nil
 	}
-	p.Log.Warn("mailbox was created anew", "mailbox", p.box.ID)
+	p.Log.Warn("mailbox was created anew", "mailbox", p.box.Address)
 	p.box.State, p.box.Since = enter(p.box, crm.Importing, p.Now())
 	p.box.Trouble = &crm.Fault{Verdict: crm.Resync, Scope: crm.MailboxScope, Code: "mailbox-recreated", Cause: crm.Recreated,
 		Message: "Another mailbox stands under this address now, as after a restore.", Advice: "Nothing to do: it is read as a new one, and nothing is filed twice."}
@@ -236,7 +236,7 @@ func (p *pass) drifted(ctx context.Context, folders []store.Folder) (map[crm.Fol
 		if drift == 0 {
 			continue
 		}
-		p.Log.Warn("list folder anew", "mailbox", p.box.ID, "folder", f.ID, "on_server", f.Total, "more_than_in_ledger", drift)
+		p.Log.Warn("list folder anew", "mailbox", p.box.Address, "folder", f.ID, "on_server", f.Total, "more_than_in_ledger", drift)
 		if err := p.relist(ctx, f); err != nil {
 			return nil, err
 		}
@@ -246,6 +246,15 @@ func (p *pass) drifted(ctx context.Context, folders []store.Folder) (map[crm.Fol
 	p.counted[p.box.ID] = p.Now()
 	p.mu.Unlock()
 	return drifted, nil
+}
+
+// countAgain has the next look at these mailboxes count, as after a gap.
+func (e *Engine) countAgain(ids []crm.MailboxID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range ids {
+		delete(e.counted, id)
+	}
 }
 
 // unmoved tells whether the folder was read up to the state that it is in.
@@ -265,7 +274,7 @@ func (p *pass) captureFolder(ctx context.Context, f *store.Folder) error {
 	case fault.Verdict != crm.Resync:
 		return err
 	}
-	p.Log.Warn("list folder anew", "mailbox", p.box.ID, "folder", f.ID, "code", crm.AsFault(err).Code)
+	p.Log.Warn("list folder anew", "mailbox", p.box.Address, "folder", f.ID, "code", crm.AsFault(err).Code)
 	if err := p.relist(ctx, f); err != nil {
 		return err
 	}
@@ -279,7 +288,7 @@ const patient = 3
 // stumbles over one item: the items are found as for the proof. The cursor stays where it
 // is.
 func (p *pass) otherRoad(ctx context.Context, f *store.Folder) error {
-	p.Log.Warn("list folder by another road", "mailbox", p.box.ID, "folder", f.ID)
+	p.Log.Warn("list folder by another road", "mailbox", p.box.Address, "folder", f.ID)
 	return p.src.Items(ctx, p.box, f.Folder, func(ids []string) error {
 		open, err := p.Org.Undecided(ctx, p.box.ID, ids)
 		if err != nil || len(open) == 0 {
@@ -423,7 +432,7 @@ func (p *pass) file(ctx context.Context, headers []crm.Header, page store.Page, 
 	if err == nil || ctx.Err() != nil || len(headers) == 0 || crm.AsFault(err).Code != unforeseen {
 		return err
 	}
-	p.Log.Error("page cannot be dealt with", "mailbox", p.box.ID, "folder", page.Folder, "items", len(headers), "err", err)
+	p.Log.Error("page cannot be dealt with", "mailbox", p.box.Address, "folder", page.Folder, "items", len(headers), "err", err)
 	if len(headers) == 1 {
 		headers[0] = crm.Header{ID: headers[0].ID, Fault: &crm.Fault{Verdict: crm.Retry, Scope: crm.ItemScope, Code: "item-unmanageable", Err: err,
 			Message: "This program stumbles over the item.", Advice: "It is tried again by itself; please report it, with the log."}}
@@ -461,7 +470,7 @@ func (p *pass) fileAll(ctx context.Context, headers []crm.Header, page store.Pag
 			continue // somebody was added or changed meanwhile
 		}
 		if err == nil && len(saved.Filed) > 0 {
-			p.Log.Info("filed", "mailbox", p.box.ID, "activities", len(saved.Filed))
+			p.Log.Info("filed", "mailbox", p.box.Address, "activities", len(saved.Filed))
 		}
 		return err
 	}
@@ -547,7 +556,7 @@ func (p *pass) load(ctx context.Context, entries []store.Entry, known map[string
 // failed is the decision about an item that could not be had: it is tried again at
 // growing times, for ever.
 func (p *pass) failed(item string, f *crm.Fault, tries int) crm.Decision {
-	p.Log.Warn("item cannot be had", "mailbox", p.box.ID, "item", item, "code", f.Code, "tries", tries+1)
+	p.Log.Warn("item cannot be had", "mailbox", p.box.Address, "item", item, "code", f.Code, "tries", tries+1)
 	wait := max(f.After, ladder(tries, time.Minute, 10*time.Minute, time.Hour, 24*time.Hour, 7*24*time.Hour))
 	return crm.Decision{Item: item, Outcome: crm.Failed, Reason: crm.Reason(f.Code), Rule: f.Message,
 		Tries: tries + 1, RetryAt: p.Now().Add(wait)}

@@ -59,7 +59,7 @@ func (g *group) lost(f *followed, why *crm.Fault) (polled bool) {
 	f.sub = crm.Subscription{}
 	g.losses++
 	f.tries++
-	g.Log.Warn("subscription lost", "mailbox", f.box.ID, "code", why.Code, "tries", f.tries)
+	g.Log.Warn("subscription lost", "mailbox", f.box.Address, "code", why.Code, "tries", f.tries)
 	switch {
 	case f.tries == 2 && !g.alone:
 		g.leave(f)
@@ -298,7 +298,7 @@ func (g *group) subscribed(f *followed, sub crm.Subscription, err error) (whole 
 	f.tries++
 	f.after = g.Now().Add(wait)
 	f.watch = g.polling(fault.Message)
-	g.Log.Info("not notified", "mailbox", f.box.ID, "code", fault.Code, "again_in", wait)
+	g.Log.Info("not notified", "mailbox", f.box.Address, "code", fault.Code, "again_in", wait.Round(time.Second))
 	return nil, true
 }
 
@@ -344,6 +344,7 @@ func (g *group) listening(list []crm.Subscription, watch crm.Watch) {
 		}
 	}
 	g.mu.Unlock()
+	g.countAgain(ids)
 	g.look(ids...)
 }
 

@@ -13,7 +13,7 @@ import (
 func (e *Engine) end(ctx context.Context, line *line, box *crm.Mailbox, began time.Time, err error) (saved bool) {
 	err = e.settle(ctx, line, box, began, err)
 	if err != nil {
-		e.Log.Error("save state of mailbox", "mailbox", box.ID, "err", err)
+		e.Log.Error("save state of mailbox", "mailbox", box.Address, "err", err)
 		e.cannotSave(err)
 	}
 	return err == nil
@@ -30,7 +30,7 @@ func (e *Engine) settle(ctx context.Context, line *line, box *crm.Mailbox, began
 	e.stop(ctx, line, box, err)
 	f := crm.AsFault(err)
 	state, wait := consequence(f, box.Tries)
-	e.Log.Warn("pass ended in trouble", "mailbox", box.ID, "code", f.Code, "verdict", f.Verdict, "again_in", wait)
+	e.Log.Warn("pass ended in trouble", "mailbox", box.Address, "code", f.Code, "verdict", f.Verdict, "again_in", wait.Round(time.Second))
 	news := state == crm.Attention && (box.State != crm.Attention || box.Trouble == nil || box.Trouble.Code != f.Code)
 	box.State, box.Since = enter(box, state, now)
 	box.Trouble = &crm.Fault{Verdict: f.Verdict, Scope: f.Scope, After: f.After, Code: f.Code, Message: f.Message, Advice: f.Advice, Cause: f.Cause}
@@ -62,7 +62,7 @@ func (e *Engine) well(ctx context.Context, line *line, box *crm.Mailbox, began t
 	box.Trouble, box.Tries, box.Checked = nil, 0, began
 	facts := line.src.Facts(box)
 	if facts.Server != box.Server && box.Server != "" && facts.Server != "" {
-		e.Log.Info("mailbox lives on another server", "mailbox", box.ID, "server", facts.Server)
+		e.Log.Info("mailbox lives on another server", "mailbox", box.Address, "server", facts.Server)
 	}
 	if facts.Server == "" {
 		facts.Server = box.Server // not asked in this process yet
@@ -149,7 +149,7 @@ func (e *Engine) stop(ctx context.Context, line *line, box *crm.Mailbox, err err
 	}
 	state, wait := consequence(f, box.Tries)
 	line.hold(f, now.Add(wait))
-	e.Log.Warn("connection stopped", "code", f.Code, "for", wait, "err", err)
+	e.Log.Warn("connection stopped", "code", f.Code, "for", wait.Round(time.Second), "err", err)
 	if (state == crm.Attention || box.Tries >= patient) && f.Code != "collecting-disabled" {
 		if err := e.raiseAlert(ctx, theConnection, f); err != nil {
 			e.Log.Error("raise an alert", "err", err)

@@ -26,6 +26,7 @@ import (
 // What cannot be done is answered with status 400 and a sentence.
 func (x *Exchange) Control() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, controlHelp) })
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, x.Stats()) })
 	mux.HandleFunc("POST /load", x.controlLoad)
 	mux.HandleFunc("GET /truth", func(w http.ResponseWriter, _ *http.Request) {
@@ -44,6 +45,16 @@ func (x *Exchange) Control() http.Handler {
 	mux.HandleFunc("POST /restart", func(http.ResponseWriter, *http.Request) { x.LoseSyncStates(); x.LoseSubscriptions() })
 	return mux
 }
+
+// controlHelp is what the face says of itself.
+const controlHelp = `GET  /stats    how the server was used, as JSON
+GET  /truth    the items that there are, one JSON object a line
+GET  /history  what became of them, one JSON object a line; needs a journal
+POST /load     have letters delivered: {"rate": 5, "seconds": 60}
+POST /trouble  misbehave: text such as busy-fault:GetItem:every=7 or error=ErrorItemCorrupt:GetItem:times=1
+POST /calm     end all trouble
+POST /restart  forget sync states and subscriptions, as a server that is started anew
+`
 
 func answerJSON(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")

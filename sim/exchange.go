@@ -26,6 +26,9 @@ type Options struct {
 	LegacyRouting bool
 	// SyncStatePadding lengthens sync states by so many bytes.
 	SyncStatePadding int
+	// Generation makes all ids others than those of an organization of another generation:
+	// a server that was set up anew, and remembers nothing.
+	Generation uint64
 	// MaxLetters bounds how many letters Load takes; 0 = all.
 	MaxLetters int
 	// AlsoTo is added to the recipients of every letter that Load takes, as if each had
@@ -198,7 +201,7 @@ func (x *Exchange) AddMailbox(owner Person, aliases ...mail.Address) *Mailbox {
 	if box := x.byAddress[owner.Address]; box != nil {
 		return box
 	}
-	return x.addMailbox(owner, aliases, 0)
+	return x.addMailbox(owner, aliases, x.options.Generation)
 }
 
 // addMailbox makes a mailbox; generation tells it from those that had the address before.

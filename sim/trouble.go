@@ -46,7 +46,7 @@ func ParseTrouble(text string) (Trouble, error) {
 	case !slices.Contains(kinds, t.Kind):
 		return t, fmt.Errorf("trouble %q: unknown kind %q; known are %v", text, name, kinds)
 	case coded != (t.Kind == AnyError || t.Kind == HTTPStatus):
-		return t, fmt.Errorf("trouble %q: a code belongs to error and status, and to no other kind", text)
+		return t, fmt.Errorf("trouble %q: write error=CODE or status=NUMBER; no other kind has a code", text)
 	}
 	if status, err := strconv.Atoi(code); t.Kind == HTTPStatus && (err != nil || status < 200 || status > 599) {
 		return t, fmt.Errorf("trouble %q: %q is no HTTP status", text, code)
