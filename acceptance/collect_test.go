@@ -311,6 +311,9 @@ func TestA13OneMessageInTwoMailboxes(t *testing.T) {
 	}
 	w.pass(time.Hour)
 	w.collect()
+	if mine, _, _, err := w.org.Activities(t.Context(), store.MailQuery{Viewer: w.userID(ann), Mine: true}); err != nil || len(mine) != 1 || mine[0].Gone {
+		t.Errorf("My Emails of Ann before a whole look has missed it: got %+v (%v), want it as before", mine, err)
+	}
 	w.pass(time.Hour) // a move is never a delete: it must be missing for a whole look
 	w.collect()
 	w.same("Cyn's activities after Ann deleted hers", w.filed(store.MailQuery{Contact: w.contactID("Cyn")}), "To both")

@@ -122,6 +122,11 @@ func TestMailboxCreatedAnewIsReadAnewAndNothingTwice(t *testing.T) {
 			w.collect()
 			w.same("filed", w.filed(store.MailQuery{}), append(before, "filed new")...)
 			w.live(ann, map[bool]int{true: 4, false: 1}[restored])
+			told, err := w.org.Alerts(t.Context(), false, 10)
+			w.must(err)
+			if len(told) != 1 || told[0].Code != "mailbox-recreated" || told[0].Cause != crm.Recreated || told[0].Count != 1 {
+				t.Errorf("alerts so far: %+v, want that the mailbox was created anew", told)
+			}
 		})
 	}
 }
@@ -160,9 +165,12 @@ func TestExpiredPasswordIsToldOnceAndNotTriedOverAndOver(t *testing.T) {
 // a year.
 func TestClockSetBack(t *testing.T) {
 	w := connected(t)
+	late := w.send(letter{from: cyn, to: ann, subject: "unreadable at first", text: "Text."})[0]
+	late.Damage(sim.DamagedAll)
 	w.pass(365 * 24 * time.Hour)
 	w.collect()
 	w.pass(-365 * 24 * time.Hour)
+	late.Damage(sim.Intact)
 	w.send(letter{from: cyn, to: ann, subject: "offer", text: "Text."})
 	due, err := w.org.DueMailboxes(t.Context(), w.clock(), 10)
 	w.must(err)
@@ -170,5 +178,5 @@ func TestClockSetBack(t *testing.T) {
 		t.Errorf("%d mailboxes are due after the clock was set right, want both", len(due))
 	}
 	w.collect()
-	w.live(ann, 1)
+	w.live(ann, 2)
 }

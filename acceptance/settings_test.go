@@ -1,14 +1,19 @@
 package acceptance
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"postern/crm"
+	"postern/engine"
+	"postern/ews"
 	"postern/mail"
 	"postern/sim"
 	"postern/store"
@@ -271,5 +276,31 @@ func TestA06ImpersonationIsProved(t *testing.T) {
 				t.Errorf("got Ann %s, Bob %s (%v), want live and attention with a remedy", a.State, b.State, b.Trouble)
 			}
 		})
+	}
+}
+
+// TestNothingIsAskedAfterCollectingIsSwitchedOff: also not by a call that is under way and
+// has many requests to go.
+func TestNothingIsAskedAfterCollectingIsSwitchedOff(t *testing.T) {
+	w := connected(t)
+	w.many(600)
+	answered := 0
+	settings := w.settings("acme.example")
+	settings.Enabled = false
+	switchOff := sync.OnceFunc(func() { w.save(settings); w.must(w.engine.LookNow(t.Context())) })
+	c := ews.Connector(func(call ews.Call) {
+		if call.Operation != "GetItem" {
+			return
+		}
+		if answered++; answered == 2 {
+			switchOff()
+		}
+	})
+	w.engine = engine.New(engine.Config{Org: w.org, Connector: c, Workers: 1, Looks: 1, Now: w.clock})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_ = w.engine.CatchUp(ctx) // it ends with what was switched off
+	if answered > 3 {         // the one under way may end
+		t.Errorf("%d requests for content were sent, the second of which was the last that was allowed", answered)
 	}
 }

@@ -135,7 +135,10 @@ func (p *pass) recreated(ctx context.Context, list []crm.Folder) error {
 	p.box.State, p.box.Since = enter(p.box, crm.Importing, p.Now())
 	p.box.Trouble = &crm.Fault{Verdict: crm.Resync, Scope: crm.MailboxScope, Code: "mailbox-recreated", Cause: crm.Recreated,
 		Message: "Another mailbox stands under this address now, as after a restore.", Advice: "Nothing to do: it is read as a new one, and nothing is filed twice."}
-	return p.Org.SaveMailbox(ctx, p.box)
+	if err := p.Org.SaveMailbox(ctx, p.box); err != nil {
+		return err
+	}
+	return p.raiseAlert(ctx, theMailbox(p.box), p.box.Trouble)
 }
 
 func rank(r crm.Role) int {

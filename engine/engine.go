@@ -268,7 +268,7 @@ func (e *Engine) open(ctx context.Context) error {
 		e.line.close()
 	}
 	e.wanted, e.line = settings, &line{first: make(chan struct{}, 1)}
-	switch src, err := e.Connector.Source(settings, e.Pace.Traffic(settings.Login, settings.Host())); {
+	switch src, err := e.Connector.Source(settings, e.policy.Traffic(e.Pace.Traffic(settings.Login, settings.Host()))); {
 	case err == nil:
 		e.line.src = e.policy.Guard(src)
 		e.line.closer, _ = src.(io.Closer)

@@ -17,6 +17,9 @@ const (
 	pollFor     = time.Hour              // how long a mailbox is polled whose subscription keeps getting lost
 	shortest    = 10 * time.Second       // a connection that the server closes sooner is no good
 	goodbye     = 5 * time.Second        // for giving subscriptions back
+	goodLife    = 10 * time.Minute       // who loses a subscription later than that starts afresh
+	pullers     = 8                      // subscriptions of one group pulled at once
+	pullTries   = 3                      // answers in a row that a pulled subscription may fail to give
 )
 
 // A group is the mailboxes that share a connection. Its fields are guarded by
@@ -56,6 +59,9 @@ func (g *group) wake() {
 // a connection of its own, then not for a while: the mailbox is polled. The caller holds
 // the lock.
 func (g *group) lost(f *followed, why *crm.Fault) (polled bool) {
+	if g.Now().Sub(f.since) > goodLife {
+		f.tries = 0
+	}
 	f.sub = crm.Subscription{}
 	g.losses++
 	f.tries++
@@ -191,6 +197,12 @@ func (g *group) someLost(of int) bool {
 	return g.losses > 0 && g.losses < of
 }
 
+func (g *group) allLost(of int) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.losses >= of
+}
+
 // subscribe makes the subscriptions that are missing. A fault concerns them all; what
 // fails for one mailbox is tried again later and polled until then.
 func (g *group) subscribe() *crm.Fault {
@@ -243,7 +255,7 @@ func (g *group) subscribeTo(list []*followed, anchor *crm.Mailbox) *crm.Fault {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var whole *crm.Fault
-	var alone []crm.MailboxID // that fell back to polling by themselves
+	var alone []*followed // that fell back to polling by themselves
 	next := make(chan *followed)
 	for range min(subscribers, len(list)) {
 		wg.Go(func() {
@@ -255,7 +267,7 @@ func (g *group) subscribeTo(list []*followed, anchor *crm.Mailbox) *crm.Fault {
 					whole = fault
 				}
 				if fell {
-					alone = append(alone, f.box.ID)
+					alone = append(alone, f)
 				}
 				mu.Unlock()
 			}
@@ -272,9 +284,7 @@ func (g *group) subscribeTo(list []*followed, anchor *crm.Mailbox) *crm.Fault {
 	}
 	close(next)
 	wg.Wait()
-	if len(alone) > 0 && whole == nil {
-		g.look(alone...)
-	}
+	g.lookAlone(alone...)
 	return whole
 }
 
@@ -284,7 +294,7 @@ func (g *group) subscribed(f *followed, sub crm.Subscription, err error) (whole 
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err == nil {
-		f.sub = sub
+		f.sub, f.since = sub, g.Now()
 		return nil, false
 	}
 	fault := crm.AsFault(err)
@@ -339,7 +349,11 @@ func (g *group) listening(list []crm.Subscription, watch crm.Watch) {
 	g.mu.Lock()
 	for i := range list {
 		ids[i] = list[i].Box.ID
-		if f := g.boxes[ids[i]]; f != nil && f.group == g && f.watch.Mode != watch.Mode {
+		f := g.boxes[ids[i]]
+		if f == nil || f.group != g {
+			continue
+		}
+		if f.alone = false; f.watch.Mode != watch.Mode {
 			f.watch = watch
 		}
 	}
@@ -348,21 +362,36 @@ func (g *group) listening(list []crm.Subscription, watch crm.Watch) {
 	g.look(ids...)
 }
 
-// pull asks for each subscription what happened, again and again.
+// pull asks for each subscription what happened, again and again. One that does not answer
+// holds up no other, and counts as lost when it fails over and over.
 func (g *group) pull(ctx context.Context, list []crm.Subscription) {
 	g.listening(list, crm.Watch{Mode: crm.Pulling, Since: g.Now(), Every: pullEvery,
 		Why: "This version of Exchange does not tell by itself; it is asked what happened."})
-	for {
-		rest(ctx, pullEvery)
+	failed := make([]int, len(list))
+	for rest(ctx, pullEvery); ctx.Err() == nil; rest(ctx, pullEvery) {
+		round, cancel := context.WithTimeout(ctx, pullEvery)
+		turn := make(chan struct{}, pullers)
+		var wg sync.WaitGroup
 		for i := range list {
-			if ctx.Err() != nil {
-				return
-			}
-			if n, err := g.notifier.Pull(ctx, &list[i]); err == nil {
-				g.pulled(&list[i], n)
-			}
+			turn <- struct{}{}
+			wg.Go(func() {
+				defer func() { <-turn }()
+				n, err := g.notifier.Pull(round, &list[i])
+				switch {
+				case ctx.Err() != nil:
+				case err == nil:
+					failed[i] = 0
+					g.pulled(&list[i], n)
+				default:
+					if failed[i]++; failed[i] >= pullTries {
+						g.pulled(&list[i], crm.Notice{Box: list[i].Box.ID, Lost: crm.AsFault(err)})
+					}
+				}
+			})
 		}
-		if g.someLost(len(list) + 1) {
+		wg.Wait()
+		cancel()
+		if g.someLost(len(list)) || g.allLost(len(list)) {
 			g.wake()
 		}
 	}
@@ -382,19 +411,14 @@ func (g *group) pulled(sub *crm.Subscription, n crm.Notice) {
 
 // fallBack takes note that nobody is told of changes, and looks by itself.
 func (g *group) fallBack(why *crm.Fault) {
-	var ids []crm.MailboxID
 	g.mu.Lock()
-	for _, f := range g.members {
-		if f.watch.Mode != crm.Polling {
-			ids = append(ids, f.box.ID)
-		}
+	members := slices.Clone(g.members)
+	for _, f := range members {
 		f.watch = g.polling(why.Message)
 	}
 	g.mu.Unlock()
-	g.Log.Warn("not notified", "mailboxes", len(ids), "server", g.server, "code", why.Code)
-	if len(ids) > 0 && g.ctx.Err() == nil {
-		g.look(ids...)
-	}
+	g.Log.Warn("not notified", "mailboxes", len(members), "server", g.server, "code", why.Code)
+	g.lookAlone(members...)
 }
 
 // unsubscribe gives the subscriptions back when the program ends in good order or the

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -33,6 +34,7 @@ type watcher struct {
 	mu     sync.Mutex
 	boxes  map[crm.MailboxID]*followed
 	groups []*group
+	later  map[crm.MailboxID]bool // to be looked at as soon as something can be written down
 }
 
 // A followed mailbox. All but the box is guarded by watcher.mu.
@@ -41,8 +43,10 @@ type followed struct {
 	group *group
 	watch crm.Watch
 	sub   crm.Subscription // ID "" = none
+	since time.Time        // when it was made
 	after time.Time        // no subscribing before
-	tries int              // subscriptions in a row that were refused or got lost
+	tries int              // subscriptions in a row that were refused or soon lost
+	alone bool             // it has been looked at since nobody tells of it, and is polled from there on
 
 	dirty   map[string]bool // the source's ids of folders in which something happened
 	strange map[string]bool // ids told that are no folder of ours
@@ -226,7 +230,7 @@ func (w *watcher) notice(g *group, n crm.Notice) {
 		polled := g.lost(f, n.Lost)
 		w.mu.Unlock()
 		if polled {
-			w.look(n.Box)
+			w.lookAlone(f)
 		}
 		return
 	}
@@ -290,6 +294,27 @@ func (w *watcher) putBack(id crm.MailboxID, dirty map[string]bool) {
 // was not possible.
 const restAfterFailure = 30 * time.Second
 
+// lookLater keeps mailboxes that could not be made due for another try of all of them.
+func (w *watcher) lookLater(ids []crm.MailboxID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.later) == 0 {
+		time.AfterFunc(restAfterFailure, func() {
+			w.mu.Lock()
+			ids := slices.Collect(maps.Keys(w.later))
+			w.later = nil
+			w.mu.Unlock()
+			w.look(ids...)
+		})
+	}
+	if w.later == nil {
+		w.later = map[crm.MailboxID]bool{}
+	}
+	for _, id := range ids {
+		w.later[id] = true
+	}
+}
+
 // take hands over the folders in which something happened.
 func (w *watcher) take(id crm.MailboxID) map[string]bool {
 	if w == nil {
@@ -326,14 +351,32 @@ func (w *watcher) unknown(id crm.MailboxID, folders []string) bool {
 	return fresh
 }
 
-// look makes mailboxes due.
+// lookAlone looks at those mailboxes of which nobody tells, unless that has been done: their
+// rows may be due in an hour, as while somebody told, and each look makes the next one due
+// after the pause of polling.
+func (w *watcher) lookAlone(list ...*followed) {
+	var ids []crm.MailboxID
+	w.mu.Lock()
+	for _, f := range list {
+		if !f.alone {
+			ids = append(ids, f.box.ID)
+		}
+		f.alone = true
+	}
+	w.mu.Unlock()
+	if len(ids) > 0 {
+		w.look(ids...)
+	}
+}
+
+// look makes mailboxes due. What cannot be written down is tried again after a rest.
 func (w *watcher) look(ids ...crm.MailboxID) {
 	if w.ctx.Err() != nil {
 		return
 	}
 	if err := w.Org.LookNow(w.ctx, ids...); err != nil {
 		w.Log.Error("make mailboxes due", "mailboxes", len(ids), "err", err)
-		time.AfterFunc(restAfterFailure, func() { w.look(ids...) })
+		w.lookLater(ids)
 		return
 	}
 	if err := w.ringDue(w.ctx); err != nil && w.ctx.Err() == nil {

@@ -30,13 +30,17 @@ type exchange struct {
 	servers map[string]string // by mailbox
 	subs    map[string]string // subscription and its mailbox
 	made    int               // subscriptions so far
+	order   []subscribing
 	streams []*stream
 	refuse  func(box string) error
-	deaf    error // why no connection for notifications can be had
-	pulling bool  // the server does not tell by itself
+	deaf    error  // why no connection for notifications can be had
+	pulling bool   // the server does not tell by itself
+	mute    string // the mailbox of which nothing can be pulled
 	told    map[string]int
 	full    atomic.Bool // nothing can be written to the data folder
 }
+
+type subscribing struct{ box, anchor mail.Address }
 
 type stream struct {
 	list []crm.Subscription
@@ -106,6 +110,7 @@ func (x *exchange) Subscribe(_ context.Context, box, anchor *crm.Mailbox) (crm.S
 	x.made++
 	id := fmt.Sprint("sub", x.made)
 	x.subs[id] = name
+	x.order = append(x.order, subscribing{box.Address, anchor.Address})
 	return crm.Subscription{Box: box, Anchor: anchor, ID: id, Streaming: !x.pulling}, nil
 }
 
@@ -134,7 +139,11 @@ func (x *exchange) Listen(ctx context.Context, list []crm.Subscription, tell fun
 	}
 }
 
-func (x *exchange) Pull(_ context.Context, s *crm.Subscription) (crm.Notice, error) {
+func (x *exchange) Pull(ctx context.Context, s *crm.Subscription) (crm.Notice, error) {
+	if string(s.Box.Address) == x.mute {
+		<-ctx.Done()
+		return crm.Notice{}, &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "timeout", Message: "The server did not answer in time."}
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	name := x.subs[s.ID]
@@ -198,6 +207,7 @@ type scene struct {
 	x      *exchange
 	org    *store.Org
 	engine *engine.Engine
+	stop   func()
 }
 
 func person(i int) string { return fmt.Sprintf("p%03d@acme.example", i) }
@@ -227,19 +237,24 @@ func play(t *testing.T, mailboxes int, x *exchange, act func(s *scene)) {
 		if err := s.org.SaveSettings(t.Context(), crm.Settings{Enabled: true, Server: "mail.acme.example", Domains: []string{"acme.example"}}); err != nil {
 			t.Fatal(err)
 		}
-		s.engine = engine.New(engine.Config{Org: s.org, Connector: crm.Connector{
-			Source: func(crm.Settings, crm.Traffic) (crm.Source, error) { return x, nil }}})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() { defer close(done); s.engine.Run(ctx) }()
+		s.start()
 		time.Sleep(30 * time.Second)
 		act(s)
-		cancel()
-		<-done
+		s.stop()
 		if len(x.subs) > 0 {
 			t.Errorf("%d subscriptions were not given back at the end", len(x.subs))
 		}
 	})
+}
+
+// start begins a process, stop ends it in good order.
+func (s *scene) start() {
+	s.engine = engine.New(engine.Config{Org: s.org, Connector: crm.Connector{
+		Source: func(crm.Settings, crm.Traffic) (crm.Source, error) { return s.x, nil }}})
+	ctx, cancel := context.WithCancel(s.Context())
+	done := make(chan struct{})
+	s.stop = func() { cancel(); <-done }
+	go func() { defer close(done); s.engine.Run(ctx) }()
 }
 
 // mode returns how a mailbox is followed.
@@ -269,6 +284,11 @@ func TestMailboxesAreListenedToInGroups(t *testing.T) {
 		}
 		if len(heard) != n {
 			s.Errorf("%d mailboxes of %d are listened to", len(heard), n)
+		}
+		for i, made := range s.x.order {
+			if made.box != made.anchor && !slices.ContainsFunc(s.x.order[:i], func(m subscribing) bool { return m.box == made.anchor }) {
+				s.Errorf("%s was subscribed to before its anchor %s", made.box, made.anchor)
+			}
 		}
 		if mode := s.mode(person(7)); mode.Mode != crm.Streaming {
 			s.Errorf("the mailbox is shown as %+v, want streaming", mode)
@@ -364,7 +384,7 @@ func TestLostSubscriptionDoesNotSilenceOthers(t *testing.T) {
 	play(t, 5, newExchange(), func(s *scene) {
 		bad := person(3)
 		gone := &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "ErrorSubscriptionNotFound", Message: "The subscription has ended."}
-		for range 4 { // again and again: in the group, alone, then not for a while
+		for n := range 4 { // again and again: in the group, alone, then not for a while
 			s.x.tell(bad, crm.Notice{Lost: gone})
 			time.Sleep(10 * time.Second)
 			before := s.x.count(s.x.syncs, person(1))
@@ -372,6 +392,11 @@ func TestLostSubscriptionDoesNotSilenceOthers(t *testing.T) {
 			synctest.Wait()
 			if s.x.count(s.x.syncs, person(1)) == before {
 				s.Fatal("another mailbox of the group is not heard any more")
+			}
+			if alone := slices.ContainsFunc(s.x.connections(), func(c *stream) bool {
+				return len(c.list) == 1 && string(c.list[0].Box.Address) == bad
+			}); alone != (n == 1) {
+				s.Errorf("after %d losses it has a connection of its own: %v", n+1, alone)
 			}
 		}
 		if mode := s.mode(bad); mode.Mode != crm.Polling || mode.Why == "" {
@@ -432,6 +457,14 @@ func TestEventIsNotForgottenWhileNothingCanBeWritten(t *testing.T) {
 		if f, _ := s.engine.Trouble(); f == nil {
 			s.Error("the engine does not say that nothing can be written")
 		}
+		s.x.full.Store(false)
+		time.Sleep(time.Minute)
+		if n, _ := s.org.Counts(s.Context()); n.Items() != 1 {
+			s.Errorf("%d items have a decision after there was room again, want the 1 of the only event", n.Items())
+		}
+		s.x.full.Store(true)
+		s.x.arrive(person(0))
+		time.Sleep(3 * time.Second)
 		asked := s.x.count(s.x.syncs, person(0))
 		for range 10 { // more comes, and is not asked for while it could not be kept
 			s.x.arrive(person(0))
@@ -442,8 +475,8 @@ func TestEventIsNotForgottenWhileNothingCanBeWritten(t *testing.T) {
 		}
 		s.x.full.Store(false)
 		time.Sleep(2 * time.Minute)
-		if n, _ := s.org.Counts(s.Context()); n.Items() != 11 {
-			s.Errorf("%d items have a decision after there was room again, want 11", n.Items())
+		if n, _ := s.org.Counts(s.Context()); n.Items() != 12 {
+			s.Errorf("%d items have a decision after there was room again, want 12", n.Items())
 		}
 		if f, _ := s.engine.Trouble(); f != nil {
 			s.Errorf("the engine still says %v", f)
@@ -453,6 +486,13 @@ func TestEventIsNotForgottenWhileNothingCanBeWritten(t *testing.T) {
 
 func TestLostEventIsFoundByTheSweep(t *testing.T) {
 	play(t, 1, newExchange(), func(s *scene) {
+		boxes, err := s.org.Boxes(s.Context())
+		if err != nil || len(boxes) != 1 {
+			s.Fatal(len(boxes), err)
+		}
+		if pause := boxes[0].Due.Sub(boxes[0].Checked); pause < 50*time.Minute || pause > time.Hour {
+			s.Errorf("the next look at a mailbox that is listened to is due after %s, want about an hour", pause)
+		}
 		s.x.mu.Lock()
 		s.x.items[person(0)]++
 		s.x.mu.Unlock()
@@ -540,6 +580,53 @@ func TestWhileNoConnectionCanBeHadEverythingIsPolled(t *testing.T) {
 		if mode := s.mode(person(0)); mode.Mode != crm.Streaming {
 			s.Errorf("when the server had connections again: %+v, want streaming", mode)
 		}
+	})
+}
+
+// TestStartWhileNoConnectionCanBeHad: the rows say that all is to be looked at in an hour,
+// since somebody told of everything, but now nobody does.
+func TestStartWhileNoConnectionCanBeHad(t *testing.T) {
+	play(t, 2, newExchange(), func(s *scene) {
+		s.stop()
+		s.x.deaf = &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "ErrorExceededConnectionCount", Message: "Too many connections."}
+		s.x.arrive(person(1))
+		s.start()
+		time.Sleep(40 * time.Second)
+		if n, _ := s.org.Counts(s.Context()); n.Items() != 1 {
+			s.Error("what came meanwhile was not found")
+		}
+		s.x.arrive(person(0))
+		time.Sleep(40 * time.Second)
+		if n, _ := s.org.Counts(s.Context()); n.Items() != 2 {
+			s.Error("what came later was not found")
+		}
+	})
+}
+
+// TestMailboxThatDoesNotAnswerWhenPulled holds up no other, and is polled.
+func TestMailboxThatDoesNotAnswerWhenPulled(t *testing.T) {
+	x := newExchange()
+	x.pulling, x.mute = true, person(0)
+	play(t, 3, x, func(s *scene) {
+		s.x.arrive(person(2))
+		time.Sleep(70 * time.Second)
+		if n, _ := s.org.Counts(s.Context()); n.Items() != 1 {
+			s.Error("a mailbox that does not answer holds up another")
+		}
+		time.Sleep(20 * time.Minute)
+		if mode := s.mode(person(0)); mode.Mode != crm.Polling || mode.Why == "" {
+			s.Errorf("it is shown as %+v, want polling, and why", mode)
+		}
+		if mode := s.mode(person(2)); mode.Mode != crm.Pulling {
+			s.Errorf("the other is shown as %+v, want pulling", mode)
+		}
+		s.x.mu.Lock()
+		for id, name := range s.x.subs {
+			if name == s.x.mute {
+				delete(s.x.subs, id) // given up, and expires by itself
+			}
+		}
+		s.x.mu.Unlock()
 	})
 }
 

@@ -51,6 +51,22 @@ func (p *Policy) Guard(src crm.Source) crm.Source {
 	return guard{p, src}
 }
 
+// Traffic returns the traffic behind the policy: it is asked anew before every request, so
+// that a call of many requests ends with the one under way.
+func (p *Policy) Traffic(next crm.Traffic) crm.Traffic { return traffic{p, next} }
+
+type traffic struct {
+	policy *Policy
+	next   crm.Traffic
+}
+
+func (t traffic) Admit(ctx context.Context, r crm.Request) (func(*crm.Fault), error) {
+	if err := t.policy.Allows(&crm.Mailbox{Address: r.Mailbox}); err != nil {
+		return nil, err
+	}
+	return t.next.Admit(ctx, r)
+}
+
 type guard struct {
 	policy *Policy
 	src    crm.Source
