@@ -108,6 +108,9 @@ func draw(rng *rand.Rand, operation string) string {
 // spell begins one kind of trouble.
 func (f *front) spell(rng *rand.Rand) {
 	operation := operations[rng.IntN(len(operations))]
+	if operation == "GetStreamingEvents" && f.w.wiring.version != "" { // an old server is pulled from
+		operation = "GetEvents"
+	}
 	s := spell{kind: draw(rng, operation), until: time.Now().Add(time.Duration(rng.Int64N(int64(5 * time.Minute))))}
 	if rng.IntN(4) == 0 {
 		s.kind = networkKinds[rng.IntN(len(networkKinds))]

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"postern/sim"
 )
 
 var oneSeed = flag.Uint64("seed", 0, "live the life of this seed alone, and tell of it")
@@ -144,6 +146,34 @@ func keptSeeds(t *testing.T) []uint64 {
 		seeds = append(seeds, seed)
 	}
 	return seeds
+}
+
+// TestSeedsOtherwise lives lives of other kinds: with several workers, whose order nobody
+// can repeat, and with servers that do not stream or cannot subscribe to all folders.
+func TestSeedsOtherwise(t *testing.T) {
+	lives := 40
+	if testing.Short() {
+		lives = 4
+	}
+	for name, o := range map[string]wiring{
+		"four workers of each kind": {workers: 4},
+		"Exchange 2010":             {version: sim.Exchange2010},
+		"Exchange 2007":             {version: sim.Exchange2007SP1},
+	} {
+		for n := range lives {
+			seed := uint64(100_000 + n)
+			t.Run(fmt.Sprintf("%s/%d", name, seed), func(t *testing.T) {
+				t.Parallel()
+				out := lifeOf(t, seed, o)
+				for _, b := range out.broken {
+					t.Error(b.what)
+				}
+				if len(out.broken) > 0 {
+					t.Errorf("%s\nThe last of the log:\n%s", out.history, out.log)
+				}
+			})
+		}
+	}
 }
 
 // TestOneSeedIsOneRun: without that, a failing seed could not be looked at. Seeds are left

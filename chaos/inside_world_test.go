@@ -61,6 +61,8 @@ type wiring struct {
 	connector func(crm.Connector) crm.Connector // between engine and ews
 	step      func(name string) (die bool)      // is asked at each durable step, one at a time
 	tick      time.Duration                     // of the engine
+	workers   int                               // of the engine, of each kind; 0 = one, so that a seed is one run
+	version   sim.Version                       // of the Exchange; "" = of today
 }
 
 // A process is one life of Postern, from its start until it is killed or stopped.
@@ -92,7 +94,7 @@ func newWorld(t *testing.T, seed uint64, o wiring) *world {
 	w := &world{T: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), port: newPort(), password: "first", dir: scratch(t), wiring: o}
 	w.front = newFront(w)
 	var err error
-	w.exchange, err = sim.New(sim.Options{Journal: &w.journal, Servers: servers, Script: w.front.script})
+	w.exchange, err = sim.New(sim.Options{Journal: &w.journal, Version: o.version, Servers: servers, Script: w.front.script})
 	w.must(err)
 	t.Cleanup(func() { w.exchange.Close() })
 	w.exchange.AddAccount(sim.Account{Login: login, Password: w.password})
@@ -160,7 +162,8 @@ func (w *world) start() {
 			w.log.note("keep budget: %v", err)
 		}
 	}
-	p.engine = engine.New(engine.Config{Org: p.org, Connector: connector, Pace: pace.New(limits), Workers: 1, Looks: 1, Events: 1, Tick: w.wiring.tick,
+	workers := max(1, w.wiring.workers)
+	p.engine = engine.New(engine.Config{Org: p.org, Connector: connector, Pace: pace.New(limits), Workers: workers, Looks: workers, Events: workers, Tick: w.wiring.tick,
 		Now: w.now, Log: slog.New(slog.NewTextHandler(&w.log, nil))})
 	w.proc = p
 }
