@@ -19,7 +19,7 @@ test: ## all tests; installs PostgreSQL, Chromium and xmllint where it may
 	$(GO) test -timeout 30m ./...
 
 soak: ## 5,000 seeded lives, in all of which everything goes wrong; hours on a small machine
-	POSTERN_SEEDS=5000 $(GO) test -count=1 -timeout 0 -run '^TestSeeds$$' ./chaos
+	POSTERN_SEEDS=5000 $(GO) test -count=1 -timeout 0 -run '^(TestSeeds|TestCrashPoints)$$' ./chaos
 
 chaos: ## the real program killed 30 times in 10 minutes, frozen, its disk filled, its network torn
 	POSTERN_CHAOS_MINUTES=10 $(GO) test -count=1 -timeout 1h -v -parallel 5 -run '^TestOutside' ./chaos

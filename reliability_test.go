@@ -15,6 +15,11 @@ func TestReliabilityNamesRealTests(t *testing.T) {
 		t.Fatal(err)
 	}
 	named := regexp.MustCompile("`([a-z]+)\\.((?:Test|Fuzz)[A-Za-z0-9]+)").FindAllSubmatch(page, -1)
+	for _, word := range []string{"FIGURE", "SOAK"} {
+		if bytes.Contains(page, []byte(word)) {
+			t.Errorf("%s stands where a figure belongs", word)
+		}
+	}
 	if len(named) < 100 {
 		t.Fatalf("the page names only %d tests", len(named))
 	}
