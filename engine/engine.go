@@ -12,8 +12,9 @@
 // nothing depends on it.
 //
 // The road of a message is in capture.go, who is listened to in watch.go and group.go,
-// event passes in event.go, what is tried again in recheck.go, attachments in
-// attachments.go, how a pass ends in settle.go, the completeness proof in reconcile.go.
+// event passes in event.go, answers that are doubted in doubt.go, what is tried again in
+// recheck.go, attachments in attachments.go, how a pass ends in settle.go, the completeness
+// proof in reconcile.go.
 package engine
 
 import (
