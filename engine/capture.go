@@ -251,11 +251,11 @@ const endless = 20_000
 func (p *pass) ask(ctx context.Context, f *store.Folder, since crm.Cursor) func() (*crm.Page, error) {
 	var page *crm.Page
 	var err error
-	done := make(chan struct{})
+	done, folder := make(chan struct{}), f.Folder
 	go func() {
 		defer close(done)
 		defer caught(&err)
-		page, err = p.src.Changes(ctx, p.box, f.Folder, since)
+		page, err = p.src.Changes(ctx, p.box, folder, since)
 	}()
 	return func() (*crm.Page, error) { <-done; return page, err }
 }
