@@ -151,10 +151,11 @@ func (g *group) session() *crm.Fault {
 			g.notice(g, n)
 		}
 	})
+	lost := g.lostOf(len(streams))
 	switch {
 	case ctx.Err() != nil:
 		return nil
-	case g.someLost(len(streams)):
+	case lost > 0 && lost < len(streams):
 		return nil // the others are to be heard again at once
 	case err != nil:
 		return crm.AsFault(err)
@@ -184,23 +185,17 @@ func (g *group) awaitChange(ctx context.Context, again time.Duration) {
 	rest(ctx, gatherJoins)
 }
 
-// someLost tells whether some of the subscriptions were lost, and not all. When all are,
-// the server has forgotten them, which is held against none.
-func (g *group) someLost(of int) bool {
+// lostOf tells how many of so many subscriptions were lost. When all were, the server has
+// forgotten them, which is held against none.
+func (g *group) lostOf(all int) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.losses == of && !g.alone {
+	if g.losses == all && !g.alone {
 		for _, f := range g.members {
 			f.tries = 0
 		}
 	}
-	return g.losses > 0 && g.losses < of
-}
-
-func (g *group) allLost(of int) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.losses >= of
+	return g.losses
 }
 
 // subscribe makes the subscriptions that are missing. A fault concerns them all; what
@@ -391,7 +386,7 @@ func (g *group) pull(ctx context.Context, list []crm.Subscription) {
 		}
 		wg.Wait()
 		cancel()
-		if g.someLost(len(list)) || g.allLost(len(list)) {
+		if g.lostOf(len(list)) > 0 {
 			g.wake()
 		}
 	}
