@@ -163,7 +163,7 @@ func (m *liveMeasure) serve() (*liveMeasured, error) {
 	}
 	defer logFile.Close()
 	log := slog.New(slog.NewTextHandler(logFile, nil))
-	paced, err := m.pace(m.ctx, m.st, log)
+	paced, err := m.pace(m.ctx, m.st, log, 0)
 	if err != nil {
 		return nil, err
 	}

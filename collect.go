@@ -44,7 +44,7 @@ func (k *collectCommand) Run(c *common) error {
 	defer st.Close()
 	var requests meter
 	began := time.Now()
-	paced, err := k.pace(c.ctx, st, c.log)
+	paced, err := k.pace(c.ctx, st, c.log, 0)
 	if err != nil {
 		return err
 	}

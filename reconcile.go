@@ -19,7 +19,7 @@ type reconcileCommand struct {
 	dataFlags
 	limitFlags
 	JSON bool          `help:"Print one JSON object per folder."`
-	Wait time.Duration `help:"How long a running Postern is given to look at each mailbox first." default:"1m"`
+	Wait time.Duration `help:"How long a running Postern is given to look at each mailbox first, and how long is waited where Exchange asked for silence." default:"1m"`
 }
 
 func (r *reconcileCommand) Run(c *common) error {
@@ -28,7 +28,7 @@ func (r *reconcileCommand) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
-	paced, err := r.pace(c.ctx, st, c.log)
+	paced, err := r.pace(c.ctx, st, c.log, r.Wait)
 	if err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (s *serveCommand) Run(c *common) error {
 	defer st.Close()
 	log := slog.New(slog.NewTextHandler(c.errOut, nil))
 	connector := ews.Connector(nil)
-	paced, err := s.pace(c.ctx, st, log)
+	paced, err := s.pace(c.ctx, st, log, 0)
 	if err != nil {
 		return err
 	}
@@ -68,13 +68,14 @@ type limitFlags struct {
 }
 
 // pace makes what keeps to these limits and to what the servers ask for, as kept from
-// earlier runs.
-func (l *limitFlags) pace(ctx context.Context, st *store.Store, log *slog.Logger) (*pace.Pace, error) {
+// earlier runs. patience is how long a request waits for the end of a silence; 0 = the
+// default, for who can come again.
+func (l *limitFlags) pace(ctx context.Context, st *store.Store, log *slog.Logger, patience time.Duration) (*pace.Pace, error) {
 	kept, err := st.Budgets(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return pace.New(pace.Config{PerMinute: l.PerMinute, PerHost: l.PerServer, PerAccount: l.PerServer, PerMailbox: l.PerMailbox, Kept: kept,
+	return pace.New(pace.Config{PerMinute: l.PerMinute, PerHost: l.PerServer, PerAccount: l.PerServer, PerMailbox: l.PerMailbox, Patience: patience, Kept: kept,
 		Keep: func(b crm.Budget) {
 			if err := st.SaveBudget(ctx, b); err != nil && ctx.Err() == nil {
 				log.Error("keep budget", "scope", b.Scope, "key", b.Key, "err", err)
