@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	_ "modernc.org/sqlite"
 
@@ -99,6 +100,17 @@ func (l *life) judge() {
 // prove has the engine itself prove all folders.
 func (l *life) prove() {
 	folders := 0
+	for range 60 { // while the server is left alone nothing can be proved
+		rests := false
+		err := l.proc.engine.Reconcile(l.Context(), func(r engine.Report) error {
+			rests = rests || r.Fault != nil && r.Fault.Code == "resting"
+			return nil
+		})
+		if err != nil || !rests {
+			break
+		}
+		l.pause(time.Minute)
+	}
 	err := l.proc.engine.Reconcile(l.Context(), func(r engine.Report) error {
 		folders++
 		if !r.Proved() {

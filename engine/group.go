@@ -93,6 +93,7 @@ func (g *group) run() {
 			tries = 0
 		}
 		g.fallBack(fault)
+		g.refused(fault)
 		rest(g.ctx, max(fault.After, ladder(tries, 2*time.Second, 5*time.Second, 15*time.Second, 30*time.Second, time.Minute)))
 		if fault.Code != resting {
 			tries++
@@ -125,6 +126,9 @@ func (g *group) disbanded() bool {
 // when the next one is to begin at once: after a good end, or when members came, left or
 // lost their subscription.
 func (g *group) session() *crm.Fault {
+	if held := g.line.stopped(g.Now()); held != nil {
+		return held
+	}
 	if fault := g.subscribe(); fault != nil {
 		return fault
 	}
@@ -183,6 +187,28 @@ func (g *group) awaitChange(ctx context.Context, again time.Duration) {
 		return
 	}
 	rest(ctx, gatherJoins)
+}
+
+// refused stops the whole connection when a fault concerns it. A refused log-on is written
+// into the rows of all members, so that no process tries it again.
+func (g *group) refused(f *crm.Fault) {
+	if f.Scope != crm.OrgScope || f.Code == resting || g.line.stopped(g.Now()) != nil {
+		return
+	}
+	g.mu.Lock()
+	members := slices.Clone(g.members)
+	g.mu.Unlock()
+	if len(members) == 0 {
+		return
+	}
+	g.Engine.stop(g.ctx, g.line, members[0].box, f)
+	if f.Verdict == crm.Reauth {
+		ids := make([]crm.MailboxID, len(members))
+		for i, m := range members {
+			ids[i] = m.box.ID
+		}
+		g.look(ids...)
+	}
 }
 
 // lostOf tells how many of so many subscriptions were lost. When all were, the server has

@@ -29,7 +29,7 @@ func (e *Engine) settle(ctx context.Context, line *line, box *crm.Mailbox, began
 	now := e.Now()
 	e.stop(ctx, line, box, err)
 	f := crm.AsFault(err)
-	state, wait := consequence(f, box.Tries)
+	state, wait := consequence(f, triesFor(f, box))
 	e.Log.Warn("pass ended in trouble", "mailbox", box.Address, "code", f.Code, "verdict", f.Verdict, "again_in", wait.Round(time.Second))
 	news := state == crm.Attention && (box.State != crm.Attention || box.Trouble == nil || box.Trouble.Code != f.Code)
 	box.State, box.Since = enter(box, state, now)
@@ -122,6 +122,15 @@ const longest = time.Hour
 // says nothing about the mailbox.
 const resting = "resting"
 
+// triesFor is how far up its ladder a fault stands. What stops the whole connection is not
+// to be held against it as long as the mailbox' own troubles were.
+func triesFor(f *crm.Fault, box *crm.Mailbox) int {
+	if f.Scope == crm.OrgScope {
+		return min(box.Tries, patient)
+	}
+	return box.Tries
+}
+
 // consequence is the one switch over what a fault means: the state that the mailbox is in,
 // and when it is tried again.
 func consequence(f *crm.Fault, tries int) (crm.MailboxState, time.Duration) {
@@ -147,7 +156,7 @@ func (e *Engine) stop(ctx context.Context, line *line, box *crm.Mailbox, err err
 	if ctx.Err() != nil || f.Scope != crm.OrgScope || f.Code == resting || line == nil || line.stopped(now) != nil {
 		return
 	}
-	state, wait := consequence(f, box.Tries)
+	state, wait := consequence(f, triesFor(f, box))
 	line.hold(f, now.Add(wait))
 	e.Log.Warn("connection stopped", "code", f.Code, "for", wait.Round(time.Second), "err", err)
 	if (state == crm.Attention || box.Tries >= patient) && f.Code != "collecting-disabled" {
