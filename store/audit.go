@@ -1,0 +1,102 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+
+	"postern/crm"
+)
+
+// Audit writes an entry of its own into the audit log, for what changes nothing that the
+// store keeps: a sign-in, an export, a test. Methods that change something write theirs in
+// the same transaction.
+func (o *Org) Audit(ctx context.Context, e crm.AuditEntry) error {
+	return o.db.update(ctx, "audit", func(t *tx) error { return o.audit(ctx, t, e) })
+}
+
+// audit adds an entry to the organization's chain. Action, Subject, Detail and Widens are
+// the caller's; the actor is the one of the context unless the entry names one. The head
+// of the chain stays locked until the transaction ends: entries that several processes
+// add at once stand one behind the other.
+func (o *Org) audit(ctx context.Context, t *tx, e crm.AuditEntry) error {
+	head, err := o.auditHead(ctx, t)
+	if err != nil {
+		return err
+	}
+	if e.Actor == "" {
+		e.Actor = crm.ActorOf(ctx)
+	}
+	e.Actor, e.Action, e.Subject, e.Detail = clean(e.Actor), clean(e.Action), clean(e.Subject), clean(e.Detail)
+	e.Seq, e.At = head.seq+1, o.s.now()
+	hash := auditHash(o.id, &e, head.hash)
+	_, err = t.exec(ctx, `insert into audit (org_id, seq, done_at, actor, action, subject, detail, widens, hash)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		o.id, e.Seq, micros(e.At), e.Actor, e.Action, e.Subject, e.Detail, e.Widens, hash)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, "update audit_head set seq = $2, hash = $3 where org_id = $1", o.id, e.Seq, hash)
+	return err
+}
+
+// An auditHead is the end of a chain.
+type auditHead struct {
+	seq  int64
+	hash []byte
+}
+
+// auditHead locks the end of the chain, and begins the chain where there is none.
+func (o *Org) auditHead(ctx context.Context, t *tx) (auditHead, error) {
+	var h auditHead
+	read := func() error {
+		return one(ctx, t, "select seq, hash from audit_head where org_id = $1"+t.d.rowLock, []any{o.id}, &h.seq, &h.hash)
+	}
+	err := read()
+	if !errors.Is(err, ErrNotFound) {
+		return h, err
+	}
+	key, err := o.newSigningKey()
+	if err != nil {
+		return h, err
+	}
+	_, err = t.exec(ctx, `insert into audit_head (org_id, seq, hash, signing_key, checkpoint) values ($1, 0, $2, $3, 0)
+		on conflict (org_id) do nothing`, o.id, []byte{}, key)
+	if err != nil {
+		return h, err
+	}
+	return h, read()
+}
+
+// auditHash is the hash of an entry, over all that it says, where it stands, and the
+// hash of the entry before it. Each text goes in behind its length, so that no two
+// entries read alike.
+func auditHash(org crm.OrgID, e *crm.AuditEntry, before []byte) []byte {
+	b := []byte("postern audit 1\x00")
+	b = binary.BigEndian.AppendUint64(b, uint64(org))
+	b = binary.BigEndian.AppendUint64(b, uint64(e.Seq))
+	b = binary.BigEndian.AppendUint64(b, uint64(micros(e.At)))
+	for _, text := range []string{e.Actor, e.Action, e.Subject, e.Detail, string(before)} {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(text)))
+		b = append(b, text...)
+	}
+	if e.Widens {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
+	sum := sha256.Sum256(b)
+	return sum[:]
+}
+
+// auditColumns are those that scanAudit reads.
+const auditColumns = "seq, done_at, actor, action, subject, detail, widens, hash"
+
+func scanAudit(r *sql.Rows) (e crm.AuditEntry, hash []byte, err error) {
+	err = r.Scan(&e.Seq, stamp{&e.At}, &e.Actor, &e.Action, &e.Subject, &e.Detail, &e.Widens, &hash)
+	e.Hash = hex.EncodeToString(hash)
+	return e, hash, err
+}
