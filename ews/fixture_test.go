@@ -36,6 +36,8 @@ func answerTo(operation string) Answer {
 		return new(AttachmentsResult)
 	case "ResolveNames":
 		return new(ResolveNamesResult)
+	case "ExpandDL":
+		return new(ExpandDLResult)
 	case "DeleteItem", "Unsubscribe":
 		return new(Result)
 	case "ConvertId":
@@ -289,6 +291,7 @@ func sampleOperations() []Operation {
 		&GetAttachment{Shape: &AttachmentShape{IncludeMimeContent: true, BodyType: "Best", Additional: []Path{Field("item:Subject")}}, IDs: []string{"T1"}},
 		&ResolveNames{Entry: "/o=Example/cn=bob", Scope: "ActiveDirectory"},
 		&ResolveNames{Entry: "bob", FullContact: true, Parents: []FolderID{*inbox}},
+		&ExpandDL{Group: Mailbox{EmailAddress: "crm-users@example.com"}},
 		&CreateItem{Disposition: "SaveOnly", Folder: inbox, Items: []Item{message}},
 		&UpdateItem{Conflict: "AutoResolve", Disposition: "SaveOnly", Invitations: "SendToNone", SuppressReceipts: &yes, Changes: []ItemChange{{ID: ids[0], Updates: []FieldUpdate{
 			{Element: SetField, Path: Field("message:IsRead"), Item: Item{Element: MessageItem, IsRead: &yes}},
@@ -308,8 +311,8 @@ func sampleOperations() []Operation {
 	}
 }
 
-// sampleNotifications are answers about subscriptions, as a server gives them.
-func sampleNotifications() map[string][]Answer {
+// sampleAnswers are answers about groups and subscriptions, as a server gives them.
+func sampleAnswers() map[string][]Answer {
 	at := time.Date(2026, 8, 1, 10, 0, 0, 0, time.UTC)
 	item, folder := func(id string) *ItemID { return &ItemID{ID: id, ChangeKey: "K"} }, func(id string) *FolderID { return &FolderID{ID: id, ChangeKey: "K"} }
 	events := []MailboxEvent{
@@ -325,7 +328,9 @@ func sampleNotifications() map[string][]Answer {
 	pulled := Notification{SubscriptionID: "S1", PreviousWatermark: "W0", MoreEvents: new(false), Events: events}
 	streamed := Notification{SubscriptionID: "S1", Events: events}
 	gone := Failed("ErrorSubscriptionNotFound", "Das Abonnement wurde nicht gefunden.")
+	members := []Mailbox{{Name: "Ann", EmailAddress: "ann@example.com", RoutingType: RoutingSMTP, BoxType: "Mailbox"}, {Name: "Sales", EmailAddress: "sales@example.com", RoutingType: RoutingSMTP, BoxType: PublicGroup}}
 	return map[string][]Answer{
+		"ExpandDL":    {&ExpandDLResult{Result: Succeeded(), Paging: Paging{Total: new(2), Last: new(true)}, Members: members}, &ExpandDLResult{Result: Failed("ErrorNameResolutionNoResults", "")}},
 		"Subscribe":   {&SubscribeResult{Result: Succeeded(), SubscriptionID: "S1", Watermark: "W0"}, &SubscribeResult{Result: Succeeded(), SubscriptionID: "S1"}, &SubscribeResult{Result: Failed("ErrorExceededSubscriptionCount", "")}},
 		"Unsubscribe": {new(Succeeded()), &gone},
 		"GetEvents":   {&GetEventsResult{Result: Succeeded(), Notification: &pulled}, &GetEventsResult{Result: gone}},
@@ -337,11 +342,11 @@ func sampleNotifications() map[string][]Answer {
 	}
 }
 
-// TestNotificationsAreValid validates answers about subscriptions against Microsoft's
+// TestAnswersAreValid validates answers that no fixture has against Microsoft's
 // schema, and reads what was written.
-func TestNotificationsAreValid(t *testing.T) {
+func TestAnswersAreValid(t *testing.T) {
 	schema, dir := schemaFile(t), t.TempDir()
-	for operation, answers := range sampleNotifications() {
+	for operation, answers := range sampleAnswers() {
 		var b bytes.Buffer
 		if err := WriteResponse(&b, ServerVersion{}, operation, answers...); err != nil {
 			t.Fatal(err)

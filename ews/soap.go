@@ -258,6 +258,8 @@ func newOperation(name string) Operation {
 		return new(GetAttachment)
 	case "ResolveNames":
 		return new(ResolveNames)
+	case "ExpandDL":
+		return new(ExpandDL)
 	case "CreateItem":
 		return new(CreateItem)
 	case "UpdateItem":
