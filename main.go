@@ -23,18 +23,20 @@ import (
 )
 
 type cli struct {
-	Demo      demoCommand      `cmd:"" help:"Show Postern on a simulated Exchange with a cast of people, or on your own letters."`
-	Serve     serveCommand     `cmd:"" help:"Collect mail and serve the pages."`
-	Collect   collectCommand   `cmd:"" help:"Collect mail until caught up, then end."`
-	Settings  settingsCommand  `cmd:"" help:"Show or change the Email settings."`
-	Rules     rulesCommand     `cmd:"" help:"Show or change what is filed and what becomes of attachments."`
-	Contacts  contactsCommand  `cmd:"" help:"Import contacts."`
-	Users     usersCommand     `cmd:"" help:"Import users and set passwords."`
-	Mailboxes mailboxesCommand `cmd:"" help:"Show the state of each mailbox, or have some looked at now."`
-	Explain   explainCommand   `cmd:"" help:"Say what became of a message and why."`
-	Reconcile reconcileCommand `cmd:"" help:"Prove that every item on the server has its decision; exit 1 if anything differs."`
-	Sim       simCommand       `cmd:"" help:"Run the simulated Exchange alone."`
-	Bench     benchCommand     `cmd:"" help:"Measure."`
+	Demo       demoCommand       `cmd:"" help:"Show Postern on a simulated Exchange with a cast of people, or on your own letters."`
+	Serve      serveCommand      `cmd:"" help:"Collect mail and serve the pages."`
+	Collect    collectCommand    `cmd:"" help:"Collect mail until caught up, then end."`
+	Settings   settingsCommand   `cmd:"" help:"Show or change the Email settings."`
+	Rules      rulesCommand      `cmd:"" help:"Show or change what is filed and what becomes of attachments."`
+	Contacts   contactsCommand   `cmd:"" help:"Import contacts."`
+	Users      usersCommand      `cmd:"" help:"Import users and set passwords."`
+	Mailboxes  mailboxesCommand  `cmd:"" help:"Show the state of each mailbox, or have some looked at now."`
+	Explain    explainCommand    `cmd:"" help:"Say what became of a message and why."`
+	Reconcile  reconcileCommand  `cmd:"" help:"Prove that every item on the server has its decision; exit 1 if anything differs."`
+	Deployment deploymentCommand `cmd:"" help:"Show or change for whom the installation is, and what private addresses may be connected to."`
+	Orgs       orgsCommand       `cmd:"" help:"List the organizations, or add one."`
+	Sim        simCommand        `cmd:"" help:"Run the simulated Exchange alone."`
+	Bench      benchCommand      `cmd:"" help:"Measure."`
 }
 
 // common is what every command is handed.
@@ -45,27 +47,48 @@ type common struct {
 	log    *slog.Logger
 }
 
-// dataFlags name the data folder.
-type dataFlags struct {
+// folderFlags name the data folder, for what concerns all its organizations.
+type folderFlags struct {
 	Data string `help:"Data folder." default:"data" env:"POSTERN_DATA" type:"path"`
 }
 
 // open opens the data folder of an installation that is there already.
-func (d *dataFlags) open(c *common, exclusive bool) (*store.Store, *store.Org, error) {
-	return openData(c, store.Options{Dir: d.Data, Exclusive: exclusive, MustExist: true})
+func (f *folderFlags) open(c *common, exclusive bool) (*store.Store, error) {
+	return store.Open(c.ctx, store.Options{Dir: f.Data, Exclusive: exclusive, MustExist: true})
 }
 
 // make opens the data folder, and makes it when it is not there.
-func (d *dataFlags) make(c *common, exclusive bool) (*store.Store, *store.Org, error) {
-	return openData(c, store.Options{Dir: d.Data, Exclusive: exclusive})
+func (f *folderFlags) make(c *common, exclusive bool) (*store.Store, error) {
+	return store.Open(c.ctx, store.Options{Dir: f.Data, Exclusive: exclusive})
 }
 
-func openData(c *common, o store.Options) (*store.Store, *store.Org, error) {
-	st, err := store.Open(c.ctx, o)
+// dataFlags name the data folder and one organization in it.
+type dataFlags struct {
+	folderFlags
+	Org string `help:"Organization, by name; none = the only one there is." env:"POSTERN_ORG"`
+}
+
+// open is that of folderFlags, with the organization.
+func (d *dataFlags) open(c *common, exclusive bool) (*store.Store, *store.Org, error) {
+	st, err := d.folderFlags.open(c, exclusive)
+	return d.find(c, st, err)
+}
+
+// make is that of folderFlags, with the organization.
+func (d *dataFlags) make(c *common, exclusive bool) (*store.Store, *store.Org, error) {
+	st, err := d.folderFlags.make(c, exclusive)
+	return d.find(c, st, err)
+}
+
+func (d *dataFlags) find(c *common, st *store.Store, err error) (*store.Store, *store.Org, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return st, st.Org(1), nil
+	org, err := st.FindOrg(c.ctx, d.Org)
+	if err != nil {
+		return nil, nil, errors.Join(err, st.Close())
+	}
+	return st, org, nil
 }
 
 // exitError ends the program with a status of its own after everything has been said.

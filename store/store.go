@@ -48,6 +48,7 @@ type Options struct {
 	MustExist bool             // make no new data folder
 	Exclusive bool             // take the folder's lock: for the one process that collects
 	Now       func() time.Time // the clock; nil = time.Now
+	AuditSink string           // file to which the checkpoints of the audit logs are written as well; "" = none
 
 	// Step is called before each durable step, for tests that stop or spoil it: "save
 	// page/insert decision" before a statement of a transaction that writes, "commit
@@ -78,8 +79,11 @@ type Store struct {
 	now   func() time.Time
 	lock  *os.File // held while Exclusive
 
-	mu   sync.Mutex
-	keys map[crm.OrgID]hasher
+	auditSink string
+
+	mu     sync.Mutex
+	keys   map[crm.OrgID]hasher
+	signed map[crm.OrgID]string // hash of the last checkpoint that we wrote
 }
 
 // Open opens the data folder, makes it if absent, and brings the tables up to date. Its
@@ -88,7 +92,7 @@ type Store struct {
 // "database-damaged", "database-unwritable", "key-missing", "key-wrong", "key-damaged" and
 // "disk-full". Organization 1 exists afterwards.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{dir: o.Dir, steps: o.Step, now: o.Now, keys: map[crm.OrgID]hasher{}}
+	s := &Store{dir: o.Dir, steps: o.Step, now: o.Now, keys: map[crm.OrgID]hasher{}, signed: map[crm.OrgID]string{}, auditSink: o.AuditSink}
 	if s.now == nil {
 		s.now = time.Now
 	}
@@ -138,7 +142,7 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 	if err := s.db.migrate(ctx); err != nil {
 		return s.db.fault(err)
 	}
-	return s.makeOrg(ctx, 1)
+	return s.makeFirstOrg(ctx)
 }
 
 // lockFolder takes the lock of the data folder for the life of the process.
@@ -213,26 +217,6 @@ func (s *Store) Close() error {
 	return err
 }
 
-// makeOrg makes the organization with its hash key unless it is there.
-func (s *Store) makeOrg(ctx context.Context, id crm.OrgID) error {
-	at := place{id, "org", int64(id), "hash_key"}
-	return s.db.update(ctx, "make organization", func(t *tx) error {
-		var sealed []byte
-		err := one(ctx, t, "select hash_key from org where id = $1", []any{id}, &sealed)
-		if errors.Is(err, ErrNotFound) {
-			if sealed, err = s.vault.seal(at, newHashKey()); err != nil {
-				return err
-			}
-			_, err = t.exec(ctx, "insert into org (id, hash_key) values ($1, $2) on conflict (id) do nothing", id, sealed)
-		}
-		if err != nil {
-			return err
-		}
-		_, err = s.vault.open(at, sealed) // the key file must be the right one
-		return err
-	})
-}
-
 // Org returns the handle on one organization's data. There is no other.
 func (s *Store) Org(id crm.OrgID) *Org { return &Org{id: id, s: s, db: s.db} }
 
@@ -257,7 +241,7 @@ func (o *Org) hasher(ctx context.Context) (hasher, error) {
 	if err := one(ctx, o.read(), "select hash_key from org where id = $1", []any{o.id}, &sealed); err != nil {
 		return hasher{}, fmt.Errorf("organization %d: %w", o.id, err)
 	}
-	key, err := o.s.vault.open(place{o.id, "org", int64(o.id), "hash_key"}, sealed)
+	key, err := o.s.vault.open(hashKeyPlace(o.id), sealed)
 	if err != nil {
 		return hasher{}, err
 	}
