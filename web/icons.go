@@ -32,6 +32,7 @@ var icons = map[string]string{
 	"close":    `<path d="m4 4 8 8M12 4l-8 8"/>`,
 	"plus":     `<path d="M8 3v10M3 8h10"/>`,
 	"image":    `<rect x="2" y="3" width="12" height="10" rx="1.4"/><circle cx="5.7" cy="6.4" r="1.1"/><path d="m2.5 11.8 3.7-3 2.3 1.8 2.5-2.3 2.6 2.4"/>`,
+	"key":      `<circle cx="5" cy="11" r="2.7"/><path d="m7 9 6-6M10.2 5.8l2 2M12 4l1.4 1.4"/>`,
 	"lock":     `<rect x="3.5" y="7" width="9" height="6.5" rx="1.2"/><path d="M5.5 7V5a2.5 2.5 0 0 1 5 0v2"/>`,
 }
 

@@ -1,0 +1,32 @@
+package web
+
+import "net/http"
+
+// accessPages are the pages about access to Exchange, in the order in which it is set up
+// and looked after. They share one place of the rail, "access", and a bar of tabs:
+// {{template "access-tabs" .Tab}}, where Tab is the last word of the page's address.
+var accessPages = [...]struct{ name, title string }{
+	{"policy", "Policy"},
+	{"addresses", "Addresses"},
+	{"log", "Access log"},
+	{"audit", "Audit"},
+	{"check", "Check"},
+	{"exchange", "For the Exchange admin"},
+	{"evidence", "Evidence"},
+}
+
+func accessURL(name string) string { return "/access/" + name }
+
+// accessTabs returns the tabs; the one with that name is the current one.
+func accessTabs(current string) []tab {
+	var tabs []tab
+	for _, p := range accessPages {
+		tabs = append(tabs, tab{p.title, accessURL(p.name), p.name == current})
+	}
+	return tabs
+}
+
+// access leads to the first of the pages.
+func (s *server) access(w http.ResponseWriter, r *http.Request) error {
+	return redirectTo(accessURL(accessPages[0].name))(w, r)
+}
