@@ -33,3 +33,19 @@ func ActorOf(ctx context.Context) string {
 	}
 	return "Postern"
 }
+
+// An AuditVerdict says whether an organization's audit log is as it was written.
+type AuditVerdict struct {
+	Entries    int64     // in the log
+	Head       string    // hash of the last, hexadecimal
+	Checkpoint int64     // the last entry that a signed checkpoint covers; later ones are proved by the chain alone
+	Signed     time.Time // when that checkpoint was signed
+	PublicKey  string    // by which checkpoints are checked, PEM
+
+	Code string // what is wrong, stable: audit-edited, audit-deleted, …; "" = nothing
+	Bad  int64  // the first entry that is not as it was written
+	Why  string // a sentence
+}
+
+// OK tells whether every entry is as it was written.
+func (v AuditVerdict) OK() bool { return v.Code == "" }

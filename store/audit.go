@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -39,21 +40,33 @@ func (o *Org) audit(ctx context.Context, t *tx, e crm.AuditEntry) error {
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(ctx, "update audit_head set seq = $2, hash = $3 where org_id = $1", o.id, e.Seq, hash)
-	return err
+	o.s.mu.Lock()
+	head.checkpoint = cmp.Or(o.s.signed[o.id], head.checkpoint)
+	o.s.mu.Unlock()
+	_, err = t.exec(ctx, "update audit_head set seq = $2, hash = $3, checkpoint = $4 where org_id = $1", o.id, e.Seq, hash, head.checkpoint)
+	if err != nil {
+		return err
+	}
+	head.seq, head.hash = e.Seq, hash
+	// What was done is done, also when it cannot be signed now; Checkpoint makes up for it.
+	t.after("audit", func() { _ = o.signHead(head) })
+	return nil
 }
 
 // An auditHead is the end of a chain.
 type auditHead struct {
-	seq  int64
-	hash []byte
+	seq        int64
+	hash       []byte
+	signingKey []byte // sealed
+	checkpoint string // hash of a line that the file of checkpoints has
 }
 
 // auditHead locks the end of the chain, and begins the chain where there is none.
 func (o *Org) auditHead(ctx context.Context, t *tx) (auditHead, error) {
 	var h auditHead
 	read := func() error {
-		return one(ctx, t, "select seq, hash from audit_head where org_id = $1"+t.d.rowLock, []any{o.id}, &h.seq, &h.hash)
+		return one(ctx, t, "select seq, hash, signing_key, checkpoint from audit_head where org_id = $1"+t.d.rowLock, []any{o.id},
+			&h.seq, &h.hash, &h.signingKey, &h.checkpoint)
 	}
 	err := read()
 	if !errors.Is(err, ErrNotFound) {
@@ -63,7 +76,7 @@ func (o *Org) auditHead(ctx context.Context, t *tx) (auditHead, error) {
 	if err != nil {
 		return h, err
 	}
-	_, err = t.exec(ctx, `insert into audit_head (org_id, seq, hash, signing_key, checkpoint) values ($1, 0, $2, $3, 0)
+	_, err = t.exec(ctx, `insert into audit_head (org_id, seq, hash, signing_key, checkpoint) values ($1, 0, $2, $3, '')
 		on conflict (org_id) do nothing`, o.id, []byte{}, key)
 	if err != nil {
 		return h, err

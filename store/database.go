@@ -120,7 +120,13 @@ func (d *database) once(ctx context.Context, name string, fn func(t *tx) error) 
 		return err
 	}
 	d.prepare(ctx, t.missed)
-	return d.steps.before("commit after: " + name)
+	if err := d.steps.before("commit after: " + name); err != nil {
+		return err
+	}
+	for _, do := range t.done {
+		do()
+	}
+	return nil
 }
 
 // prepare keeps statements for the next transaction. It cannot be done inside one, which
@@ -152,6 +158,15 @@ type tx struct {
 	steady context.Context
 	stmts  map[string]*sql.Stmt
 	missed []string // texts to be prepared for the next transaction
+	done   map[string]func()
+}
+
+// after has something done once the transaction is committed; the last of a name counts.
+func (t *tx) after(name string, do func()) {
+	if t.done == nil {
+		t.done = map[string]func(){}
+	}
+	t.done[name] = do
 }
 
 // stmt returns the prepared statement; nil on PostgreSQL.

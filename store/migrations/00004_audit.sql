@@ -20,5 +20,5 @@ create table audit_head (
 	seq         bigint not null,
 	hash        {{.Bytes}} not null,
 	signing_key {{.Bytes}} not null, -- sealed: signs the checkpoints
-	checkpoint  bigint not null      -- the last entry that a checkpoint was known to cover
+	checkpoint  text not null        -- SHA-256 of a line that the file of checkpoints was known to have; '' = none
 );

@@ -1,0 +1,246 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"postern/crm"
+)
+
+// A checkpoint is signed proof of how far a chain had come, one line of JSON in a file
+// outside of the database. Who changes the database cannot change it as well without
+// access to the file and to the key, which is sealed. Each names the line before it, so
+// that none can be taken out of the middle.
+type checkpoint struct {
+	Org       crm.OrgID `json:"org"`
+	Seq       int64     `json:"seq"`       // of the last entry
+	Hash      string    `json:"hash"`      // of that entry, hexadecimal
+	At        time.Time `json:"at"`        // when it was signed
+	Before    string    `json:"before"`    // SHA-256 of the organization's line before, hexadecimal; "" = the first
+	Signature []byte    `json:"signature"` // Ed25519, of message
+}
+
+// message is what is signed.
+func (c *checkpoint) message() []byte {
+	return fmt.Appendf(nil, "postern checkpoint 1\n%d\n%d\n%s\n%s\n%s\n", c.Org, c.Seq, c.Hash, c.At.UTC().Format(time.RFC3339Nano), c.Before)
+}
+
+// newSigningKey makes the key that signs an organization's checkpoints, sealed.
+func (o *Org) newSigningKey() ([]byte, error) {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		return nil, fmt.Errorf("make a signing key: %w", err)
+	}
+	return o.s.vault.seal(o.signingKeyPlace(), key.Seed())
+}
+
+func (o *Org) signingKeyPlace() place {
+	return place{o.id, "audit_head", int64(o.id), "signing_key"}
+}
+
+func (o *Org) openSigningKey(sealed []byte) (ed25519.PrivateKey, error) {
+	seed, err := o.s.vault.open(o.signingKeyPlace(), sealed)
+	if err != nil {
+		return nil, err
+	}
+	if len(seed) != ed25519.SeedSize {
+		return nil, errors.New("the signing key has the wrong length")
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// publicKey returns the key by which anybody can check the checkpoints, as PEM.
+func publicKey(key ed25519.PrivateKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return "", err
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})), nil
+}
+
+// checkpointFile is where the checkpoints of the organization stand.
+func (o *Org) checkpointFile() string {
+	return filepath.Join(o.s.dir, "audit", strconv.FormatInt(int64(o.id), 10)+".checkpoints")
+}
+
+// Checkpoint signs the end of the audit log as it is, unless that was done. Every change
+// does so by itself when it is saved; whoever serves calls it now and then, to make up for
+// one that was killed, or had no room, between the two.
+func (o *Org) Checkpoint(ctx context.Context) error {
+	var head auditHead
+	err := one(ctx, o.read(), "select seq, hash, signing_key from audit_head where org_id = $1", []any{o.id}, &head.seq, &head.hash, &head.signingKey)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return o.signHead(head)
+}
+
+// signHead adds a checkpoint for this end of the chain. Processes take turns by a lock on
+// the file; the one that comes late finds it signed already.
+func (o *Org) signHead(head auditHead) error {
+	if head.seq == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(o.checkpointFile()), 0o700); err != nil {
+		return folderFault(o.s.dir, err)
+	}
+	f, err := os.OpenFile(o.checkpointFile(), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return folderFault(o.s.dir, err)
+	}
+	defer f.Close()
+	if _, err := flock(f, true); err != nil {
+		return folderFault(o.s.dir, err)
+	}
+	last, end, err := lastLine(f)
+	if err != nil {
+		return folderFault(o.s.dir, err)
+	}
+	c := checkpoint{Org: o.id, Seq: head.seq, Hash: hex.EncodeToString(head.hash), At: o.s.now().UTC()}
+	if last != nil {
+		var before checkpoint
+		if json.Unmarshal(last, &before) == nil && before.Seq >= head.seq {
+			return nil
+		}
+		c.Before = lineHash(last)
+	}
+	key, err := o.openSigningKey(head.signingKey)
+	if err != nil {
+		return err
+	}
+	c.Signature = ed25519.Sign(key, c.message())
+	line, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	if err := o.appendLine(f, end, line); err != nil {
+		return folderFault(o.s.dir, err)
+	}
+	o.s.mu.Lock()
+	defer o.s.mu.Unlock()
+	o.s.signed[o.id] = lineHash(line)
+	return nil
+}
+
+// appendLine writes a line to the file, flushed, and to the sink.
+func (o *Org) appendLine(f *os.File, end int64, line []byte) error {
+	line = append(line, '\n')
+	if err := f.Truncate(end); err != nil { // half a line, of a power cut
+		return err
+	}
+	if _, err := f.WriteAt(line, end); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil || o.s.auditSink == "" {
+		return err
+	}
+	sink, err := os.OpenFile(o.s.auditSink, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = sink.Write(line)
+	return errors.Join(err, sink.Close())
+}
+
+func lineHash(line []byte) string {
+	sum := sha256.Sum256(line)
+	return hex.EncodeToString(sum[:])
+}
+
+// maxCheckpoint is more than the line of any checkpoint takes.
+const maxCheckpoint = 4096
+
+// lastLine returns the last whole line of the file, without its end, and where that is;
+// nil for a file without any.
+func lastLine(f *os.File) (line []byte, end int64, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	from := max(0, info.Size()-2*maxCheckpoint)
+	tail, err := io.ReadAll(io.NewSectionReader(f, from, info.Size()-from))
+	if err != nil {
+		return nil, 0, err
+	}
+	n := bytes.LastIndexByte(tail, '\n')
+	if n < 0 {
+		return nil, 0, nil
+	}
+	return tail[bytes.LastIndexByte(tail[:n], '\n')+1 : n], from + int64(n) + 1, nil
+}
+
+// checkpoints are those of a file, as far as they are genuine.
+type checkpoints struct {
+	at    map[int64]string // seq → the hash that it had
+	lines map[string]bool  // hashes of the lines
+	last  checkpoint
+	bad   *badCheckpoint // the first that is not genuine
+}
+
+type badCheckpoint struct {
+	line int
+	seq  int64
+	why  string
+}
+
+// readCheckpoints reads the checkpoints of the organization in a file; one that is not
+// there has none. Ours are a chain; a sink may have begun later, or missed some.
+func (o *Org) readCheckpoints(path string, key ed25519.PublicKey) (checkpoints, error) {
+	list := checkpoints{at: map[int64]string{}, lines: map[string]bool{}}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return list, nil
+	}
+	if err != nil {
+		return list, folderFault(o.s.dir, err)
+	}
+	before, n := "", 0
+	for line := range bytes.Lines(data) {
+		n++
+		line, whole := bytes.CutSuffix(line, []byte("\n"))
+		if !whole {
+			break // a power cut, while it was written
+		}
+		var c checkpoint
+		if err := json.Unmarshal(line, &c); err != nil {
+			list.bad = &badCheckpoint{n, list.last.Seq + 1, "cannot be read"}
+			return list, nil
+		}
+		if c.Org != o.id {
+			continue // a sink holds those of all organizations
+		}
+		why := ""
+		switch {
+		case !ed25519.Verify(key, c.message(), c.Signature):
+			why = "is not signed by the key of this log"
+		case c.Before != before && path == o.checkpointFile():
+			why = "does not follow the one before it: lines were taken out, or changed places"
+		case c.Seq <= list.last.Seq:
+			why = "goes back behind the one before it"
+		}
+		if why != "" {
+			list.bad = &badCheckpoint{n, list.last.Seq + 1, why}
+			return list, nil
+		}
+		before = lineHash(line)
+		list.at[c.Seq], list.lines[before], list.last = c.Hash, true, c
+	}
+	return list, nil
+}

@@ -1,0 +1,220 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+
+	"postern/crm"
+)
+
+// VerifyAudit reads the whole audit log and names the first entry that is not as it was
+// written, by the chain of hashes, by where the chain ends, and by the signed checkpoints
+// outside of the database. Further files of checkpoints, such as a sink, are believed as
+// well. The error tells only that it could not be looked at.
+//
+// Who can change the database, the files of checkpoints and has the key can make another
+// log that is sound; a sink on another machine is out of such hands.
+func (o *Org) VerifyAudit(ctx context.Context, files ...string) (crm.AuditVerdict, error) {
+	head, err := o.lastHead(ctx)
+	if err != nil {
+		return crm.AuditVerdict{}, err
+	}
+	key, err := o.openSigningKey(head.signingKey)
+	if fault, ok := errors.AsType[*crm.Fault](err); ok && len(head.signingKey) > 0 {
+		return crm.AuditVerdict{Code: "audit-key-unusable", Bad: 1, Why: "The key that signs checkpoints cannot be opened: " + fault.Message}, nil
+	}
+	if len(head.signingKey) > 0 && err != nil {
+		return crm.AuditVerdict{}, err
+	}
+	v := auditor{org: o}
+	if err := v.readFiles(head, key, append([]string{o.checkpointFile()}, files...)); err != nil {
+		return crm.AuditVerdict{}, err
+	}
+	// Others may add entries meanwhile. So the log must reach at least the end that was
+	// read before it, and at most the one read after it.
+	if v.head, err = o.lastHead(ctx); err != nil {
+		return crm.AuditVerdict{}, err
+	}
+	if err := v.walk(ctx); err != nil {
+		return crm.AuditVerdict{}, err
+	}
+	after, err := o.lastHead(ctx)
+	if err != nil {
+		return crm.AuditVerdict{}, err
+	}
+	v.judge(after)
+	return v.verdict, nil
+}
+
+// lastHead returns the end of the chain as the database has it; the zero value when
+// nothing was written yet.
+func (o *Org) lastHead(ctx context.Context) (auditHead, error) {
+	var h auditHead
+	err := one(ctx, o.read(), "select seq, hash, signing_key, checkpoint from audit_head where org_id = $1", []any{o.id}, &h.seq, &h.hash, &h.signingKey, &h.checkpoint)
+	if errors.Is(err, ErrNotFound) {
+		return auditHead{}, nil
+	}
+	return h, err
+}
+
+// An auditor goes along a chain.
+type auditor struct {
+	org     *Org
+	head    auditHead        // read before the entries
+	atHead  []byte           // the hash that the entry at its end has
+	proved  map[int64]string // seq → the hash that a checkpoint says it had
+	last    checkpoint       // the one that covers most
+	file    *badCheckpoint   // the first checkpoint that is not genuine
+	before  []byte           // hash of the entry before
+	covered int64            // the last entry that a checkpoint confirmed
+	verdict crm.AuditVerdict
+}
+
+func (a *auditor) readFiles(head auditHead, key ed25519.PrivateKey, files []string) error {
+	a.proved = map[int64]string{}
+	if len(head.signingKey) == 0 {
+		info, err := os.Stat(files[0])
+		if err == nil && info.Size() > 0 {
+			_ = a.found("audit-truncated", 1, "There is no log, but there are checkpoints of one: all of it was taken away.")
+		}
+		return nil
+	}
+	var err error
+	if a.verdict.PublicKey, err = publicKey(key); err != nil {
+		return err
+	}
+	for i, path := range files {
+		list, err := a.org.readCheckpoints(path, key.Public().(ed25519.PublicKey))
+		if err != nil {
+			return err
+		}
+		for seq, hash := range list.at {
+			if known, ok := a.proved[seq]; ok && known != hash && a.file == nil {
+				a.file = &badCheckpoint{0, seq, "says something else than that of another file"}
+			}
+			a.proved[seq] = hash
+		}
+		if list.last.Seq > a.last.Seq {
+			a.last = list.last
+		}
+		switch {
+		case a.file != nil:
+		case list.bad != nil:
+			a.file = list.bad
+		case i == 0 && head.checkpoint != "" && !list.lines[head.checkpoint]:
+			a.file = &badCheckpoint{len(list.lines) + 1, list.last.Seq + 1, "is missing, although it had been written"}
+		}
+	}
+	return nil
+}
+
+// errFound ends the walk: what follows the first bad entry proves nothing.
+var errFound = errors.New("found")
+
+func (a *auditor) walk(ctx context.Context) error {
+	err := rows(ctx, a.org.read(), "select "+auditColumns+" from audit where org_id = $1 order by seq", []any{a.org.id}, func(r *sql.Rows) error {
+		e, hash, err := scanAudit(r)
+		if err != nil {
+			return err
+		}
+		return a.entry(&e, hash)
+	})
+	if !errors.Is(err, errFound) {
+		return err
+	}
+	if a.verdict.Code == "audit-edited" {
+		return a.findSwap(ctx)
+	}
+	return nil
+}
+
+// entry looks at the next entry.
+func (a *auditor) entry(e *crm.AuditEntry, hash []byte) error {
+	next := a.verdict.Entries + 1
+	switch {
+	case e.Seq != next:
+		return a.found("audit-deleted", next, fmt.Sprintf("Entry %d is not there; the next one is %d.", next, e.Seq))
+	case !bytes.Equal(hash, auditHash(a.org.id, e, a.before)):
+		return a.found("audit-edited", next, fmt.Sprintf("Entry %d does not say what it said when it was written.", next))
+	}
+	if said, ok := a.proved[next]; ok {
+		if said != hex.EncodeToString(hash) {
+			return a.found("audit-forked", a.covered+1, fmt.Sprintf("Entries %d to %d are others than those that the signed checkpoint for entry %d covers: they were written in place of them.", a.covered+1, next, next))
+		}
+		a.covered = next
+	}
+	if next == a.head.seq {
+		a.atHead = hash
+	}
+	a.before, a.verdict.Entries, a.verdict.Head = hash, next, hex.EncodeToString(hash)
+	return nil
+}
+
+func (a *auditor) found(code string, bad int64, why string) error {
+	a.verdict.Code, a.verdict.Bad, a.verdict.Why = code, bad, why
+	return errFound
+}
+
+// judge looks whether the log ends where it should, and tells of checkpoints that are not
+// genuine where the entries are.
+func (a *auditor) judge(after auditHead) {
+	n := a.verdict.Entries
+	a.verdict.Checkpoint = a.covered
+	if a.covered > 0 && a.covered == a.last.Seq {
+		a.verdict.Signed = a.last.At
+	}
+	switch {
+	case !a.verdict.OK():
+	case a.last.Seq > n:
+		_ = a.found("audit-truncated", n+1, fmt.Sprintf("The log ends with entry %d, but a checkpoint signed on %s covers %d: the later ones were taken away, or an older copy of the database was put back.",
+			n, a.last.At.Format("2 January 2006 15:04:05 MST"), a.last.Seq))
+	case a.head.seq > n:
+		_ = a.found("audit-truncated", n+1, fmt.Sprintf("The log ends with entry %d, but %d had been written.", n, a.head.seq))
+	case n > after.seq:
+		_ = a.found("audit-forked", after.seq+1, fmt.Sprintf("Entry %d was not written by Postern, which wrote %d.", after.seq+1, after.seq))
+	case !bytes.Equal(a.head.hash, a.atHead):
+		_ = a.found("audit-forked", a.head.seq, fmt.Sprintf("Entry %d is another than the one that was written last.", a.head.seq))
+	case a.file != nil:
+		_ = a.found("audit-checkpoint-forged", max(1, a.file.seq), fmt.Sprintf("Line %d of the file of checkpoints %s. The entries are a sound chain.", a.file.line, a.file.why))
+	}
+}
+
+// findSwap looks whether the entry that was edited stands in the place of another, and
+// that one in its place.
+func (a *auditor) findSwap(ctx context.Context) error {
+	type row struct {
+		crm.AuditEntry
+		hash []byte
+	}
+	var bad *row
+	before := a.before
+	err := rows(ctx, a.org.read(), "select "+auditColumns+" from audit where org_id = $1 and seq >= $2 order by seq", []any{a.org.id, a.verdict.Bad}, func(r *sql.Rows) error {
+		e, hash, err := scanAudit(r)
+		if err != nil {
+			return err
+		}
+		if bad == nil {
+			bad, before = &row{e, hash}, hash
+			return nil
+		}
+		moved := bad.AuditEntry
+		moved.Seq = e.Seq
+		for _, before := range [][]byte{before, hash} { // neighbours stand for each other's
+			if sum := auditHash(a.org.id, &moved, before); bytes.Equal(sum, bad.hash) || bytes.Equal(sum, hash) {
+				return a.found("audit-swapped", bad.Seq, fmt.Sprintf("Entry %d stands in the place of entry %d.", e.Seq, bad.Seq))
+			}
+		}
+		before = hash
+		return nil
+	})
+	if errors.Is(err, errFound) {
+		return nil
+	}
+	return err
+}
