@@ -88,6 +88,7 @@ type Egress struct {
 	Proxy         string // http://, https:// or socks5://host:port, without a login
 	ProxyLogin    string
 	ProxyPassword Secret
+	Saved         time.Time // kept by the store; zero = never
 }
 
 // An EgressAddress is one address of the pool. Firewalls may be told of it before it is

@@ -1,0 +1,160 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"postern/crm"
+)
+
+// Egress returns from where the requests of the organization leave; the zero value when
+// nothing was saved.
+func (o *Org) Egress(ctx context.Context) (crm.Egress, error) { return o.egress(ctx, o.read()) }
+
+func (o *Org) egress(ctx context.Context, q querier) (crm.Egress, error) {
+	var e crm.Egress
+	var sealed []byte
+	err := one(ctx, q, "select proxy, proxy_login, proxy_password, saved_at from egress where org_id = $1", []any{o.id},
+		&e.Proxy, &e.ProxyLogin, &sealed, stamp{&e.Saved})
+	if errors.Is(err, ErrNotFound) {
+		return crm.Egress{}, nil
+	}
+	if err != nil {
+		return crm.Egress{}, err
+	}
+	if len(sealed) > 0 {
+		password, err := o.s.vault.open(o.proxyPasswordPlace(), sealed)
+		if err != nil {
+			return crm.Egress{}, err
+		}
+		e.ProxyPassword = crm.NewSecret(string(password))
+	}
+	err = rows(ctx, q, "select local, public, valid_from, valid_until from egress_address where org_id = $1 order by position", []any{o.id}, func(r *sql.Rows) error {
+		var a crm.EgressAddress
+		var local, public string
+		if err := r.Scan(&local, &public, stamp{&a.From}, stamp{&a.Until}); err != nil {
+			return err
+		}
+		var err error
+		if a.Local, err = netip.ParseAddr(local); err != nil {
+			return fmt.Errorf("address of the egress: %w", err)
+		}
+		if public != "" {
+			if a.Public, err = netip.ParseAddr(public); err != nil {
+				return fmt.Errorf("public address of the egress: %w", err)
+			}
+		}
+		e.Addresses = append(e.Addresses, a)
+		return nil
+	})
+	return e, err
+}
+
+func (o *Org) proxyPasswordPlace() place {
+	return place{o.id, "egress", int64(o.id), "proxy_password"}
+}
+
+// SaveEgress keeps from where requests leave; e has passed crm.Egress.Check. Connections
+// are opened anew by it, and mailboxes in trouble are tried again at once.
+func (o *Org) SaveEgress(ctx context.Context, e crm.Egress) error {
+	var sealed []byte
+	if !e.ProxyPassword.Empty() {
+		var err error
+		if sealed, err = o.s.vault.seal(o.proxyPasswordPlace(), []byte(e.ProxyPassword.Reveal())); err != nil {
+			return err
+		}
+	}
+	return o.db.update(ctx, "save egress", func(t *tx) error {
+		if err := o.changed(ctx, t); err != nil {
+			return err
+		}
+		old, err := o.egress(ctx, t)
+		if err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, `insert into egress (org_id, proxy, proxy_login, proxy_password, saved_at) values ($1, $2, $3, $4, $5)
+			on conflict (org_id) do update set proxy = excluded.proxy, proxy_login = excluded.proxy_login, proxy_password = excluded.proxy_password, saved_at = excluded.saved_at`,
+			o.id, e.Proxy, e.ProxyLogin, sealed, micros(o.s.now()))
+		if err != nil {
+			return err
+		}
+		if err := o.saveEgressAddresses(ctx, t, e.Addresses); err != nil {
+			return err
+		}
+		if err := o.forgiveMailboxes(ctx, t); err != nil {
+			return err
+		}
+		return o.audit(ctx, t, egressEntry(old, e))
+	})
+}
+
+func (o *Org) saveEgressAddresses(ctx context.Context, t *tx, list []crm.EgressAddress) error {
+	if _, err := t.exec(ctx, "delete from egress_address where org_id = $1", o.id); err != nil {
+		return err
+	}
+	for i, a := range list {
+		public := ""
+		if a.Public.IsValid() {
+			public = a.Public.String()
+		}
+		_, err := t.exec(ctx, "insert into egress_address (org_id, position, local, public, valid_from, valid_until) values ($1, $2, $3, $4, $5, $6)",
+			o.id, i, a.Local.String(), public, micros(a.From), micros(a.Until))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// egressEntry says what changed. An address or a proxy more is one more way out, and so is
+// the end of the list: requests then leave from any address.
+func egressEntry(old, now crm.Egress) crm.AuditEntry {
+	e := crm.AuditEntry{Action: "egress.save"}
+	var lines []string
+	has := func(list []crm.EgressAddress, a crm.EgressAddress) bool {
+		return slices.ContainsFunc(list, func(b crm.EgressAddress) bool {
+			return a.Local == b.Local && a.Public == b.Public && a.From.Equal(b.From) && a.Until.Equal(b.Until)
+		})
+	}
+	for _, a := range now.Addresses {
+		if !has(old.Addresses, a) {
+			lines = append(lines, "address added: "+a.String())
+			e.Widens = true
+		}
+	}
+	for _, a := range old.Addresses {
+		if !has(now.Addresses, a) {
+			lines = append(lines, "address removed: "+a.String())
+		}
+	}
+	if len(now.Addresses) == 0 && len(old.Addresses) > 0 {
+		lines = append(lines, "no address is prescribed any more")
+		e.Widens = true
+	}
+	none := func(s string) string {
+		if s == "" {
+			return "none"
+		}
+		return s
+	}
+	if old.Proxy != now.Proxy {
+		lines = append(lines, fmt.Sprintf("proxy: %s → %s", none(old.Proxy), none(now.Proxy)))
+		e.Widens = true
+	}
+	if old.ProxyLogin != now.ProxyLogin {
+		lines = append(lines, fmt.Sprintf("proxy login: %s → %s", none(old.ProxyLogin), none(now.ProxyLogin)))
+	}
+	if old.ProxyPassword != now.ProxyPassword {
+		lines = append(lines, "proxy password: changed")
+	}
+	if len(lines) == 0 {
+		lines = []string{"saved unchanged"}
+	}
+	e.Detail = strings.Join(lines, "\n")
+	return e
+}
