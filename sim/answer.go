@@ -9,7 +9,9 @@ import (
 // answer carries the request out.
 func (c *call) answer() ([]ews.Answer, *ews.SOAPFault) {
 	if c.box == nil {
-		if _, ok := c.request.Op.(*ews.ResolveNames); !ok {
+		switch c.request.Op.(type) {
+		case *ews.ResolveNames, *ews.ExpandDL:
+		default:
 			return nil, fault("ErrorMissingEmailAddress", "The account has no mailbox: impersonate the owner of one.")
 		}
 	}
@@ -34,6 +36,8 @@ func (c *call) answer() ([]ews.Answer, *ews.SOAPFault) {
 		answers = c.getAttachment(op)
 	case *ews.ResolveNames:
 		answers = c.resolveNames(op)
+	case *ews.ExpandDL:
+		answers = c.expandDL(op)
 	case *ews.ConvertID:
 		answers = c.convertID(op)
 	case *ews.CreateItem:
@@ -115,6 +119,8 @@ func (c *call) failure(r ews.Result) ews.Answer {
 		return &ews.AttachmentsResult{Result: r}
 	case *ews.ResolveNames:
 		return &ews.ResolveNamesResult{Result: r}
+	case *ews.ExpandDL:
+		return &ews.ExpandDLResult{Result: r}
 	case *ews.ConvertID:
 		return &ews.ConvertIDResult{Result: r}
 	case *ews.Subscribe:
@@ -133,18 +139,20 @@ func (c *call) failed(code, text string) ews.Answer { return c.failure(ews.Faile
 func (c *call) folder(id *ews.FolderID) (*Folder, *ews.Result) {
 	no := func(code, text string) (*Folder, *ews.Result) { return nil, new(ews.Failed(code, text)) }
 	if id.Distinguished != "" {
-		box := c.box
+		box := c.self
 		if id.Mailbox != nil && id.Mailbox.EmailAddress != "" {
-			box = c.x.resolve(id.Mailbox.EmailAddress)
-			if box == nil {
+			if box = c.x.resolve(id.Mailbox.EmailAddress); box == nil {
 				return no("ErrorNonExistentMailbox", "The SMTP address has no mailbox associated with it.")
 			}
-			if box != c.box && !c.x.may(c.account, box) {
-				return no("ErrorAccessDenied", "Access is denied. Check credentials and try again.")
-			}
+		}
+		switch {
+		case box == nil:
+			return no("ErrorMissingEmailAddress", "The account has no mailbox: impersonate the owner of one, or name one.")
+		case !c.enters(box):
+			return no("ErrorAccessDenied", "Access is denied. Check credentials and try again.")
 		}
 		if f := box.roles[Role(id.Distinguished)]; f != nil {
-			return f, nil
+			return c.readable(f)
 		}
 		if strings.HasPrefix(id.Distinguished, "archive") && len(id.Distinguished) > len("archive") {
 			return no("ErrorArchiveMailboxNotEnabled", "The archive mailbox is not enabled.")
@@ -152,15 +160,16 @@ func (c *call) folder(id *ews.FolderID) (*Folder, *ews.Result) {
 		return no("ErrorFolderNotFound", "The specified folder could not be found in the store.")
 	}
 	entry, ok := parseID(id.ID)
+	box := c.x.byGUID[entry.box]
 	switch {
 	case !ok:
 		return no("ErrorInvalidIdMalformed", "Id is malformed.")
 	case entry.kind != folderKind:
 		return no("ErrorCannotUseItemIdForFolderId", "Item Id cannot be used as a folder Id.")
-	case entry.box != c.box.guid || c.box.folders[entry.folder] == nil:
+	case box == nil || box.folders[entry.folder] == nil:
 		return no("ErrorFolderNotFound", "The specified folder could not be found in the store.")
 	}
-	return c.box.folders[entry.folder], nil
+	return c.readable(box.folders[entry.folder])
 }
 
 // item finds the item that an id names. The caller holds the lock.
@@ -179,9 +188,12 @@ func (c *call) item(id string) (*Item, *ews.Result) {
 
 // entryItem finds the item that a parsed id names.
 func (c *call) entryItem(entry entryID) (*Item, *ews.Result) {
-	it := c.box.items[entry.item]
-	if entry.box != c.box.guid || it == nil || it.folder.n != entry.folder || it.ghost {
-		return nil, new(ews.Failed("ErrorItemNotFound", "The specified object was not found in the store., The process failed to get the correct properties."))
+	if box := c.x.byGUID[entry.box]; box != nil {
+		it := box.items[entry.item]
+		if it != nil && it.folder.n == entry.folder && !it.ghost && c.level(it.folder).least(Reviewer) {
+			c.touch(it.folder)
+			return it, nil
+		}
 	}
-	return it, nil
+	return nil, new(ews.Failed("ErrorItemNotFound", "The specified object was not found in the store., The process failed to get the correct properties."))
 }

@@ -180,7 +180,7 @@ func TestPeopleWithoutSMTPAddress(t *testing.T) {
 	if got.From.Routing != "EX" || got.From.Address != x.Mailbox(bob).LegacyDN() {
 		t.Errorf("sender %+v", got.From)
 	}
-	if len(got.To) != 2 || got.To[0].Routing != "EX" || got.To[1] != (wireAddress{"clara@customer.example", "clara@customer.example", "SMTP"}) {
+	if len(got.To) != 2 || got.To[0].Routing != "EX" || got.To[1] != (wireAddress{Name: "clara@customer.example", Address: "clara@customer.example", Routing: "SMTP", Type: "OneOff"}) {
 		t.Errorf("recipients %+v", got.To)
 	}
 	if len(got.Extended) != 1 || got.Extended[0].Value != string(bob) {

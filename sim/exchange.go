@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,6 +49,8 @@ type Options struct {
 	// MaxHanging is how many connections for notifications may be open that count against
 	// one mailbox; 0 = as many as the version allows.
 	MaxHanging int
+	// KeepRequests is how many of the latest requests are kept in full; 0 = 1000.
+	KeepRequests int
 	// Script decides which trouble a request meets, if any, from what is known of it and
 	// how often this operation was seen for this mailbox, this time included. As that does
 	// not depend on what other mailboxes do meanwhile, a seed is enough to repeat a run.
@@ -74,6 +77,10 @@ type Exchange struct {
 	byDN      map[string]*Mailbox       // legacy DN in lower case
 	byGUID    map[guid]*Mailbox
 	accounts  map[string]*account // login in lower case
+	groups    map[mail.Address]*Group
+
+	governance Governance
+	logOn      LogOn
 
 	deliveries int64 // copies laid into mailboxes
 }
@@ -102,6 +109,7 @@ func New(o Options) (*Exchange, error) {
 	}
 	x.opened.letters = &x.letters
 	x.history.w = o.Journal
+	x.log.keep = o.KeepRequests
 	return x, nil
 }
 
@@ -113,12 +121,22 @@ func (x *Exchange) Close() error {
 	return errors.Join(x.history.err, x.letters.close())
 }
 
-// An Account is a service account that signs in and impersonates.
+// An Account is somebody who signs in: a service account that impersonates, or a user.
 type Account struct {
-	Login    string // "svc-crm", `COMPANY\svc-crm` or "svc-crm@company.example"
-	Password string
-	Scope    []mail.Address // mailboxes that it may impersonate; nil = all
-	NoRole   bool           // it may not impersonate anybody
+	Login    string `json:"login"` // "svc-crm", `COMPANY\svc-crm` or "svc-crm@company.example"
+	Password string `json:"password"`
+	// Mailbox is the account's own; "" = the one whose address is the login, if any.
+	Mailbox mail.Address `json:"mailbox,omitempty"`
+
+	// Whom it may impersonate: the mailboxes of Scope and the direct members of Groups;
+	// everybody when both are nil, nobody with NoRole.
+	Scope  []mail.Address `json:"scope,omitempty"`
+	Groups []mail.Address `json:"groups,omitempty"`
+	NoRole bool           `json:"no_role,omitempty"`
+
+	// Certificates are names (of the subject, or alternative ones) of client certificates
+	// that sign the account in.
+	Certificates []string `json:"certificates,omitempty"`
 }
 
 // account is an Account and how its sign-ins went.
@@ -133,11 +151,27 @@ type account struct {
 // directory's policy would have it: a client that hammers locks its customer out.
 const lockAfter = 10
 
-// AddAccount adds a service account, or replaces the one with the same login.
+// AddUser adds a mailbox and the account of its owner, who signs in by the address and may
+// impersonate nobody.
+func (x *Exchange) AddUser(owner Person, password string, aliases ...mail.Address) *Mailbox {
+	x.AddAccount(Account{Login: string(owner.Address), Password: password, NoRole: true})
+	return x.AddMailbox(owner, aliases...)
+}
+
+// AddAccount adds an account, or replaces the one with the same login.
 func (x *Exchange) AddAccount(a Account) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.accounts[strings.ToLower(a.Login)] = &account{Account: a}
+}
+
+// ChangeAccount changes an account in any way but its login, from the next request on. An
+// unknown login is an error.
+func (x *Exchange) ChangeAccount(login string, change func(*Account)) error {
+	return x.changeAccount(login, func(a *account) {
+		change(&a.Account)
+		a.Login = login
+	})
 }
 
 // WrongPasswords tells how often the login was tried with a wrong password.
@@ -153,9 +187,14 @@ func (x *Exchange) WrongPasswords(login string) int {
 // signIn checks login and password. A wrong password counts against the account; after
 // ten it is locked, and then the right one does not help either.
 func (x *Exchange) signIn(login, password string) *account {
+	return x.signInBy(login, func(known string) bool { return known == password })
+}
+
+// signInBy leaves it to proves whether the caller knows the password.
+func (x *Exchange) signInBy(login string, proves func(password string) bool) *account {
 	x.mu.RLock()
 	a := x.accounts[strings.ToLower(login)]
-	right := a != nil && a.Password == password
+	right := a != nil && proves(a.Password)
 	locked := right && a.locked
 	x.mu.RUnlock()
 	switch {
@@ -176,7 +215,7 @@ func (x *Exchange) may(a *account, box *Mailbox) bool {
 	if a.NoRole {
 		return false
 	}
-	if a.Scope == nil {
+	if a.Scope == nil && a.Groups == nil {
 		return true
 	}
 	for _, address := range a.Scope {
@@ -184,7 +223,7 @@ func (x *Exchange) may(a *account, box *Mailbox) bool {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(a.Groups, func(g mail.Address) bool { return x.groups[g].holds(x, box) })
 }
 
 // A Person is somebody whose address is known.

@@ -72,10 +72,18 @@ type caller struct {
 	x       *Exchange
 	mailbox mail.Address
 	version string
+	login   string
+	agent   string // the User-Agent
 }
 
+// asUser impersonates the owner of a mailbox.
 func asUser(t testing.TB, x *Exchange, mailbox mail.Address) *caller {
-	return &caller{t, x, mailbox, ews.Exchange2013SP1}
+	return &caller{t: t, x: x, mailbox: mailbox, version: ews.Exchange2013SP1, login: login}
+}
+
+// asSelf signs in and impersonates nobody; all accounts of the tests have one password.
+func asSelf(t testing.TB, x *Exchange, login string) *caller {
+	return &caller{t: t, x: x, version: ews.Exchange2013SP1, login: login}
 }
 
 // send posts an operation and returns status and body.
@@ -89,7 +97,10 @@ func (c *caller) send(op ews.Operation) (int, []byte) {
 	if err := ews.WriteRequest(&body, req); err != nil {
 		c.t.Fatal(err)
 	}
-	return post(c.t, c.x, body.Bytes())
+	r := httptest.NewRequest(http.MethodPost, Path, &body)
+	r.SetBasicAuth(c.login, password)
+	r.Header.Set("User-Agent", c.agent)
+	return serve(c.t, c.x, r)
 }
 
 // post sends a whole request to the server.
@@ -97,6 +108,12 @@ func post(t testing.TB, x *Exchange, body []byte) (int, []byte) {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, Path, bytes.NewReader(body))
 	r.SetBasicAuth(login, password)
+	return serve(t, x, r)
+}
+
+// serve has a request answered.
+func serve(t testing.TB, x *Exchange, r *http.Request) (int, []byte) {
+	t.Helper()
 	w := httptest.NewRecorder()
 	func() {
 		defer func() {
@@ -184,6 +201,7 @@ type wireMessage struct {
 	Folders      anyOf[wireFolder]     `xml:"Folders"`
 	Attachments  anyOf[wireAttachment] `xml:"Attachments"`
 	Resolutions  []wireAddress         `xml:"ResolutionSet>Resolution>Mailbox"`
+	Members      []wireAddress         `xml:"DLExpansion>Mailbox"`
 	Subscription string                `xml:"SubscriptionId"`
 	Watermark    string                `xml:"Watermark"`
 	Notification *wireNote             `xml:"Notification"`
@@ -236,6 +254,7 @@ type wireAddress struct {
 	Name    string `xml:"Name"`
 	Address string `xml:"EmailAddress"`
 	Routing string `xml:"RoutingType"`
+	Type    string `xml:"MailboxType"`
 }
 
 type wireProperty struct {

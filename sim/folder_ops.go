@@ -83,7 +83,7 @@ func (c *call) findFolder(op *ews.FindFolder) []ews.Answer {
 		var found []*Folder
 		for _, f := range parent.box.order {
 			below := f.parent == parent || op.Traversal == "Deep" && f.under(parent)
-			if below && !f.gone && matches(op.Restriction, f.lookup) {
+			if below && !f.gone && c.level(f).least(FolderVisible) && matches(op.Restriction, f.lookup) {
 				found = append(found, f)
 			}
 		}
@@ -143,6 +143,9 @@ func (c *call) createOneFolder(parentID *ews.FolderID, wanted ews.Folder) ews.An
 	if no != nil {
 		return c.failure(*no)
 	}
+	if no := c.writes(parent); no != nil {
+		return c.failure(*no)
+	}
 	for _, f := range parent.box.order {
 		if f.parent == parent && !f.gone && f.name == wanted.Name {
 			return c.failed("ErrorFolderExists", "A folder with the specified name already exists.")
@@ -160,12 +163,12 @@ func (c *call) createOneFolder(parentID *ews.FolderID, wanted ews.Folder) ews.An
 func (c *call) syncFolderHierarchy(op *ews.SyncFolderHierarchy) []ews.Answer {
 	c.x.mu.RLock()
 	defer c.x.mu.RUnlock()
-	top := c.box.roles[Root]
-	if op.Folder != nil {
-		var no *ews.Result
-		if top, no = c.folder(op.Folder); no != nil {
-			return []ews.Answer{c.failure(*no)}
-		}
+	if op.Folder == nil {
+		op.Folder = &ews.FolderID{Distinguished: string(Root)}
+	}
+	top, no := c.folder(op.Folder)
+	if no != nil {
+		return []ews.Answer{c.failure(*no)}
 	}
 	var state syncState
 	if c.met(StateRestart) {
@@ -183,6 +186,9 @@ func (c *call) syncFolderHierarchy(op *ews.SyncFolderHierarchy) []ews.Answer {
 	next := syncState{box: top.box.guid, folder: top.n, epoch: top.box.epoch, base: end, pos: hierarchyState}
 	result := &ews.SyncFolderHierarchyResult{Result: ews.Succeeded(), SyncState: next.text(c.x.options.SyncStatePadding), Last: true}
 	for _, change := range changes {
+		if !c.level(change.folder).least(FolderVisible) {
+			continue
+		}
 		shown := ews.Folder{ID: ews.FolderID{ID: change.folder.ID()}}
 		if change.kind != ews.Deleted {
 			shown = c.showFolder(change.folder, &op.Shape)

@@ -29,7 +29,8 @@ type call struct {
 	request *ews.Request
 	schema  schema   // of the request
 	account *account // who signed in
-	box     *Mailbox // whose mailbox is meant; nil when the account has none
+	self    *Mailbox // of the person for whom the request acts; nil when there is none
+	box     *Mailbox // that the request is about: self, or one that another shares
 	backEnd int      // which server carries the request out
 	trouble *Trouble // what is to go wrong; nil for nothing
 	record  RequestRecord
@@ -39,8 +40,8 @@ type call struct {
 // ServeHTTP answers as Exchange does.
 func (x *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body := &countingReader{r: http.MaxBytesReader(w, r.Body, maxRequest)}
-	c := &call{x: x, w: w, r: r}
-	c.record = RequestRecord{At: x.now(), Anchor: r.Header.Get("X-AnchorMailbox"), UserAgent: r.UserAgent(), Status: http.StatusOK}
+	c := &call{x: x, w: w, r: r, record: newRecord(r)}
+	c.record.At = x.now()
 	defer func() {
 		if c.record.In = body.n; !c.logged {
 			x.log.add(c.record)
@@ -50,16 +51,12 @@ func (x *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.page(http.StatusNotFound, "404 - File or directory not found.")
 		return
 	}
-	login, password, ok := r.BasicAuth()
-	if ok {
-		c.account = x.signIn(login, password)
-	}
-	if c.account == nil {
-		_, _ = io.Copy(io.Discard, body)
-		c.unauthorized()
+	if !c.signsIn(body) {
 		return
 	}
-	c.record.Account = c.account.Login
+	if c.isGoverned(nil) {
+		return
+	}
 	switch r.Method {
 	case http.MethodPost:
 		c.post(body)
@@ -84,6 +81,9 @@ func (c *call) post(body io.Reader) {
 		return
 	}
 	c.record.Operation = c.request.Op.Operation()
+	if c.isGoverned(c.request) {
+		return
+	}
 	if f := c.version(); f != nil {
 		c.fault(f)
 		return
@@ -169,6 +169,7 @@ func (c *call) identify() *ews.SOAPFault {
 	if f := c.whose(); f != nil {
 		return f
 	}
+	c.box = c.about()
 	c.backEnd = c.route()
 	if c.box != nil {
 		c.record.Mailbox = c.box.address
@@ -176,7 +177,8 @@ func (c *call) identify() *ews.SOAPFault {
 	return nil
 }
 
-// whose finds the mailbox of the person who is impersonated, else the account's own.
+// whose finds the mailbox of the person for whom the request acts: who is impersonated,
+// else who signed in.
 func (c *call) whose() *ews.SOAPFault {
 	x := c.x
 	if c.account.expired {
@@ -184,11 +186,8 @@ func (c *call) whose() *ews.SOAPFault {
 	}
 	sid := c.request.Impersonation
 	if sid.Empty() {
-		c.box = x.own(c.account)
+		c.self = x.own(c.account)
 		return nil
-	}
-	if c.account.NoRole {
-		return fault("ErrorImpersonateUserDenied", "The account does not have permission to impersonate the requested user.")
 	}
 	name := sid.PrimarySmtpAddress
 	for _, other := range []string{sid.SmtpAddress, sid.PrincipalName} {
@@ -199,22 +198,30 @@ func (c *call) whose() *ews.SOAPFault {
 	if name == "" {
 		return fault("ErrorInvalidExchangeImpersonationHeaderData", "ExchangeImpersonation SOAP header must be present with a known identity.")
 	}
-	c.box = x.byAddress[mail.Address(strings.ToLower(strings.TrimSpace(name)))]
-	switch {
-	case c.box == nil:
-		return fault("ErrorNonExistentMailbox", "The SMTP address has no mailbox associated with it.")
-	case sid.PrimarySmtpAddress != "" && !strings.EqualFold(name, string(c.box.address)):
-		f := fault("ErrorNonPrimarySmtpAddress", "The primary SMTP address must be specified when referencing a mailbox.")
-		f.XML = ews.MessageXML{{Name: "Primary", Text: string(c.box.address)}}
-		return f
-	case !x.may(c.account, c.box):
+	c.record.Impersonated = mail.Address(strings.ToLower(strings.TrimSpace(name)))
+	if c.account.NoRole {
 		return fault("ErrorImpersonateUserDenied", "The account does not have permission to impersonate the requested user.")
 	}
+	box := x.byAddress[c.record.Impersonated]
+	switch {
+	case box == nil:
+		return fault("ErrorNonExistentMailbox", "The SMTP address has no mailbox associated with it.")
+	case sid.PrimarySmtpAddress != "" && !strings.EqualFold(name, string(box.address)):
+		f := fault("ErrorNonPrimarySmtpAddress", "The primary SMTP address must be specified when referencing a mailbox.")
+		f.XML = ews.MessageXML{{Name: "Primary", Text: string(box.address)}}
+		return f
+	case !x.may(c.account, box):
+		return fault("ErrorImpersonateUserDenied", "The account does not have permission to impersonate the requested user.")
+	}
+	c.self = box
 	return nil
 }
 
-// own is the mailbox of the account itself, nil if it has none.
+// own is the mailbox of the account itself, nil if it has none. The caller holds the lock.
 func (x *Exchange) own(a *account) *Mailbox {
+	if a.Mailbox != "" {
+		return x.byAddress[a.Mailbox]
+	}
 	login := a.Login[strings.LastIndexByte(a.Login, '\\')+1:]
 	return x.byAddress[mail.Address(strings.ToLower(login))]
 }
@@ -274,7 +281,8 @@ func (c *call) headers() {
 	h.Set("Content-Type", "text/xml; charset=utf-8")
 	h.Set("X-FEServer", "SIM01")
 	h.Set("X-CalculatedBETarget", backEndName(c.backEnd))
-	h.Set("request-id", c.requestID())
+	c.record.ServerID = c.requestID()
+	h.Set("request-id", c.record.ServerID)
 	if id := c.r.Header.Get("client-request-id"); id != "" && strings.EqualFold(c.r.Header.Get("return-client-request-id"), "true") {
 		h.Set("client-request-id", id)
 	}
@@ -287,11 +295,6 @@ func (c *call) requestID() string {
 	var g guid
 	copy(g[:], digest[:])
 	return g.String()
-}
-
-func (c *call) unauthorized() {
-	c.w.Header().Set("WWW-Authenticate", `Basic realm="sim01.company.example"`)
-	c.page(http.StatusUnauthorized, "401 - Unauthorized: Access is denied due to invalid credentials.")
 }
 
 // page answers with a page for people.

@@ -49,6 +49,9 @@ func (c *call) changes(op *ews.SyncFolderItems) ([]itemChange, syncState, bool, 
 	c.x.mu.RLock()
 	defer c.x.mu.RUnlock()
 	f, no := c.folder(op.Folder)
+	if no == nil {
+		no = c.reads(f)
+	}
 	if no != nil {
 		if no.Code == "ErrorFolderNotFound" {
 			no.Code = "ErrorSyncFolderNotFound"
@@ -139,6 +142,9 @@ func (c *call) views(parent *ews.FolderID) ([]*view, *ews.Result) {
 	c.x.mu.RLock()
 	defer c.x.mu.RUnlock()
 	f, no := c.folder(parent)
+	if no == nil {
+		no = c.reads(f)
+	}
 	if no != nil {
 		return nil, no
 	}

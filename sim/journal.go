@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"cmp"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -10,24 +12,79 @@ import (
 	"postern/mail"
 )
 
-// keptRequests is how many of the latest requests the journal holds in full; totals are
-// kept of all.
+// keptRequests is how many of the latest requests the journal holds in full unless the
+// options say another number; totals are kept of all.
 const keptRequests = 1000
 
-// A RequestRecord is what the server noted of one request.
+// A RequestRecord is what the server noted of one request, also of one that it refused, and
+// of those to Autodiscover.
 type RequestRecord struct {
-	At        time.Time
-	Account   string
-	Mailbox   mail.Address // whose mailbox it was; "" when none
-	Anchor    string       // the header X-AnchorMailbox
-	UserAgent string
-	Operation string // "" when the request was refused before it was read
-	Status    int
-	Code      string // of a fault, or of the first failed response message; "" when all went well
-	Trouble   Kind   // the trouble that was made, "" if none
-	In, Out   int64  // bytes of the bodies
+	At         time.Time `json:"at"`
+	Method     string    `json:"method"`
+	Host       string    `json:"host"`                  // the header
+	Path       string    `json:"path"`                  // with the query
+	ServerName string    `json:"server_name,omitempty"` // that TLS was asked for
+	Secure     bool      `json:"secure,omitempty"`      // it came over TLS
+	Source     string    `json:"source"`                // the address that it came from, without the port
+	UserAgent  string    `json:"user_agent"`
+	// Authorization is the scheme of the header of that name, "" when there was none: a
+	// password or a proof was sent, whether or not it was taken.
+	Authorization Scheme `json:"authorization,omitempty"`
+	Scheme        Scheme `json:"scheme,omitempty"`  // by which the account signed in, maybe earlier on this connection
+	Account       string `json:"account,omitempty"` // who signed in; "" = nobody
+
+	Impersonated mail.Address `json:"impersonated,omitempty"` // "" when nobody was to be
+	Mailbox      mail.Address `json:"mailbox,omitempty"`      // that it was about; "" when none
+	Anchor       string       `json:"anchor,omitempty"`       // the header X-AnchorMailbox
+	ClientID     string       `json:"client_request_id,omitempty"`
+	ServerID     string       `json:"request_id,omitempty"` // as the answer says; "" when Exchange gave none
+
+	Operation string `json:"operation"` // "" when the request was refused before it was read; "Autodiscover…" for those
+	Status    int    `json:"status"`
+	Code      string `json:"code,omitempty"`    // of a fault, or of the first failed response message; "" when all went well
+	Trouble   Kind   `json:"trouble,omitempty"` // the trouble that was made, "" if none
+	In        int64  `json:"in"`                // bytes of the bodies
+	Out       int64  `json:"out"`
+
+	// Touched lists the folders that were named, or whose items were, and that the request
+	// was let into, once each.
+	Touched []Touched `json:"touched,omitempty"`
 	// Content lists the ids of the items whose body, MIME or attachments were asked for.
-	Content []string
+	Content []string `json:"content,omitempty"`
+}
+
+// newRecord notes what a request says of itself.
+func newRecord(r *http.Request) RequestRecord {
+	n := RequestRecord{
+		Method: r.Method, Host: r.Host, Path: r.URL.RequestURI(), Source: r.RemoteAddr,
+		UserAgent: r.UserAgent(), Authorization: sentScheme(r),
+		Anchor: r.Header.Get("X-AnchorMailbox"), ClientID: r.Header.Get("client-request-id"),
+		Status: http.StatusOK,
+	}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		n.Source = host
+	}
+	if r.TLS != nil {
+		n.Secure, n.ServerName = true, r.TLS.ServerName
+	}
+	return n
+}
+
+// Touched is a folder of which a request saw something.
+type Touched struct {
+	Mailbox mail.Address `json:"mailbox"`
+	Folder  string       `json:"folder"` // its id
+	Role    Role         `json:"role,omitempty"`
+	Class   string       `json:"class,omitempty"` // "IPF.Note", "IPF.Appointment", …
+}
+
+// touch notes that the request sees something of a folder. The caller holds the lock.
+func (c *call) touch(f *Folder) {
+	t := Touched{Mailbox: f.box.address, Folder: f.ID(), Role: f.role, Class: f.class}
+	if n := len(c.record.Touched); n > 0 && c.record.Touched[n-1] == t || slices.Contains(c.record.Touched, t) {
+		return
+	}
+	c.record.Touched = append(c.record.Touched, t)
 }
 
 // A Tally adds up the requests of one operation.
@@ -37,6 +94,8 @@ type Tally struct {
 
 // A journal counts what was asked for.
 type journal struct {
+	keep int // how many requests; 0 = keptRequests
+
 	mu      sync.Mutex
 	latest  []RequestRecord // a ring
 	next    int
@@ -87,12 +146,12 @@ func (j *journal) add(r RequestRecord) {
 	t.Out += r.Out
 	j.tallies[r.Operation] = t
 	j.tick(&r)
-	if len(j.latest) < keptRequests {
+	if len(j.latest) < cmp.Or(j.keep, keptRequests) {
 		j.latest = append(j.latest, r)
 		return
 	}
 	j.latest[j.next] = r
-	j.next = (j.next + 1) % keptRequests
+	j.next = (j.next + 1) % len(j.latest)
 }
 
 // Requests returns the latest requests, oldest first.

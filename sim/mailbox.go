@@ -63,6 +63,9 @@ type Mailbox struct {
 	moving     *time.Timer // ends the move that is under way
 	server     int         // the back end that it lives on
 
+	governance Governance
+	shares     map[string]map[*Folder]Level // by who may, in lower case; of the whole mailbox under nil
+
 	objects uint64 // folders and items made so far
 	seq     uint64 // changes made so far
 	epoch   uint64 // grows when sync states are lost

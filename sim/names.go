@@ -24,7 +24,8 @@ func (c *call) resolveNames(op *ews.ResolveNames) []ews.Answer {
 			}
 		}
 	}
-	if len(found) == 0 {
+	group := c.x.findGroup(op.Entry)
+	if len(found) == 0 && group == nil {
 		return []ews.Answer{c.failed("ErrorNameResolutionNoResults", "No results were found.")}
 	}
 	total, last := len(found), len(found) <= most
@@ -39,6 +40,10 @@ func (c *call) resolveNames(op *ews.ResolveNames) []ews.Answer {
 			}
 		}
 		result.Resolutions = append(result.Resolutions, r)
+	}
+	if group != nil {
+		total++
+		result.Resolutions = append(result.Resolutions, ews.Resolution{Mailbox: group.entry()})
 	}
 	if total > 1 {
 		result.Class, result.Code, result.Text = ews.Warning, "ErrorNameResolutionMultipleResults", "Multiple results were found."

@@ -80,7 +80,7 @@ func TestSubscriptionToSomeFolders(t *testing.T) {
 		want string
 	}{
 		"no such folder":     {&ews.Subscribe{Streaming: true, Folders: []ews.FolderID{{ID: "nonsense"}}, Events: allEvents}, "ErrorInvalidIdMalformed"},
-		"another's folder":   {&ews.Subscribe{Streaming: true, Folders: []ews.FolderID{{Distinguished: "inbox", Mailbox: &ews.Mailbox{EmailAddress: string(bob)}}}, Events: allEvents}, "ErrorSubscriptionDelegateAccessNotSupported"},
+		"another's folder":   {&ews.Subscribe{Streaming: true, Folders: []ews.FolderID{{Distinguished: "inbox", Mailbox: &ews.Mailbox{EmailAddress: string(bob)}}}, Events: allEvents}, "ErrorAccessDenied"},
 		"all and some":       {&ews.Subscribe{Streaming: true, AllFolders: true, Folders: []ews.FolderID{*inbox()}, Events: allEvents}, "ErrorInvalidSubscriptionRequest"},
 		"no folder":          {&ews.Subscribe{Streaming: true, Events: allEvents}, "ErrorInvalidSubscriptionRequest"},
 		"no event":           {&ews.Subscribe{Streaming: true, AllFolders: true, Events: []ews.EventKind{}}, "ErrorSchemaValidation"},

@@ -42,6 +42,8 @@ func (c *call) subscribeOne(op *ews.Subscribe, kinds map[ews.EventKind]bool) ews
 		return c.failed("ErrorInvalidSubscriptionRequest", "Subscribe to all folders or to some.")
 	case c.backEnd != c.box.server:
 		return c.failed("ErrorProxyRequestNotAllowed", "The mailbox is not on this server, and the request cannot be passed on.")
+	case op.AllFolders && c.box != c.self:
+		return c.failed("ErrorSubscriptionDelegateAccessNotSupported", "Only the owner of a mailbox may subscribe to all of it.")
 	case op.Watermark != "":
 		return c.failed("ErrorInvalidWatermark", "The watermark is invalid.")
 	}
@@ -59,10 +61,13 @@ func (c *call) subscribeOne(op *ews.Subscribe, kinds map[ews.EventKind]bool) ews
 	}
 	for i := range op.Folders {
 		f, no := c.folder(&op.Folders[i])
+		if no == nil {
+			no = c.reads(f)
+		}
 		switch {
 		case no != nil:
 			return c.failure(*no)
-		case f.box != c.box:
+		case f.box != c.box || f.box != c.self && c.schema < schema2010:
 			return c.failed("ErrorSubscriptionDelegateAccessNotSupported", "Only the owner of a mailbox may subscribe to it.")
 		case s.folders == nil:
 			s.folders = map[uint64]bool{}

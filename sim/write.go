@@ -39,15 +39,19 @@ func (c *call) createOne(op *ews.CreateItem, wanted *ews.Item) ews.Answer {
 	if op.Disposition == "SendOnly" {
 		return &ews.ItemsResult{Result: ews.Succeeded()}
 	}
-	folder := c.box.roles[Drafts]
+	where := ews.FolderID{Distinguished: string(Drafts)}
 	if op.Disposition == "SendAndSaveCopy" {
-		folder = c.box.roles[SentItems]
+		where.Distinguished = string(SentItems)
 	}
 	if op.Folder != nil {
-		var no *ews.Result
-		if folder, no = c.folder(op.Folder); no != nil {
-			return c.failure(*no)
-		}
+		where = *op.Folder
+	}
+	folder, no := c.folder(&where)
+	if no == nil {
+		no = c.writes(folder)
+	}
+	if no != nil {
+		return c.failure(*no)
 	}
 	how := folder.usual()
 	how.draft = op.Disposition != "SendAndSaveCopy" && (wanted.Mime == nil || how.draft)
@@ -87,7 +91,7 @@ func (c *call) updateItem(op *ews.UpdateItem) []ews.Answer {
 }
 
 func (c *call) updateOne(op *ews.UpdateItem, change *ews.ItemChange) ews.Answer {
-	it, no := c.item(change.ID.ID)
+	it, no := c.writableItem(change.ID.ID)
 	if no != nil {
 		return c.failure(*no)
 	}
@@ -114,6 +118,15 @@ func (c *call) updateOne(op *ews.UpdateItem, change *ews.ItemChange) ews.Answer 
 	answer := succeeded(it)
 	answer.Conflicts = new(0)
 	return answer
+}
+
+// writableItem finds an item that the request may change. The caller holds the lock.
+func (c *call) writableItem(id string) (*Item, *ews.Result) {
+	it, no := c.item(id)
+	if no == nil {
+		no = c.writes(it.folder)
+	}
+	return it, no
 }
 
 // set lays one change over the item; false when that property cannot be set.
@@ -164,7 +177,7 @@ func (c *call) moveItem(op *ews.MoveItem, copying bool) []ews.Answer {
 }
 
 func (c *call) moveOne(op *ews.MoveItem, id string, copying bool) ews.Answer {
-	it, no := c.item(id)
+	it, no := c.writableItem(id)
 	if no != nil {
 		return c.failure(*no)
 	}
@@ -172,6 +185,9 @@ func (c *call) moveOne(op *ews.MoveItem, id string, copying bool) ews.Answer {
 		return c.failed("ErrorMoveCopyFailed", "The target folder is missing.")
 	}
 	to, no := c.folder(op.To)
+	if no == nil {
+		no = c.writes(to)
+	}
 	if no != nil {
 		return c.failure(*no)
 	}
@@ -195,7 +211,7 @@ func (c *call) deleteItem(op *ews.DeleteItem) []ews.Answer {
 	defer c.x.mu.Unlock()
 	answers := make([]ews.Answer, len(op.IDs))
 	for i, id := range op.IDs {
-		it, no := c.item(id.ID)
+		it, no := c.writableItem(id.ID)
 		switch {
 		case no != nil:
 			answers[i] = c.failure(*no)
