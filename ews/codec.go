@@ -423,7 +423,7 @@ func (x *codec) value(v *string) {
 func (x *codec) begin(name string) {
 	x.closeTag()
 	x.out = append(x.out, '<')
-	x.out = append(x.out, name...)
+	x.out = append(x.out, plain(name)...)
 	x.open = true
 }
 
@@ -444,8 +444,18 @@ func (x *codec) finish(name string) {
 		return
 	}
 	x.out = append(x.out, "</"...)
-	x.out = append(x.out, name...)
+	x.out = append(x.out, plain(name)...)
 	x.out = append(x.out, '>')
+}
+
+// plain is a name as it is written: those of no namespace that we know have no prefix.
+func plain(name string) string { return strings.TrimPrefix(name, "?:") }
+
+// declare is an attribute that is written and never read.
+func (x *codec) declare(name, value string) {
+	if !x.reading() {
+		x.attrs(name, value)
+	}
 }
 
 func (x *codec) flush() {
