@@ -49,7 +49,7 @@ func (c *call) turnAway() bool {
 		}
 		c.reply(answers)
 	case Busy401:
-		c.unauthorized()
+		c.unauthorized(c.x.logOnNow().Schemes)
 	case BareFault:
 		c.record.Code = "ErrorServerBusy"
 		c.send(http.StatusOK, func(w io.Writer) error {

@@ -82,6 +82,8 @@ type Exchange struct {
 	governance Governance
 	logOn      LogOn
 
+	discoveries map[string]Discovery
+
 	deliveries int64 // copies laid into mailboxes
 }
 

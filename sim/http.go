@@ -47,6 +47,10 @@ func (x *Exchange) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			x.log.add(c.record)
 		}
 	}()
+	if f := formOf(r.URL.Path); f != "" {
+		c.autodiscover(f, body)
+		return
+	}
 	if !strings.EqualFold(r.URL.Path, Path) {
 		c.page(http.StatusNotFound, "404 - File or directory not found.")
 		return

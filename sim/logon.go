@@ -121,7 +121,7 @@ func (c *call) signsIn(body io.Reader) bool {
 	c.record.Scheme = ""
 	_, _ = io.Copy(io.Discard, body)
 	if challenge == "" {
-		c.unauthorized()
+		c.unauthorized(l.Schemes)
 		return false
 	}
 	c.w.Header().Set("WWW-Authenticate", scheme+" "+challenge)
@@ -132,9 +132,9 @@ func (c *call) signsIn(body io.Reader) bool {
 const unauthorizedText = "401 - Unauthorized: Access is denied due to invalid credentials."
 
 // unauthorized tells the ways to sign in.
-func (c *call) unauthorized() {
+func (c *call) unauthorized(schemes []Scheme) {
 	defer c.page(http.StatusUnauthorized, unauthorizedText)
-	for _, s := range c.x.logOnNow().Schemes {
+	for _, s := range schemes {
 		switch s {
 		case Basic:
 			c.w.Header().Add("WWW-Authenticate", `Basic realm="sim01.company.example"`)
