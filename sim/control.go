@@ -22,11 +22,22 @@ import (
 //	POST /trouble  troubles in the words of ParseTrouble, one a line
 //	POST /calm     ends all troubles
 //	POST /restart  forgets all sync states and subscriptions, as a server does that was replaced
+//	GET  /requests the latest requests, a RequestRecord a line as JSON
+//	POST /forget   forgets them
+//
+// and, each a JSON object that is carried out from the next request on:
+//
+//	POST /govern   a Governance, of one "mailbox" or of the organization
+//	POST /share    "mailbox", "delegate", "level", "folders" by role; see Mailbox.Share
+//	POST /group    a Group; "remove" ends it
+//	POST /account  an Account, added or replaced
+//	POST /logon    a LogOn
+//	POST /discover a Discovery "for" somebody; "forget" ends all
 //
 // What cannot be done is answered with status 400 and a sentence.
 func (x *Exchange) Control() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, controlHelp) })
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, controlHelp+accessHelp) })
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, x.Stats()) })
 	mux.HandleFunc("POST /load", x.controlLoad)
 	mux.HandleFunc("GET /truth", func(w http.ResponseWriter, _ *http.Request) {
@@ -43,6 +54,7 @@ func (x *Exchange) Control() http.Handler {
 	mux.HandleFunc("POST /trouble", x.controlTrouble)
 	mux.HandleFunc("POST /calm", func(http.ResponseWriter, *http.Request) { x.Calm() })
 	mux.HandleFunc("POST /restart", func(http.ResponseWriter, *http.Request) { x.LoseSyncStates(); x.LoseSubscriptions() })
+	x.accessControl(mux)
 	return mux
 }
 
