@@ -21,6 +21,7 @@ var codeForms = []struct{ form, prefix string }{
 	{`\bDiskFull = "([a-z-]+)"`, ""},
 	{`\bnothingInScope\("([a-z-]+)"`, ""},
 	{`\bLoadError\{"([a-z-]+)"`, ""},
+	{`\bfound\("(audit-[a-z-]+)"`, ""},
 	{`\bunusable\("([a-z-]+)"`, "people-file-"},
 	{`\bwrong\("[a-z_]+", "([a-z-]+)"`, ""},
 	{`\bwrong(?:At)?\([^"\n]*(?:""|\)|s|bad), "([a-z-]+)", `, ""},

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 
 	"postern/crm"
 )
@@ -49,7 +50,7 @@ func (o *Org) audit(ctx context.Context, t *tx, e crm.AuditEntry) error {
 	}
 	head.seq, head.hash = e.Seq, hash
 	// What was done is done, also when it cannot be signed now; Checkpoint makes up for it.
-	t.after("audit", func() { _ = o.signHead(head) })
+	t.after(fmt.Sprint("sign ", o.id), func() { _ = o.signHead(head) })
 	return nil
 }
 

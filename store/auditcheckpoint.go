@@ -39,13 +39,14 @@ func (c *checkpoint) message() []byte {
 	return fmt.Appendf(nil, "postern checkpoint 1\n%d\n%d\n%s\n%s\n%s\n", c.Org, c.Seq, c.Hash, c.At.UTC().Format(time.RFC3339Nano), c.Before)
 }
 
-// newSigningKey makes the key that signs an organization's checkpoints, sealed.
+// newSigningKey makes the key that signs an organization's checkpoints, wrapped by the
+// master key: the log outlives the organization's own keys.
 func (o *Org) newSigningKey() ([]byte, error) {
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		return nil, fmt.Errorf("make a signing key: %w", err)
 	}
-	return o.s.vault.seal(o.signingKeyPlace(), key.Seed())
+	return o.s.vault.masterKey().wrap(o.signingKeyPlace(), key.Seed())
 }
 
 func (o *Org) signingKeyPlace() place {
@@ -53,7 +54,7 @@ func (o *Org) signingKeyPlace() place {
 }
 
 func (o *Org) openSigningKey(sealed []byte) (ed25519.PrivateKey, error) {
-	seed, err := o.s.vault.open(o.signingKeyPlace(), sealed)
+	seed, err := o.s.vault.unwrap(o.signingKeyPlace(), sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +62,25 @@ func (o *Org) openSigningKey(sealed []byte) (ed25519.PrivateKey, error) {
 		return nil, errors.New("the signing key has the wrong length")
 	}
 	return ed25519.NewKeyFromSeed(seed), nil
+}
+
+// signer is openSigningKey for who signs often: a KMS is asked once.
+func (o *Org) signer(sealed []byte) (ed25519.PrivateKey, error) {
+	v := o.s.vault
+	v.mu.Lock()
+	key := v.signers[o.id]
+	v.mu.Unlock()
+	if key != nil {
+		return key, nil
+	}
+	key, err := o.openSigningKey(sealed)
+	if err != nil {
+		return nil, err
+	}
+	v.mu.Lock()
+	v.signers[o.id] = key
+	v.mu.Unlock()
+	return key, nil
 }
 
 // publicKey returns the key by which anybody can check the checkpoints, as PEM.
@@ -121,7 +141,7 @@ func (o *Org) signHead(head auditHead) error {
 		}
 		c.Before = lineHash(last)
 	}
-	key, err := o.openSigningKey(head.signingKey)
+	key, err := o.signer(head.signingKey)
 	if err != nil {
 		return err
 	}

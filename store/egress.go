@@ -28,7 +28,7 @@ func (o *Org) egress(ctx context.Context, q querier) (crm.Egress, error) {
 		return crm.Egress{}, err
 	}
 	if len(sealed) > 0 {
-		password, err := o.s.vault.open(o.proxyPasswordPlace(), sealed)
+		password, err := o.open(ctx, q, o.proxyPasswordPlace(), sealed)
 		if err != nil {
 			return crm.Egress{}, err
 		}
@@ -62,14 +62,14 @@ func (o *Org) proxyPasswordPlace() place {
 // SaveEgress keeps from where requests leave; e has passed crm.Egress.Check. Connections
 // are opened anew by it, and mailboxes in trouble are tried again at once.
 func (o *Org) SaveEgress(ctx context.Context, e crm.Egress) error {
-	var sealed []byte
-	if !e.ProxyPassword.Empty() {
-		var err error
-		if sealed, err = o.s.vault.seal(o.proxyPasswordPlace(), []byte(e.ProxyPassword.Reveal())); err != nil {
-			return err
-		}
-	}
 	return o.db.update(ctx, "save egress", func(t *tx) error {
+		var sealed []byte
+		if !e.ProxyPassword.Empty() {
+			var err error
+			if sealed, err = o.seal(ctx, t, o.proxyPasswordPlace(), []byte(e.ProxyPassword.Reveal())); err != nil {
+				return err
+			}
+		}
 		if err := o.changed(ctx, t); err != nil {
 			return err
 		}

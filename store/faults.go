@@ -81,7 +81,8 @@ func mustExist(o Options) error {
 	}
 }
 
+// keyFault is about a key that is not the right one.
 func keyFault(code, message string, err error) *crm.Fault {
 	return &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: code, Message: message,
-		Advice: `Put back the file "key" from the same time as the database. Without it the password of the connection cannot be read.`, Err: err}
+		Advice: `Put back the master key from the same time as the database: the file "key" of the data folder, or what POSTERN_MASTER_KEY, POSTERN_MASTER_KEY_FILE or POSTERN_KMS names. Without it nothing that is sealed can be read, the passwords of connections among it.`, Err: err}
 }

@@ -54,7 +54,7 @@ func (o *Org) settings(ctx context.Context, q querier) (crm.Settings, crm.Connec
 		return crm.Settings{}, 0, err
 	}
 	if len(sealed) > 0 {
-		password, err := o.s.vault.open(o.passwordPlace(id), sealed)
+		password, err := o.open(ctx, q, o.passwordPlace(id), sealed)
 		if err != nil {
 			return crm.Settings{}, 0, err
 		}
@@ -132,7 +132,7 @@ func (o *Org) saveConnection(ctx context.Context, t *tx, id crm.ConnectionID, s 
 	var sealed []byte
 	if !s.Password.Empty() {
 		var err error
-		if sealed, err = o.s.vault.seal(o.passwordPlace(id), []byte(s.Password.Reveal())); err != nil {
+		if sealed, err = o.seal(ctx, t, o.passwordPlace(id), []byte(s.Password.Reveal())); err != nil {
 			return 0, err
 		}
 	}

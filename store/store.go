@@ -48,6 +48,7 @@ type Options struct {
 	MustExist bool             // make no new data folder
 	Exclusive bool             // take the folder's lock: for the one process that collects
 	Now       func() time.Time // the clock; nil = time.Now
+	Master    *Master          // wraps all keys; nil = the file "key" of the data folder
 	AuditSink string           // file to which the checkpoints of the audit logs are written as well; "" = none
 
 	// Step is called before each durable step, for tests that stop or spoil it: "save
@@ -127,9 +128,14 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 	if _, err := flock(opening, true); err != nil {
 		return folderFault(o.Dir, err)
 	}
-	if s.vault, err = openVault(o.Dir, s.steps); err != nil {
-		return folderFault(o.Dir, err)
+	if o.Master == nil {
+		file, err := openMasterFile(o.Dir, s.steps)
+		if err != nil {
+			return folderFault(o.Dir, err)
+		}
+		o.Master = &Master{masterFileName, file}
 	}
+	s.vault = newVault(*o.Master)
 	if o.Postgres != "" {
 		s.db, err = openPostgres(o.Postgres)
 	} else {
@@ -141,6 +147,9 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 	s.db.steps = s.steps
 	if err := s.db.migrate(ctx); err != nil {
 		return s.db.fault(err)
+	}
+	if err := s.adoptKeys(ctx); err != nil {
+		return err
 	}
 	return s.makeFirstOrg(ctx)
 }
@@ -241,7 +250,7 @@ func (o *Org) hasher(ctx context.Context) (hasher, error) {
 	if err := one(ctx, o.read(), "select hash_key from org where id = $1", []any{o.id}, &sealed); err != nil {
 		return hasher{}, fmt.Errorf("organization %d: %w", o.id, err)
 	}
-	key, err := o.s.vault.open(hashKeyPlace(o.id), sealed)
+	key, err := o.open(ctx, o.read(), hashKeyPlace(o.id), sealed)
 	if err != nil {
 		return hasher{}, err
 	}
