@@ -22,6 +22,7 @@ import (
 	"postern/crm"
 	"postern/engine"
 	"postern/ews"
+	"postern/gate"
 	"postern/mail"
 	"postern/store"
 )
@@ -127,6 +128,7 @@ type measure struct {
 	source    crm.Source
 	box       *crm.Mailbox
 	connector crm.Connector
+	transport crm.Transport
 	settings  crm.Settings
 	requests  meter
 	ids       []string
@@ -135,10 +137,13 @@ type measure struct {
 
 func newMeasure(ctx context.Context, url string) (*measure, error) {
 	m := &measure{ctx: ctx, url: url, box: &crm.Mailbox{ID: 1, Address: benchUser}}
-	m.connector = ews.Connector(m.requests.observe)
+	m.connector = ews.Connector()
 	m.settings = crm.Settings{Enabled: true, Server: url, Version: "Exchange2013_SP1", Login: demoLogin, Password: crm.NewSecret(demoPassword), UserAgent: crm.DefaultUserAgent, Domains: []string{benchCompany}}
 	var err error
-	if m.source, err = m.connector.Source(m.settings, crm.Unpaced{}); err != nil {
+	g := gate.New(gate.Config{})
+	g.Set(gate.Terms{Deployment: crm.Deployment{Ranges: thisMachine}})
+	m.transport = g.Trial(m.settings, "", m.box.Address)
+	if m.source, err = m.connector.Source(m.settings, m.transport); err != nil {
 		return nil, err
 	}
 	return m, m.survey()
@@ -317,7 +322,7 @@ func (s *scanner) scan(r io.Reader) (int64, error) {
 
 // client fetches and decodes the same by our client.
 func (m *measure) client() error {
-	client, err := ews.New(ews.Config{URL: m.url, Login: demoLogin, Password: func() string { return demoPassword }, UserAgent: crm.DefaultUserAgent})
+	client, err := ews.New(ews.Config{URL: m.url, Login: demoLogin, Password: func() string { return demoPassword }, UserAgent: m.transport.UserAgent, Dial: m.transport.Dial})
 	if err != nil {
 		return err
 	}
@@ -349,7 +354,7 @@ func (m *measure) job(dir string, contacts []crm.Contact) (filed int, err error)
 	if err := org.SaveSettings(m.ctx, m.settings); err != nil {
 		return 0, err
 	}
-	e := engine.New(engine.Config{Org: org, Connector: m.connector})
+	e := engine.New(engine.Config{Org: org, Connector: m.connector, AccessLog: &m.requests})
 	if err := e.CatchUp(m.ctx); err != nil {
 		return 0, err
 	}

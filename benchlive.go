@@ -167,9 +167,9 @@ func (m *liveMeasure) serve() (*liveMeasured, error) {
 	if err != nil {
 		return nil, err
 	}
-	connector := ews.Connector(m.requests.observe)
+	connector := ews.Connector()
 	p := &program{org: m.org, connector: connector, log: log,
-		engine: engine.New(engine.Config{Org: m.org, Connector: connector, Pace: paced, Log: log})}
+		engine: engine.New(engine.Config{Org: m.org, Connector: connector, AccessLog: &m.requests, Pace: paced, Log: log})}
 	ctx, cancel := context.WithCancel(m.ctx)
 	var served error
 	var wg sync.WaitGroup

@@ -48,7 +48,7 @@ func (k *collectCommand) Run(c *common) error {
 	if err != nil {
 		return err
 	}
-	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(requests.observe), Pace: paced, Workers: k.Workers, Log: c.log})
+	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(), AccessLog: &requests, Pace: paced, Workers: k.Workers, Log: c.log})
 	if err := e.CatchUp(c.ctx); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -86,6 +87,9 @@ func (d *demoCommand) Run(c *common) error {
 	return d.serve(ctx, c, org, people, dir, ewsURL(exchange))
 }
 
+// thisMachine is where the simulated Exchange is.
+var thisMachine = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
 // settle makes the people known and opens the connection to the simulated Exchange.
 func (p *population) settle(ctx context.Context, org *store.Org, url string) error {
 	var users []crm.User
@@ -103,7 +107,7 @@ func (p *population) settle(ctx context.Context, org *store.Org, url string) err
 	if _, err := org.SaveContacts(ctx, contacts); err != nil {
 		return err
 	}
-	connector := ews.Connector(nil)
+	connector := ews.Connector()
 	wanted := crm.Settings{Enabled: true, Server: url, Version: "ExchangeSE",
 		Login: demoLogin, Password: crm.NewSecret(demoPassword), Domains: domains}
 	settings, wrong := wanted.Check(connector, crm.Settings{})
@@ -131,7 +135,7 @@ func (d *demoCommand) serve(ctx context.Context, c *common, org *store.Org, peop
 	if err := makeAdmin(ctx, org, who); err != nil {
 		return err
 	}
-	connector := ews.Connector(nil)
+	connector := ews.Connector()
 	log := slog.New(slog.NewTextHandler(c.errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	p := &program{org: org, connector: connector, log: log, hint: fmt.Sprintf("In this demonstration: %s with the password %s", who, demoPassword),
 		engine: engine.New(engine.Config{Org: org, Connector: connector, Poll: 3 * time.Second, Log: log})}
@@ -181,7 +185,7 @@ type proof struct {
 func (d *demoCommand) once(ctx context.Context, c *common, org *store.Org, people *population) error {
 	var requests meter
 	began := time.Now()
-	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(requests.observe), Log: c.log})
+	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(), AccessLog: &requests, Log: c.log})
 	if err := e.CatchUp(ctx); err != nil {
 		return err
 	}

@@ -4,24 +4,39 @@ import (
 	"maps"
 	"sync"
 
-	"postern/ews"
+	"postern/crm"
+	"postern/gate"
 )
 
-// A meter counts the requests to Exchange.
+// A meter counts the requests to Exchange on their way into the access log.
 type meter struct {
+	log gate.Log
+
 	mu       sync.Mutex
 	requests map[string]int // by operation
 	bytes    int64          // sent and received
 }
 
-func (m *meter) observe(c ews.Call) {
+// Record implements gate.Log.
+func (m *meter) Record(a crm.Access) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	if m.requests == nil {
 		m.requests = make(map[string]int)
 	}
-	m.requests[c.Operation]++
-	m.bytes += c.Sent + c.Received
+	m.requests[a.Operation]++
+	m.bytes += a.Sent + a.Received
+	m.mu.Unlock()
+	if m.log != nil {
+		m.log.Record(a)
+	}
+}
+
+// Ready implements gate.Log.
+func (m *meter) Ready() error {
+	if m.log == nil {
+		return nil
+	}
+	return m.log.Ready()
 }
 
 // read returns what was counted so far.

@@ -32,7 +32,7 @@ func (r *reconcileCommand) Run(c *common) error {
 	if err != nil {
 		return err
 	}
-	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(nil), Pace: paced, Log: c.log})
+	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(), Pace: paced, Log: c.log})
 	if err := r.settle(c, org); err != nil {
 		return err
 	}

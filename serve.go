@@ -38,7 +38,7 @@ func (s *serveCommand) Run(c *common) error {
 	}
 	defer st.Close()
 	log := slog.New(slog.NewTextHandler(c.errOut, nil))
-	connector := ews.Connector(nil)
+	connector := ews.Connector()
 	paced, err := s.pace(c.ctx, st, log, 0)
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ func (s *settingsCommand) Run(c *common) error {
 		return err
 	}
 	if changed {
-		checked, wrong := next.Check(ews.Connector(nil), kept)
+		checked, wrong := next.Check(ews.Connector(), kept)
 		if len(wrong) > 0 {
 			for _, w := range wrong {
 				fmt.Fprintf(c.errOut, "postern: %s: %s [%s]\n", w.Field, w.Message, w.Code)

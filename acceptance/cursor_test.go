@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"postern/crm"
+	"postern/gate"
 	"postern/sim"
 	"postern/store"
 )
@@ -22,7 +23,12 @@ func FuzzCursor(f *testing.F) {
 	exchange.AddAccount(sim.Account{Login: login, Password: password})
 	server := httptest.NewServer(exchange)
 	f.Cleanup(server.Close)
-	src, err := ewsConnector.Source(crm.Settings{Server: server.URL + "/EWS/Exchange.asmx", Version: "ExchangeSE", Login: login, Password: crm.NewSecret(password), UserAgent: "Fuzz/1"}, crm.Unpaced{})
+	g := gate.New(gate.Config{})
+	g.Set(gate.Terms{
+		Settings: crm.Settings{Enabled: true, Server: server.URL + "/EWS/Exchange.asmx", Version: "ExchangeSE", Login: login, Password: crm.NewSecret(password), UserAgent: "Fuzz/1"},
+		Policy:   crm.Policy{Domains: []string{"acme.example"}, Kinds: []crm.Kind{crm.Email}}, Deployment: loopback,
+	})
+	src, _, err := g.Open(ewsConnector)
 	if err != nil {
 		f.Fatal(err)
 	}

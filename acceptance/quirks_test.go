@@ -97,8 +97,8 @@ func (m *meddler) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.
 // meddle puts a meddler between the engine and the Exchange.
 func (w *world) meddle() *meddler {
 	m, c := &meddler{}, ewsConnector
-	c.Source = func(settings crm.Settings, traffic crm.Traffic) (crm.Source, error) {
-		src, err := ewsConnector.Source(settings, traffic)
+	c.Source = func(settings crm.Settings, transport crm.Transport) (crm.Source, error) {
+		src, err := ewsConnector.Source(settings, transport)
 		m.Notifier, _ = src.(crm.Notifier)
 		return m, err
 	}

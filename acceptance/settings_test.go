@@ -288,15 +288,14 @@ func TestNothingIsAskedAfterCollectingIsSwitchedOff(t *testing.T) {
 	settings := w.settings("acme.example")
 	settings.Enabled = false
 	switchOff := sync.OnceFunc(func() { w.save(settings); w.must(w.engine.LookNow(t.Context())) })
-	c := ews.Connector(func(call ews.Call) {
-		if call.Operation != "GetItem" {
+	w.engine = engine.New(engine.Config{Org: w.org, Connector: ews.Connector(), Workers: 1, Looks: 1, Now: w.clock, AccessLog: heard(func(a crm.Access) {
+		if a.Operation != "GetItem" {
 			return
 		}
 		if answered++; answered == 2 {
 			switchOff()
 		}
-	})
-	w.engine = engine.New(engine.Config{Org: w.org, Connector: c, Workers: 1, Looks: 1, Now: w.clock})
+	})})
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_ = w.engine.CatchUp(ctx) // it ends with what was switched off
@@ -304,3 +303,9 @@ func TestNothingIsAskedAfterCollectingIsSwitchedOff(t *testing.T) {
 		t.Errorf("%d requests for content were sent, the second of which was the last that was allowed", answered)
 	}
 }
+
+// heard is an access log that only tells.
+type heard func(crm.Access)
+
+func (h heard) Record(a crm.Access) { h(a) }
+func (heard) Ready() error          { return nil }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -107,7 +108,7 @@ func newWorldIn(t *testing.T, dir string, options sim.Options) *world {
 	w.contacts(crm.Contact{Name: "Cyn", Company: "Client", Addresses: []mail.Address{cyn, cyn2}})
 
 	logger := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	connector := ews.Connector(nil)
+	connector := ews.Connector()
 	w.engine = w.newEngine(logger)
 	handler, err := web.New(web.Config{Org: w.org, Connector: connector, Log: logger, Now: w.clock, LookNow: w.engine.LookNow,
 		Test: w.engine.Test, Progress: w.engine.Progress, Watch: w.engine.Watch, Trouble: w.engine.Trouble,
@@ -124,9 +125,13 @@ func (w *world) newEngine(log *slog.Logger) *engine.Engine {
 	w.Helper()
 	kept, err := w.store.Budgets(w.Context())
 	w.must(err)
-	return engine.New(engine.Config{Org: w.org, Connector: ews.Connector(nil), Now: w.clock, Log: log,
+	return engine.New(engine.Config{Org: w.org, Connector: ews.Connector(), Now: w.clock, Log: log,
 		Pace: pace.New(pace.Config{Now: w.clock, Kept: kept, Keep: func(b crm.Budget) { w.must(w.store.SaveBudget(w.Context(), b)) }})})
 }
+
+// loopback is an installation that may connect to this machine, where the servers of the
+// tests are.
+var loopback = crm.Deployment{Mode: crm.SingleTenant, Ranges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
 
 // connected is a world in which collecting is enabled for acme.example.
 func connected(t *testing.T) *world {
@@ -138,7 +143,7 @@ func connected(t *testing.T) *world {
 
 func (w *world) connect(domains ...string) {
 	w.Helper()
-	settings, wrong := w.settings(domains...).Check(ews.Connector(nil), crm.Settings{})
+	settings, wrong := w.settings(domains...).Check(ews.Connector(), crm.Settings{})
 	if len(wrong) > 0 {
 		w.Fatalf("settings refused: %v", wrong)
 	}
@@ -394,7 +399,7 @@ func (v *visitor) put(path string, value any) (int, string) {
 	return v.do("PUT", path, "application/json", bytes.NewReader(text))
 }
 
-var ewsConnector = ews.Connector(nil)
+var ewsConnector = ews.Connector()
 
 // absent proves that a word stands nowhere in the data folder, the log or the pages.
 func (w *world) absent(word string) {

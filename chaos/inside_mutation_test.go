@@ -21,7 +21,7 @@ func TestNoticesACursorAheadOfItsPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, wiring{connector: func(c crm.Connector) crm.Connector {
 			open := c.Source
-			c.Source = func(s crm.Settings, t crm.Traffic) (crm.Source, error) {
+			c.Source = func(s crm.Settings, t crm.Transport) (crm.Source, error) {
 				src, err := open(s, t)
 				if err != nil {
 					return nil, err

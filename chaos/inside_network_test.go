@@ -4,11 +4,14 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"sync"
 	"syscall"
 	"time"
+
+	"postern/gate"
 )
 
 // A wire is a network in memory between one server and one process. What is sent on a
@@ -29,8 +32,18 @@ type wire struct {
 
 func newWire(p *port, hit func()) *wire { return &wire{calls: p.calls, hit: hit} }
 
-// Dial opens a connection to the server.
-func (w *wire) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
+// machine is a host that knows of no other network than the wire.
+func (w *wire) machine() gate.Machine {
+	own := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+	return gate.Machine{
+		Resolve:   func(context.Context, string) ([]netip.Addr, error) { return own, nil },
+		Dial:      func(ctx context.Context, _ netip.Addr, _ netip.AddrPort) (net.Conn, error) { return w.dial(ctx) },
+		Addresses: func() ([]netip.Addr, error) { return own, nil },
+	}
+}
+
+// dial opens a connection to the server.
+func (w *wire) dial(ctx context.Context) (net.Conn, error) {
 	w.mu.Lock()
 	refused, hole := w.refused, w.hole
 	if w.cut {

@@ -40,8 +40,8 @@ func (s *stagger) wait(ctx context.Context, key string) {
 // source and its traffic.
 func (s *stagger) connector(c crm.Connector) crm.Connector {
 	open := c.Source
-	c.Source = func(settings crm.Settings, t crm.Traffic) (crm.Source, error) {
-		src, err := open(settings, staggeredTraffic{t, s})
+	c.Source = func(settings crm.Settings, t crm.Transport) (crm.Source, error) {
+		src, err := open(settings, staggeredTransport{t, s})
 		if err != nil {
 			return nil, err
 		}
@@ -50,13 +50,13 @@ func (s *stagger) connector(c crm.Connector) crm.Connector {
 	return c
 }
 
-type staggeredTraffic struct {
-	crm.Traffic
+type staggeredTransport struct {
+	crm.Transport
 	*stagger
 }
 
-func (t staggeredTraffic) Admit(ctx context.Context, r crm.Request) (func(*crm.Fault), error) {
-	done, err := t.Traffic.Admit(ctx, r)
+func (t staggeredTransport) Admit(ctx context.Context, r crm.Request) (func(*crm.Fault), error) {
+	done, err := t.Transport.Admit(ctx, r)
 	t.wait(ctx, "admitted "+r.Operation+string(r.Mailbox))
 	return done, err
 }

@@ -148,7 +148,7 @@ func (w *world) start() {
 	}
 	w.must(err)
 	p.org = p.store.Org(1)
-	connector := newStagger(w.seed + uint64(w.images)).connector(ews.Connector(nil, func(c *ews.Config) { c.Dial, c.Now = p.wire.Dial, w.now }))
+	connector := newStagger(w.seed + uint64(w.images)).connector(ews.Connector(func(c *ews.Config) { c.Now = w.now }))
 	if w.wiring.connector != nil {
 		connector = w.wiring.connector(connector)
 	}
@@ -163,7 +163,7 @@ func (w *world) start() {
 		}
 	}
 	workers := max(1, w.wiring.workers)
-	p.engine = engine.New(engine.Config{Org: p.org, Connector: connector, Pace: pace.New(limits), Workers: workers, Looks: workers, Events: workers, Tick: w.wiring.tick,
+	p.engine = engine.New(engine.Config{Org: p.org, Connector: connector, Pace: pace.New(limits), Workers: workers, Looks: workers, Events: workers, Tick: w.wiring.tick, Machine: p.wire.machine(),
 		Now: w.now, Log: slog.New(slog.NewTextHandler(&w.log, nil))})
 	w.proc = p
 }

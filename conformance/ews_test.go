@@ -3,8 +3,8 @@ package conformance_test
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -15,6 +15,7 @@ import (
 	"postern/conformance"
 	"postern/crm"
 	"postern/ews"
+	"postern/gate"
 	"postern/mail"
 	"postern/sim"
 )
@@ -85,17 +86,22 @@ func overEWS(t *testing.T, o sim.Options, s crm.Settings) conformance.Fixture {
 // openEWS opens a source that is closed at the end of the test.
 func openEWS(t *testing.T, s crm.Settings) crm.Source {
 	t.Helper()
-	src, err := ews.Connector(nil).Source(s, crm.Unpaced{})
+	s.Enabled = true
+	g := gate.New(gate.Config{})
+	g.Set(gate.Terms{
+		Settings:   s,
+		Policy:     crm.Policy{Domains: append(s.Domains, "company.example"), Kinds: []crm.Kind{crm.Email, crm.Event, crm.Task, crm.ContactKind}, Limits: crm.Limits{Bodies: true, FilePrivate: true}},
+		Deployment: crm.Deployment{Ranges: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}},
+	})
+	src, closer, err := g.Open(ews.Connector())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, ok := src.(io.Closer); ok {
-		t.Cleanup(func() {
-			if err := c.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	t.Cleanup(func() {
+		if err := closer.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return src
 }
 
@@ -260,7 +266,7 @@ func realServer(url string, env func(string) string) (crm.Settings, *crm.Mailbox
 	}
 	s := crm.Settings{Enabled: true, Server: url, Version: version, Login: env("POSTERN_TEST_EWS_LOGIN"),
 		Password: crm.NewSecret(env("POSTERN_TEST_EWS_PASSWORD")), Domains: []string{address.Domain()}}
-	s, wrong := s.Check(ews.Connector(nil), crm.Settings{})
+	s, wrong := s.Check(ews.Connector(), crm.Settings{})
 	var all []error
 	for _, w := range wrong {
 		all = append(all, fmt.Errorf("%s: %s", w.Field, w.Message))

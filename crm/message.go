@@ -84,6 +84,7 @@ type Envelope struct {
 	Subject     string
 	People      []Participant
 	Sensitivity Sensitivity
+	Categories  []string // that the owner of the mailbox gave it
 	Draft       bool
 }
 

@@ -72,28 +72,70 @@ type Source interface {
 	Items(ctx context.Context, box *Mailbox, f Folder, take func(ids []string) error) error
 }
 
-// A Finding is one step of a connection test.
+// A Finding is what one step of a connection test found. Its code is stable and has a page
+// of its own that says more.
 type Finding struct {
+	Code   string // of the step, and of what was found there: "dns", "wider-than-needed", …
 	Step   string // "Name and address", "TLS", "Log-on", …
 	OK     bool
-	Skip   bool // not reached because an earlier step failed
+	Warn   bool // OK, but to be seen to
+	Skip   bool // not reached because an earlier step failed, or not applicable; Detail says which
 	Detail string
-	Fault  *Fault // when not OK
+	Fault  *Fault   // when not OK, or Warn
+	Fix    string   // commands to copy, for those whom it concerns; "" = none
+	For    Audience // whom the finding concerns
 	Took   time.Duration
 }
 
+// Audience says who can do something about a finding.
+type Audience string
+
+const (
+	ForExchangeAdmin Audience = "exchange-admin"
+	ForCRMAdmin      Audience = "crm-admin"
+	ForOperator      Audience = "operator"
+)
+
+// AuthModel is how mailboxes are opened.
+type AuthModel string
+
+const (
+	ByImpersonation AuthModel = ""         // service accounts that act as the owners
+	ByDelegation    AuthModel = "delegate" // service accounts to which mailboxes or folders were opened
+	ByOwnSignIn     AuthModel = "own"      // each user's own credentials, for the own mailbox alone
+)
+
+// Scheme pins the way to log on. Nothing weaker is ever answered.
+type Scheme string
+
+const (
+	AnyScheme Scheme = "" // NTLM, else Basic over TLS
+	NTLM      Scheme = "ntlm"
+	Basic     Scheme = "basic"
+	Kerberos  Scheme = "kerberos"
+	ClientTLS Scheme = "certificate" // the client certificate is the log-on
+)
+
 // Settings of a connection, as the form of A1 has them.
 type Settings struct {
-	Enabled   bool
-	Server    string // host name, or the whole URL of the endpoint
-	Version   string // one of Connector.Versions
-	Login     string
-	Password  Secret
-	Domains   []string  // A-labels, lower case
-	UserAgent string    // sent with every request
-	Gzip      bool      // ask for compressed answers
-	RootCAs   string    // PEM of certificate authorities to trust besides the system's
-	Saved     time.Time // when they were saved, kept by the store; saving them again makes a new try
+	Enabled  bool
+	Server   string // host name, or the whole URL of the endpoint
+	Version  string // one of Connector.Versions
+	Model    AuthModel
+	Scheme   Scheme
+	Login    string // of the service account
+	Password Secret
+	Keytab   Secret    // for Kerberos, in place of the password: the file in base64
+	Others   []Account // more of them, over which the mailboxes are spread
+	KDC      string    // for Kerberos: the realm and its key distribution centres, as a krb5.conf
+	// ClientCertificate is shown where the server asks for one: PEM, and its key.
+	ClientCertificate string
+	ClientKey         Secret
+	Domains           []string  // A-labels, lower case
+	UserAgent         string    // sent with every request
+	Gzip              bool      // ask for compressed answers
+	RootCAs           string    // PEM of certificate authorities to trust besides the system's
+	Saved             time.Time // when they were saved, kept by the store; saving them again makes a new try
 }
 
 // A Version of the server to choose from.
@@ -103,12 +145,48 @@ type Version struct{ Name, Title string }
 type Connector struct {
 	Name, Title string
 	Versions    []Version // oldest first
-	// Source opens a source with these settings, whose every request asks the traffic. It
-	// does not touch the network.
-	Source func(Settings, Traffic) (Source, error)
-	// Check tries the settings step by step on these mailboxes and tells each step as it
-	// ends. It ends early when a step fails that the rest builds on.
-	Check func(ctx context.Context, s Settings, boxes []mail.Address, tell func(Finding))
+	// Source opens a source with these settings, whose every request goes by the transport.
+	// It does not touch the network.
+	Source func(Settings, Transport) (Source, error)
+	// Check tries settings step by step and tells each step as it ends. It ends early when a
+	// step fails that the rest builds on.
+	Check func(ctx context.Context, t Trial, tell func(Finding))
+	// Discover finds the server of a mailbox by what its domain publishes, and tells each
+	// hop. No credentials go to a host that was not granted.
+	Discover func(ctx context.Context, box mail.Address, s Settings, t Transport, tell func(Finding)) (server string, err error)
+	// Scripts are what an administrator of the system runs to let Postern in, to see what
+	// that opens, and to undo it.
+	Scripts func(Permit) []Script
+}
+
+// A Trial is what a connection test is to try.
+type Trial struct {
+	Settings  Settings
+	Transport Transport
+	Boxes     []mail.Address // to be opened
+	// Outside is a mailbox that the server itself must refuse, although it exists; "" = none
+	// is known, and the test says so.
+	Outside mail.Address
+	// Stranger is the same transport under a User-Agent that no filter allows; nil = the
+	// server has no filter, and is not tried by another name.
+	Stranger Transport
+}
+
+// A Permit is what is to be permitted, for Scripts.
+type Permit struct {
+	Settings Settings
+	Policy   Policy
+	Group    string // name of the group in the directory that holds the mailboxes
+	AppIDs   []string
+}
+
+// A Script is text to run at the server, or to read.
+type Script struct {
+	Name  string // stable: inventory, grant, verify, undo, …
+	Title string
+	Says  string // what it does, in a sentence
+	Reads bool   // it changes nothing
+	Text  string
 }
 
 // A Secret is kept out of logs, errors and pages: every way of printing it shows

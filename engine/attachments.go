@@ -188,7 +188,7 @@ func (e *Engine) visit(ctx context.Context, id crm.MailboxID) (*pass, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.policy.Allows(&view.Mailbox); err != nil {
+	if err := e.gate.Allows(&view.Mailbox); err != nil {
 		return nil, err
 	}
 	if held := line.stopped(e.Now()); held != nil {

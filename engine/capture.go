@@ -77,7 +77,7 @@ func (e *Engine) collect(ctx context.Context, line *line, box *crm.Mailbox) (err
 
 // prepare begins a pass over a mailbox that may be read.
 func (e *Engine) prepare(ctx context.Context, line *line, box *crm.Mailbox) (*pass, error) {
-	if err := e.policy.Allows(box); err != nil {
+	if err := e.gate.Allows(box); err != nil {
 		return nil, err
 	}
 	if err := lockout(box); err != nil {

@@ -25,6 +25,7 @@ func (e *Engine) Test(ctx context.Context, s crm.Settings, tell func(crm.Finding
 			boxes = append(boxes, u.Addresses[0])
 		}
 	}
-	e.Connector.Check(ctx, s, boxes[:min(len(boxes), testBoxes)], tell)
+	boxes = boxes[:min(len(boxes), testBoxes)]
+	e.Connector.Check(ctx, crm.Trial{Settings: s, Transport: e.gate.Trial(s, "", boxes...), Boxes: boxes}, tell)
 	return nil
 }

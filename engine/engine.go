@@ -39,6 +39,8 @@ type Config struct {
 	Org       *store.Org
 	Connector crm.Connector
 	Pace      *pace.Pace    // what the servers bear; default one of its own, forgotten at the end
+	Machine   gate.Machine  // the host that it runs on; default the real one
+	AccessLog gate.Log      // of requests; default none is kept
 	Workers   int           // mailboxes imported at once; default 4
 	Looks     int           // mailboxes looked at at once after their import; default twice Workers
 	Events    int           // mailboxes at once in which something happened; default four times Workers
@@ -52,12 +54,12 @@ type Config struct {
 type Engine struct {
 	Config
 	bell     *jobs.Bell
-	policy   gate.Policy
+	gate     *gate.Gate
 	progress progressBoard
 
 	mu      sync.Mutex
 	line    *line                       // the connection as opened from settings; nil until they are read
-	wanted  crm.Settings                // the settings that line was opened with
+	terms   gate.Terms                  // what the gate was told
 	read    int64                       // the revision at which they were read
 	watcher *watcher                    // of the line; nil while nothing is followed
 	counted map[crm.MailboxID]time.Time // when the ledger was last counted against the server
@@ -97,7 +99,10 @@ func New(c Config) *Engine {
 	if c.Pace == nil {
 		c.Pace = pace.New(pace.Config{Now: c.Now})
 	}
-	e := &Engine{Config: c, bell: jobs.New(), read: -1, counted: map[crm.MailboxID]time.Time{}}
+	if c.Machine.Now == nil {
+		c.Machine.Now = c.Now
+	}
+	e := &Engine{Config: c, bell: jobs.New(), gate: gate.New(gate.Config{Machine: c.Machine, Traffic: c.Pace.Traffic, Log: c.AccessLog}), read: -1, counted: map[crm.MailboxID]time.Time{}}
 	e.bell.Handle("import", c.Workers, e.pass)
 	e.bell.Handle("look", c.Looks, e.pass)
 	e.bell.Handle("event", c.Events, e.event)
@@ -110,21 +115,42 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Go(func() { e.bell.Run(ctx) })
 	defer wg.Wait()
 	defer func() { e.watching().stop() }()
-	for tick := time.NewTicker(e.Tick); ; {
-		if !e.resting() {
-			err := e.ringDue(ctx)
-			if err == nil {
+	tick := time.NewTicker(e.Tick / glances)
+	defer tick.Stop()
+	for n := 0; ; n++ {
+		err := e.open(ctx)
+		if err == nil && n%glances == 0 && !e.resting() {
+			if err = e.ringDue(ctx); err == nil {
 				err = e.follow(ctx)
 			}
-			if err != nil && ctx.Err() == nil {
-				e.Log.Error("look for what is due", "err", err)
-			}
+		}
+		if err != nil && ctx.Err() == nil {
+			e.Log.Error("look for what is due", "err", err)
 		}
 		select {
 		case <-ctx.Done():
-			tick.Stop()
 			return nil
 		case <-tick.C:
+		}
+	}
+}
+
+// glances is how often a tick it is looked whether something else is granted now: what is
+// not any more must end within a second.
+const glances = 4
+
+// obey takes over what is granted while nobody else does.
+func (e *Engine) obey(ctx context.Context) {
+	tick := time.NewTicker(e.Tick / glances)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := e.open(ctx); err != nil && ctx.Err() == nil {
+			e.Log.Error("read what is granted", "err", err)
 		}
 	}
 }
@@ -138,6 +164,7 @@ func (e *Engine) CatchUp(ctx context.Context) error {
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { e.bell.Run(ctx) })
+	wg.Go(func() { e.obey(ctx) })
 	if err := e.lookAtSound(ctx); err != nil {
 		return err
 	}
@@ -224,7 +251,7 @@ func (e *Engine) ring(ctx context.Context) (due int, err error) {
 		return 0, err
 	}
 	e.mu.Lock()
-	line, wanted := e.line, e.wanted
+	line, wanted := e.line, e.terms.Settings
 	e.mu.Unlock()
 	if wanted.Server != "" && e.Pace.Resting(wanted.Login, wanted.Host(), e.Now()) != nil {
 		return 0, nil // whoever is due would be sent away
@@ -244,8 +271,8 @@ func (e *Engine) ring(ctx context.Context) (due int, err error) {
 	return len(boxes), err
 }
 
-// open opens the connection anew when the settings have changed. Passes under way go on
-// with the old one, behind the policy, which changes at once.
+// open tells the gate what is granted, when that may have changed, and opens the connection
+// anew when it must be. What is under way by the old one ends.
 func (e *Engine) open(ctx context.Context) error {
 	rev, err := e.Org.Revision(ctx)
 	if err != nil {
@@ -256,30 +283,42 @@ func (e *Engine) open(ctx context.Context) error {
 	if rev == e.read {
 		return nil
 	}
-	settings, _, err := e.Org.Settings(ctx)
+	terms, err := e.readTerms(ctx)
 	if err != nil {
 		return err
 	}
-	if e.line != nil && reflect.DeepEqual(settings, e.wanted) {
+	if e.line != nil && reflect.DeepEqual(terms, e.terms) {
 		e.read = rev
 		return nil
 	}
-	e.policy.Set(settings.Enabled, settings.Domains)
-	if e.line != nil {
-		e.line.close()
+	suits := e.gate.Suits(terms)
+	if !suits && e.watcher != nil {
+		e.watcher.cancel() // it is followed by the new one, see follow
 	}
-	e.wanted, e.line = settings, &line{first: make(chan struct{}, 1)}
-	switch src, err := e.Connector.Source(settings, e.policy.Traffic(e.Pace.Traffic(settings.Login, settings.Host()))); {
-	case err == nil:
-		e.line.src = e.policy.Guard(src)
-		e.line.closer, _ = src.(io.Closer)
-	default: // each mailbox says so then
-		e.line.hold(crm.AsFault(err), e.Now().Add(forever))
+	e.terms = terms
+	e.gate.Set(terms)
+	if !suits {
+		if e.line != nil {
+			e.line.close()
+		}
+		e.line = &line{first: make(chan struct{}, 1)}
+		if e.line.src, e.line.closer, err = e.gate.Open(e.Connector); err != nil { // each mailbox says so then
+			e.line.hold(crm.AsFault(err), e.Now().Add(forever))
+		}
 	}
 	if _, err = e.Org.Provision(ctx); err == nil {
 		e.read = rev
 	}
 	return err
+}
+
+// readTerms reads all that is granted at this moment.
+func (e *Engine) readTerms(ctx context.Context) (t gate.Terms, err error) {
+	if t.Settings, _, err = e.Org.Settings(ctx); err != nil {
+		return t, err
+	}
+	t.Policy = crm.Policy{Domains: t.Settings.Domains, Kinds: []crm.Kind{crm.Email}, Limits: crm.Limits{Bodies: true}}
+	return t, nil
 }
 
 // forever is how long a line is held whose settings cannot work.

@@ -442,8 +442,8 @@ func (g *group) fallBack(why *crm.Fault) {
 	g.lookAlone(members...)
 }
 
-// unsubscribe gives the subscriptions back when the program ends in good order or the
-// connection is set up anew; after a crash they expire by themselves.
+// unsubscribe gives the subscriptions back when the program ends in good order; after a
+// crash, or once the connection is another, they expire by themselves.
 func (g *group) unsubscribe() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(g.ctx), goodbye)
 	defer cancel()

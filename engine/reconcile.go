@@ -76,7 +76,7 @@ func (e *Engine) Reconcile(ctx context.Context, tell func(Report) error) error {
 }
 
 func (e *Engine) reconcileBox(ctx context.Context, line *line, box *crm.Mailbox, tell func(Report) error) error {
-	if err := e.policy.Allows(box); err != nil {
+	if err := e.gate.Allows(box); err != nil {
 		return err
 	}
 	if err := lockout(box); err != nil {

@@ -27,8 +27,12 @@ func (e *Engine) settle(ctx context.Context, line *line, box *crm.Mailbox, began
 		return e.well(ctx, line, box, began)
 	}
 	now := e.Now()
-	e.stop(ctx, line, box, err)
 	f := crm.AsFault(err)
+	if f.Code == connectionChanged { // no trouble of the mailbox: it is read by the new one at once
+		box.Due = now
+		return e.Org.SaveMailbox(ctx, box)
+	}
+	e.stop(ctx, line, box, err)
 	state, wait := consequence(f, triesFor(f, box))
 	e.Log.Warn("pass ended in trouble", "mailbox", box.Address, "code", f.Code, "verdict", f.Verdict, "again_in", wait.Round(time.Second))
 	news := state == crm.Attention && (box.State != crm.Attention || box.Trouble == nil || box.Trouble.Code != f.Code)
@@ -48,6 +52,10 @@ func (e *Engine) settle(ctx context.Context, line *line, box *crm.Mailbox, began
 	}
 	return nil
 }
+
+// connectionChanged is the gate's code for a call that ended because the connection is
+// another now.
+const connectionChanged = "connection-changed"
 
 // followable tells whether news of the mailbox are of use: it has been read once, and what
 // trouble there is, is with a folder alone or passes by itself.

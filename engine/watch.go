@@ -116,7 +116,7 @@ func (w *watcher) refresh(ctx context.Context) error {
 	w.revision = rev
 	on := make(map[crm.MailboxID]bool, len(boxes))
 	for i := range boxes {
-		if box := &boxes[i]; w.policy.Allows(box) == nil {
+		if box := &boxes[i]; w.gate.Allows(box) == nil {
 			on[box.ID] = true
 			w.admit(box)
 		}

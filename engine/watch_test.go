@@ -64,7 +64,7 @@ func play(t *testing.T, mailboxes int, x *exchange, act func(s *scene)) {
 // start begins a process, stop ends it in good order.
 func (s *scene) start() {
 	s.engine = engine.New(engine.Config{Org: s.org, Connector: crm.Connector{
-		Source: func(crm.Settings, crm.Traffic) (crm.Source, error) { return s.x, nil }}})
+		Source: func(crm.Settings, crm.Transport) (crm.Source, error) { return s.x, nil }}})
 	ctx, cancel := context.WithCancel(s.Context())
 	done := make(chan struct{})
 	s.stop = func() { cancel(); <-done }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"time"
 
@@ -15,18 +14,17 @@ import (
 // A check tries settings step by step and tells each step as it ends. It ends early when
 // a step fails that the rest builds on; what was not reached is told as skipped.
 type check struct {
-	settings crm.Settings
-	observe  func(Call)
-	tune     []func(*Config)
-	tell     func(crm.Finding)
-	src      *source
-	failed   bool // a step that the rest builds on
+	crm.Trial
+	tune   []func(*Config)
+	tell   func(crm.Finding)
+	src    *source
+	failed bool // a step that the rest builds on
 }
 
 // checkTimeout bounds each step, so that a test ends while somebody waits for it.
 const checkTimeout = 30 * time.Second
 
-func (c *check) run(ctx context.Context, boxes []mail.Address) {
+func (c *check) run(ctx context.Context) {
 	c.step(ctx, "Name and address", c.name)
 	if c.src != nil {
 		defer c.src.Close()
@@ -34,8 +32,8 @@ func (c *check) run(ctx context.Context, boxes []mail.Address) {
 	c.step(ctx, "Connection and certificate", c.connection)
 	c.step(ctx, "Exchange Web Services", c.endpoint)
 	c.step(ctx, "Log-on", c.logOn)
-	c.step(ctx, "Version", func(ctx context.Context) (string, error) { return c.version(ctx, boxes) })
-	for _, box := range boxes {
+	c.step(ctx, "Version", c.version)
+	for _, box := range c.Boxes {
 		c.mailbox(ctx, box)
 	}
 }
@@ -58,7 +56,7 @@ func (c *check) try(ctx context.Context, name string, try func(context.Context) 
 	detail, err := try(ctx)
 	f := crm.Finding{Step: name, OK: err == nil, Detail: detail, Took: time.Since(start)}
 	if err != nil {
-		j := judge{version: c.settings.Version, login: c.settings.Login}
+		j := judge{version: c.Settings.Version, login: c.Settings.Login}
 		if c.src != nil {
 			j = c.src.judge
 		}
@@ -70,12 +68,12 @@ func (c *check) try(ctx context.Context, name string, try func(context.Context) 
 
 // name opens the source, which judges the settings, and looks the host up.
 func (c *check) name(ctx context.Context) (string, error) {
-	src, err := open(c.settings, crm.Unpaced{}, c.observe, c.tune...)
+	src, err := open(c.Settings, c.Transport, c.tune...)
 	if err != nil {
 		return "", unopened(err)
 	}
 	c.src = src
-	addrs, err := net.DefaultResolver.LookupHost(ctx, src.host)
+	addrs, err := c.Transport.Resolve(ctx, src.host)
 	if err != nil {
 		return "", err
 	}
@@ -137,13 +135,13 @@ func (c *check) logOn(ctx context.Context) (string, error) {
 	if e, ok := errors.AsType[*Error](err); ok && errors.Is(err, errFault) && codes[e.Code].verdict != crm.Reauth {
 		err = nil
 	}
-	return fmt.Sprintf("%s by %s", c.settings.Login, c.src.client.scheme()), err
+	return fmt.Sprintf("%s by %s", c.Settings.Login, c.src.client.scheme()), err
 }
 
 // version compares what the server says of itself with what was chosen.
-func (c *check) version(ctx context.Context, boxes []mail.Address) (string, error) {
+func (c *check) version(ctx context.Context) (string, error) {
 	found := c.src.client.As("").Server()
-	for _, box := range boxes[:min(len(boxes), 3)] {
+	for _, box := range c.Boxes[:min(len(c.Boxes), 3)] {
 		if found.Major != nil {
 			break
 		}
@@ -159,7 +157,7 @@ func (c *check) version(ctx context.Context, boxes []mail.Address) (string, erro
 	if i < 0 {
 		return "", &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "version-unsupported", Message: fmt.Sprintf("The server is older than Exchange 2007 SP1 (it says %s).", found), Advice: "Exchange 2007 SP1 or later is needed."}
 	}
-	chosen := versionIndex(c.settings.Version)
+	chosen := versionIndex(c.Settings.Version)
 	if i < chosen {
 		return "", &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "version-older",
 			Message: fmt.Sprintf("The server is %s (%s), older than the version chosen.", versions[i].title, found), Advice: fmt.Sprintf("Choose %s.", versions[i].title)}

@@ -15,7 +15,7 @@ import (
 // steps runs a check and returns each step with what came of it.
 func steps(t *testing.T, s crm.Settings, boxes ...mail.Address) (list []string, all []crm.Finding) {
 	t.Helper()
-	Connector(nil).Check(t.Context(), s, boxes, func(f crm.Finding) {
+	Connector().Check(t.Context(), crm.Trial{Settings: s, Transport: direct{crm.Unpaced{}, s}, Boxes: boxes}, func(f crm.Finding) {
 		all = append(all, f)
 		switch {
 		case f.Skip:
@@ -64,7 +64,6 @@ func TestCheckEndsWhereItFails(t *testing.T) {
 		want   []string
 	}{
 		{"malformed server", func(_ *server, c *crm.Settings) { c.Server = "http://mail.example.com" }, []string{"Name and address: server-malformed"}},
-		{"malformed authorities", func(_ *server, c *crm.Settings) { c.RootCAs = "x" }, []string{"Name and address: root-cas-malformed"}},
 		{"nobody there", func(s *server, _ *crm.Settings) { s.Close() }, []string{ok[0], "Connection and certificate: port-closed"}},
 		{"a web page", func(s *server, _ *crm.Settings) {
 			s.before = func(w http.ResponseWriter, r *http.Request) bool {

@@ -3,7 +3,7 @@ package ews
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -31,12 +31,13 @@ type Config struct {
 	// Version is the newest schema to speak; "" is Exchange2013_SP1, which every server
 	// from 2013 on takes. The client steps down by itself, for each mailbox.
 	Version string
-	// UserAgent is sent with every request; administrators allow and search by it.
-	UserAgent string
+	// UserAgent is asked before each request what it carries; administrators allow and
+	// search by it.
+	UserAgent func() string
 	// Gzip asks for compressed answers: worth it over a wide area, not on a LAN.
 	Gzip bool
-	// RootCAs to trust; nil means the system's.
-	RootCAs *x509.CertPool
+	// TLS says how connections are secured; nil means by the system's authorities.
+	TLS *tls.Config
 	// Timeout of a call. Exchange may work on a batch for a minute and more, so no less
 	// than 100 s is sensible; 0 means 3 minutes. Large answers get more while they flow.
 	Timeout time.Duration
@@ -53,7 +54,7 @@ type Config struct {
 	// whole, ErrUndecided included, and one for each code with which a part of it failed;
 	// with none when all went well. nil lets everything out at once.
 	Admit func(ctx context.Context, call Call) (done func(errs ...error), err error)
-	// Dial opens connections, for instance from a certain address; nil means net.Dialer.
+	// Dial opens connections. It must be set: a client has no way to the network by itself.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -71,6 +72,12 @@ type Call struct {
 	Start     time.Time
 	Took      time.Duration // until the answer was read
 	RequestID string        // client-request-id, to be found in the server's log
+
+	ServerRequestID string // request-id, as the server answered
+	UserAgent       string // as sent
+	Source          string // address that it left from
+	Folder          string // that it is about: an id or a distinguished name; "" when about none
+	Items           int    // asked for by id, or listed in the answer
 }
 
 // A Client speaks to one server under one login. It is safe for concurrent use.
@@ -110,7 +117,13 @@ func New(cfg Config) (*Client, error) {
 		cfg.MaxConns = 10
 	}
 	if cfg.Dial == nil {
-		cfg.Dial = new(net.Dialer).DialContext
+		return nil, errors.New("a client needs to be given a way to the network: Config.Dial")
+	}
+	if cfg.TLS == nil {
+		cfg.TLS = new(tls.Config)
+	}
+	if cfg.UserAgent == nil {
+		cfg.UserAgent = func() string { return "" }
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(Call) {}
@@ -261,11 +274,11 @@ func (c *Client) leg(ctx context.Context, l *lane, t *transaction, body []byte, 
 	}
 	req := c.request(t, body, authorization)
 	t.call.Start = c.now()
-	t.call.RequestID = req.Header.Get("Client-Request-Id")
-	t.call.Status = 0
+	t.call.RequestID, t.call.UserAgent = req.Header.Get("Client-Request-Id"), req.Header.Get("User-Agent")
+	t.call.Source, t.call.ServerRequestID, t.call.Status = l.LocalAddr().String(), "", 0
 	resp, err := l.exchange(req, c.cfg.Timeout)
 	if err == nil {
-		t.call.Status = resp.StatusCode
+		t.call.Status, t.call.ServerRequestID = resp.StatusCode, clipped(resp.Header.Get("request-id"))
 		if t.group != nil {
 			t.group.keep(resp, t.call.Mailbox)
 		}
@@ -274,13 +287,16 @@ func (c *Client) leg(ctx context.Context, l *lane, t *transaction, body []byte, 
 	return resp, err
 }
 
+// clipped cuts what a server says of itself to a length that is worth keeping.
+func clipped(s string) string { return s[:min(len(s), maxName)] }
+
 func (c *Client) request(t *transaction, body []byte, authorization string) *http.Request {
 	req := &http.Request{
 		Method: http.MethodPost, URL: c.url, Host: c.url.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{
 			"Content-Type":             {"text/xml; charset=utf-8"},
 			"Accept":                   {"text/xml"},
-			"User-Agent":               {c.cfg.UserAgent},
+			"User-Agent":               {c.cfg.UserAgent()},
 			"Client-Request-Id":        {uuid.NewString()},
 			"Return-Client-Request-Id": {"true"},
 		},

@@ -391,7 +391,7 @@ func TestSilence(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	c, err := New(Config{URL: "http://" + l.Addr().String(), Timeout: time.Millisecond, UserAgent: "x"})
+	c, err := New(Config{URL: "http://" + l.Addr().String(), Timeout: time.Millisecond, UserAgent: named("x"), Dial: dialer})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -423,7 +423,7 @@ func TestEndlessHeaderIsRefused(t *testing.T) {
 			_, err = io.WriteString(conn, "X-Filler: "+strings.Repeat("x", 1000)+"\r\n")
 		}
 	}()
-	c, err := New(Config{URL: "http://" + l.Addr().String(), UserAgent: "x"})
+	c, err := New(Config{URL: "http://" + l.Addr().String(), UserAgent: named("x"), Dial: dialer})
 	if err != nil {
 		t.Fatal(err)
 	}

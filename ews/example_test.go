@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 
 	"postern/ews"
 )
@@ -11,7 +12,8 @@ import (
 // Example lists the subjects of what lies in a mailbox's inbox.
 func Example() {
 	client, err := ews.New(ews.Config{
-		URL: "mail.example.com", Login: `EXAMPLE\svc-postern`, Password: func() string { return "from a vault" }, UserAgent: "Example/1.0",
+		URL: "mail.example.com", Login: `EXAMPLE\svc-postern`, Password: func() string { return "from a vault" },
+		UserAgent: func() string { return "Example/1.0" }, Dial: new(net.Dialer).DialContext,
 	})
 	if err != nil {
 		panic(err)

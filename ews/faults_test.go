@@ -102,7 +102,7 @@ func TestReactions(t *testing.T) {
 		return []Answer{&FoldersResult{Result: Failed(code, "auf Deutsch")}}, nil
 	})
 	settings := s.settings()
-	src, err := open(settings, crm.Unpaced{}, nil)
+	src, err := open(settings, direct{crm.Unpaced{}, settings})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestNobodyAnswers(t *testing.T) {
 		hangsUp(t, "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 1000\r\n\r\n<s:Envelope"): "torn-answer retry mailbox 0s -",
 		hangsUp(t, ""): "torn-answer retry mailbox 0s -",
 	} {
-		c, err := New(Config{URL: url, UserAgent: "x"})
+		c, err := New(Config{URL: url, UserAgent: named("x"), Dial: dialer})
 		if err != nil {
 			t.Fatal(err)
 		}

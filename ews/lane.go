@@ -130,10 +130,10 @@ func (c *Client) dial(ctx context.Context) (*lane, error) {
 	}
 	l := &lane{Conn: conn, fresh: true}
 	if c.url.Scheme == "https" {
-		secure := tls.Client(conn, &tls.Config{
-			ServerName: c.url.Hostname(), RootCAs: c.cfg.RootCAs, MinVersion: tls.VersionTLS12,
-			NextProtos: []string{"http/1.1"}, Time: c.cfg.Now,
-		})
+		cfg := c.cfg.TLS.Clone()
+		cfg.ServerName, cfg.MinVersion = c.url.Hostname(), tls.VersionTLS12
+		cfg.NextProtos, cfg.Time = []string{"http/1.1"}, c.cfg.Now
+		secure := tls.Client(conn, cfg)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			conn.Close()
 			return nil, fmt.Errorf("%w: %w", errHandshake, err)

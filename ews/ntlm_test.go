@@ -192,7 +192,7 @@ func TestNTLM(t *testing.T) {
 	srv := s.start(t, false)
 	var wg sync.WaitGroup
 	for login, password := range s.passwords {
-		c, err := New(Config{URL: srv.URL, Login: `EXAMPLE\` + login, Password: func() string { return password }, UserAgent: "x", MaxConns: 4})
+		c, err := New(Config{URL: srv.URL, Login: `EXAMPLE\` + login, Password: func() string { return password }, UserAgent: named("x"), Dial: dialer, MaxConns: 4})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +219,7 @@ func TestNTLM(t *testing.T) {
 func TestNTLMWrongPassword(t *testing.T) {
 	s := &ntlmServer{passwords: map[string]string{"alice": "a"}}
 	srv := s.start(t, false)
-	c, err := New(Config{URL: srv.URL, Login: "alice", Password: func() string { return "x" }, UserAgent: "x"})
+	c, err := New(Config{URL: srv.URL, Login: "alice", Password: func() string { return "x" }, UserAgent: named("x"), Dial: dialer})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,8 +297,8 @@ func tlsClient(t *testing.T, srv *httptest.Server, host string) *Client {
 		url = "https://" + host
 	}
 	c, err := New(Config{
-		URL: url, Login: "svc", Password: func() string { return "pw" }, UserAgent: "x",
-		RootCAs: srv.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs,
+		URL: url, Login: "svc", Password: func() string { return "pw" }, UserAgent: named("x"),
+		TLS: srv.Client().Transport.(*http.Transport).TLSClientConfig,
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, address)
 		},
@@ -332,7 +332,7 @@ func TestSecureConnections(t *testing.T) {
 		t.Errorf("expired: %+v", f)
 	}
 	stranger := tlsClient(t, srv, "")
-	stranger.cfg.RootCAs = nil
+	stranger.cfg.TLS = new(tls.Config)
 	if f := verdict(ask(stranger, "")); f.Code != "tls-unknown-authority" {
 		t.Errorf("unknown authority: %+v", f)
 	}
@@ -352,7 +352,7 @@ func TestNoConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	c, err := New(Config{URL: "http://" + l.Addr().String(), UserAgent: "x"})
+	c, err := New(Config{URL: "http://" + l.Addr().String(), UserAgent: named("x"), Dial: dialer})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ func (s *server) operations() map[string]int {
 // client returns a client of the server, logged on as svc.
 func (s *server) client(t testing.TB, change ...func(*Config)) *Client {
 	t.Helper()
-	cfg := Config{URL: s.URL + "/EWS/Exchange.asmx", Login: "svc", Password: func() string { return "pw" }, UserAgent: "Postern/test"}
+	cfg := Config{URL: s.URL + "/EWS/Exchange.asmx", Login: "svc", Password: func() string { return "pw" }, UserAgent: named("Postern/test"), Dial: dialer}
 	for _, f := range change {
 		f(&cfg)
 	}
@@ -104,7 +104,7 @@ func (s *server) client(t testing.TB, change ...func(*Config)) *Client {
 // source returns a source on the server.
 func (s *server) source(t testing.TB) crm.Source {
 	t.Helper()
-	src, err := Connector(nil).Source(s.settings(), crm.Unpaced{})
+	src, err := Connector().Source(s.settings(), direct{crm.Unpaced{}, s.settings()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,7 @@
 package ews
 
 import (
-	"cmp"
 	"context"
-	"crypto/x509"
-	"errors"
 	"slices"
 
 	"postern/crm"
@@ -36,13 +33,13 @@ func versionIndex(name string) int {
 }
 
 // Connector is what there is to know of Exchange before connecting: its versions, how to
-// open a source and how to test settings. observe, when not nil, is told of every HTTP
-// request. tune changes what the settings do not say, such as Config.Dial.
-func Connector(observe func(Call), tune ...func(*Config)) crm.Connector {
+// open a source and how to test settings. tune changes what the settings do not say, such
+// as Config.Now.
+func Connector(tune ...func(*Config)) crm.Connector {
 	c := crm.Connector{
 		Name: "ews", Title: "Microsoft Exchange",
-		Source: func(s crm.Settings, traffic crm.Traffic) (crm.Source, error) {
-			src, err := open(s, traffic, observe, tune...)
+		Source: func(s crm.Settings, transport crm.Transport) (crm.Source, error) {
+			src, err := open(s, transport, tune...)
 			if err != nil {
 				return nil, unopened(err)
 			}
@@ -54,44 +51,39 @@ func Connector(observe func(Call), tune ...func(*Config)) crm.Connector {
 			c.Versions = append(c.Versions, crm.Version{Name: v.name, Title: v.title})
 		}
 	}
-	c.Check = func(ctx context.Context, s crm.Settings, boxes []mail.Address, tell func(crm.Finding)) {
-		(&check{settings: s, observe: observe, tune: tune, tell: tell}).run(ctx, boxes)
+	c.Check = func(ctx context.Context, t crm.Trial, tell func(crm.Finding)) {
+		(&check{Trial: t, tune: tune, tell: tell}).run(ctx)
 	}
 	return c
 }
 
-// ErrRootCAs says that a list of certificate authorities holds no certificate.
-var ErrRootCAs = errors.New("the certificate authorities are not in PEM form: paste the text from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----")
-
 // unopened is the fault of settings that no source can be made of.
 func unopened(err error) *crm.Fault {
-	f := &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "server-malformed", Err: err,
+	return &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "server-malformed", Err: err,
 		Message: "The server is neither a host name nor the address of an EWS endpoint.",
 		Advice:  "Write the host name, for example mail.example.com, or https://HOST/EWS/Exchange.asmx."}
-	if errors.Is(err, ErrRootCAs) {
-		f.Code, f.Message, f.Advice = "root-cas-malformed", "The certificate authorities cannot be read.", ErrRootCAs.Error()+"."
-	}
-	return f
 }
 
-// config turns settings into a client's.
-func config(s crm.Settings, observe func(Call)) (Config, error) {
+// config turns settings and the way to the server into a client's.
+func config(s crm.Settings, transport crm.Transport) Config {
 	cfg := Config{
-		URL: s.Server, Login: s.Login, Password: s.Password.Reveal,
-		UserAgent: cmp.Or(s.UserAgent, "Postern"), Gzip: s.Gzip, Observe: observe,
+		URL: s.Server, Login: s.Login, Password: s.Password.Reveal, Gzip: s.Gzip, MaxConns: maxConns,
+		Dial: transport.Dial, UserAgent: transport.UserAgent, Observe: func(c Call) { transport.Record(access(s, c)) },
+	}
+	if u, err := Endpoint(s.Server); err == nil {
+		cfg.TLS = transport.TLS(u.Hostname())
 	}
 	if i := versionIndex(s.Version); i >= 0 {
 		cfg.Version = versions[i].schema
 	}
-	if s.RootCAs != "" {
-		pool, err := x509.SystemCertPool()
-		if err != nil {
-			pool = x509.NewCertPool()
-		}
-		if !pool.AppendCertsFromPEM([]byte(s.RootCAs)) {
-			return cfg, ErrRootCAs
-		}
-		cfg.RootCAs = pool
+	return cfg
+}
+
+// access is a request in the words of the access log.
+func access(s crm.Settings, c Call) crm.Access {
+	return crm.Access{
+		At: c.Start, Took: c.Took, Mailbox: mail.Address(c.Mailbox), Operation: c.Operation, Folder: c.Folder, Items: c.Items,
+		Sent: c.Sent, Received: c.Received, UserAgent: c.UserAgent, Source: c.Source, Host: s.Host(), Account: s.Login,
+		RequestID: c.RequestID, ServerRequestID: c.ServerRequestID, Status: c.Status, Code: c.Code, Hanging: c.Hanging,
 	}
-	return cfg, nil
 }

@@ -26,8 +26,8 @@ const (
 
 // A source reads mailboxes for one organization by impersonation.
 type source struct {
-	client  *Client
-	traffic crm.Traffic
+	client    *Client
+	transport crm.Transport
 	judge
 
 	mu    sync.Mutex
@@ -44,16 +44,14 @@ type source struct {
 const maxConns = 4096
 
 // open makes a source. It does not touch the network.
-func open(s crm.Settings, traffic crm.Traffic, observe func(Call), tune ...func(*Config)) (*source, error) {
-	cfg, err := config(s, observe)
-	if err != nil {
-		return nil, err
-	}
-	src := &source{traffic: traffic, roles: map[string]map[string]crm.Role{}, names: map[string]resolved{}}
-	cfg.MaxConns, cfg.Admit = maxConns, src.admit
+func open(s crm.Settings, transport crm.Transport, tune ...func(*Config)) (*source, error) {
+	src := &source{transport: transport, roles: map[string]map[string]crm.Role{}, names: map[string]resolved{}}
+	cfg := config(s, transport)
+	cfg.Admit = src.admit
 	for _, change := range tune {
 		change(&cfg)
 	}
+	var err error
 	if src.client, err = New(cfg); err != nil {
 		return nil, err
 	}

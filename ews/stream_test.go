@@ -210,7 +210,7 @@ func TestStreamIsToldAsItComes(t *testing.T) {
 // hours pass at once.
 func pipeServer(t *testing.T, serve func(w io.Writer, r *http.Request)) *Client {
 	t.Helper()
-	c, err := New(Config{URL: "http://127.0.0.1/EWS/Exchange.asmx", MaxConns: 1, UserAgent: "x", Dial: func(context.Context, string, string) (net.Conn, error) {
+	c, err := New(Config{URL: "http://127.0.0.1/EWS/Exchange.asmx", MaxConns: 1, UserAgent: named("x"), Dial: func(context.Context, string, string) (net.Conn, error) {
 		client, server := net.Pipe()
 		go func() {
 			defer server.Close()
@@ -312,7 +312,7 @@ func TestStreamLogsOn(t *testing.T) {
 		io.WriteString(w, envelope(signOfLife())+envelope(newMail("S1", "F1"))+envelope(closing()))
 	}
 	srv := exchange.start(t, false)
-	c, err := New(Config{URL: srv.URL, Login: "svc", Password: func() string { return "pw" }, UserAgent: "x"})
+	c, err := New(Config{URL: srv.URL, Login: "svc", Password: func() string { return "pw" }, UserAgent: named("x"), Dial: dialer})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,7 +64,7 @@ func (b *booth) Admit(ctx context.Context, r crm.Request) (func(*crm.Fault), err
 func (s *server) paced(t *testing.T) (crm.Source, *booth) {
 	t.Helper()
 	b := &booth{t: t}
-	src, err := Connector(nil).Source(s.settings(), b)
+	src, err := Connector().Source(s.settings(), direct{b, s.settings()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestRefusedPasswordAsksNobody(t *testing.T) {
 	settings := s.settings()
 	settings.Password = crm.NewSecret("wrong")
 	b := &booth{t: t}
-	src, err := Connector(nil).Source(settings, b)
+	src, err := Connector().Source(settings, direct{b, settings})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +290,8 @@ func TestNobodyWaitsInACircle(t *testing.T) {
 		WriteResponse(w, ServerVersion{}, "GetFolder", folderAnswers(rootFolder())...)
 	}
 	srv := exchange.start(t, false)
-	src, err := open(crm.Settings{Server: srv.URL, Version: "Exchange2019", Login: "svc", Password: crm.NewSecret("pw")}, make(turnstile, 1), nil)
+	settings := crm.Settings{Server: srv.URL, Version: "Exchange2019", Login: "svc", Password: crm.NewSecret("pw")}
+	src, err := open(settings, direct{make(turnstile, 1), settings})
 	if err != nil {
 		t.Fatal(err)
 	}

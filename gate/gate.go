@@ -1,164 +1,232 @@
-// Package gate decides what of Exchange may be touched. Nothing reaches a mailbox but
-// through a guarded source: the guard asks the policy before each call, so that a
-// mailbox taken off the list is left alone from the very next request on.
+// Package gate decides what of Exchange may be touched, and is the only way there.
+//
+//	g := gate.New(gate.Config{Traffic: paced.Traffic, Log: log})
+//	g.Set(terms)                    // what is granted from now on
+//	src, err := g.Open(connector)   // a source behind the gate
+//
+// A source is guarded twice. The guard asks the terms before each call: is the mailbox
+// granted, the folder, the kind of data, the message whose text is asked for. The
+// transport asks again before each request that leaves, opens connections only to the
+// granted host, from the granted address, under the organization's User-Agent, and has
+// each request written down; when that cannot be, none leaves. No other package opens a
+// connection to the outside.
+//
+// Terms are replaced as a whole. Whatever is under way and no longer granted ends at once.
 package gate
 
 import (
 	"context"
+	"hash/fnv"
 	"io"
+	"reflect"
 	"slices"
 	"sync"
 
 	"postern/crm"
+	"postern/mail"
 )
 
-// A Policy says which mailboxes may be read. The zero value allows none. It is safe for
-// concurrent use and may be changed while sources are at work.
-type Policy struct {
-	mu      sync.RWMutex
-	enabled bool
-	domains []string
+// Terms are all that is granted at one moment. The zero value grants nothing.
+type Terms struct {
+	Settings   crm.Settings
+	Policy     crm.Policy
+	Groups     crm.Groups                   // members of those that the policy names
+	Limits     map[mail.Address]crm.Limits  // what users left alone in their own mailboxes, by the mailbox
+	SignIns    map[mail.Address]crm.Account // of users, where each opens the own mailbox
+	Egress     crm.Egress
+	Deployment crm.Deployment
 }
 
-// Set replaces the policy: collecting on or off, and the domains whose mailboxes may be
-// read (A-labels, lower case). A sub-domain is another domain.
-func (p *Policy) Set(enabled bool, domains []string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.enabled, p.domains = enabled, slices.Clone(domains)
+// A Log takes down what leaves.
+type Log interface {
+	// Record writes one request down. It may wait, and loses none.
+	Record(crm.Access)
+	// Ready says why nothing can be written down at the moment; nil when it can.
+	Ready() error
+}
+
+// Config is what a gate needs. The zero value is of use in a process that ends soon: it
+// keeps no pace and no log.
+type Config struct {
+	Machine Machine
+	Traffic func(login, host string) crm.Traffic
+	Log     Log
+}
+
+// A Gate stands between one organization's mailboxes and everybody who wants to read
+// them. It is safe for concurrent use.
+type Gate struct {
+	Config
+
+	mu    sync.RWMutex
+	terms Terms
+	era   int // counts the connections: raised when another server, account or address holds
+	calls map[*call]struct{}
+}
+
+// A call is one that is under way behind the guard.
+type call struct {
+	stillGranted func(*Terms) error
+	cancel       context.CancelCauseFunc
+	era          int
+}
+
+// New returns a gate that is shut.
+func New(c Config) *Gate {
+	if c.Traffic == nil {
+		c.Traffic = func(string, string) crm.Traffic { return crm.Unpaced{} }
+	}
+	if c.Log == nil {
+		c.Log = noLog{}
+	}
+	return &Gate{Config: c, calls: map[*call]struct{}{}}
+}
+
+type noLog struct{}
+
+func (noLog) Record(crm.Access) {}
+func (noLog) Ready() error      { return nil }
+
+// Suits tells whether sources that are open may go on under these terms. If not, they must
+// be opened anew once the terms are set.
+func (g *Gate) Suits(t Terms) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.era > 0 && sameConnection(&g.terms, &t)
+}
+
+// Set replaces the terms. Calls under way that they do not grant end with the reason, those
+// by a connection that is another now with the fault "connection-changed".
+func (g *Gate) Set(t Terms) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.era == 0 || !sameConnection(&g.terms, &t) {
+		g.era++
+	}
+	g.terms = t
+	for c := range g.calls {
+		err := c.stillGranted(&g.terms)
+		if err == nil && c.era != g.era {
+			err = connectionChanged()
+		}
+		if err != nil {
+			c.cancel(err)
+		}
+	}
+}
+
+// sameConnection tells whether a connection that was opened by the one terms may be used
+// under the others. Name and policy are asked at every request; all else is part of the
+// connection. Saving the settings again, even unchanged, makes a new try.
+func sameConnection(a, b *Terms) bool {
+	x, y := a.Settings, b.Settings
+	x.UserAgent, y.UserAgent = "", ""
+	x.Domains, y.Domains = nil, nil
+	x.Enabled, y.Enabled = true, true
+	return reflect.DeepEqual(x, y) && reflect.DeepEqual(a.Egress, b.Egress) && reflect.DeepEqual(a.Deployment, b.Deployment) && reflect.DeepEqual(a.SignIns, b.SignIns)
+}
+
+func connectionChanged() error {
+	return &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "connection-changed",
+		Message: "The connection was changed meanwhile.", Advice: "Nothing to do: it goes on by the new one."}
+}
+
+// Open opens a source of the connector behind the gate, by the terms of this moment. It is
+// a crm.Notifier if the connector's is one. The closer gives idle connections back.
+func (g *Gate) Open(c crm.Connector) (crm.Source, io.Closer, error) {
+	g.mu.RLock()
+	t, era := g.terms, g.era
+	g.mu.RUnlock()
+	src, err := c.Source(t.Settings, g.transport(&t, era))
+	if err != nil {
+		return nil, nil, err
+	}
+	closer, ok := src.(io.Closer)
+	if !ok {
+		closer = io.NopCloser(nil)
+	}
+	guarded := guard{g, era, src, &listings{byBox: map[mail.Address]map[string]crm.Folder{}}}
+	if n, ok := src.(crm.Notifier); ok {
+		return notifyingGuard{guarded, n}, closer, nil
+	}
+	return guarded, closer, nil
 }
 
 // Allows returns nil when the mailbox may be read, else why not.
-func (p *Policy) Allows(box *crm.Mailbox) error {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	if !p.enabled {
-		return &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "collecting-disabled",
-			Message: "Collecting is switched off.", Advice: "Enable it in the Email settings."}
+func (g *Gate) Allows(box *crm.Mailbox) error {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.terms.allow(box.Address)
+}
+
+// enter notes a call and returns the context that ends with what it was granted. leave is
+// to be called once, when the call has ended, with its error: it gives back the reason when
+// it was the gate that ended it.
+func (g *Gate) enter(ctx context.Context, era int, granted func(*Terms) error) (_ context.Context, leave func(error) error, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := granted(&g.terms); err != nil {
+		return nil, nil, err
 	}
-	if !slices.Contains(p.domains, box.Address.Domain()) {
-		return &crm.Fault{Verdict: crm.Refused, Scope: crm.MailboxScope, Code: "domain-not-allowed",
-			Message: "The domain of this mailbox is not in the Domain List.", Advice: "Add the domain in the Email settings if its mailboxes are to be read."}
+	if era != g.era {
+		return nil, nil, connectionChanged()
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	c := &call{granted, cancel, era}
+	g.calls[c] = struct{}{}
+	return ctx, func(err error) error {
+		g.mu.Lock()
+		delete(g.calls, c)
+		g.mu.Unlock()
+		if why, ended := context.Cause(ctx).(*crm.Fault); ended && err != nil {
+			err = why
+		}
+		cancel(nil)
+		return err
+	}, nil
+}
+
+// allow says whether a mailbox may be read.
+func (t *Terms) allow(box mail.Address) error {
+	if err := t.enabled(); err != nil {
+		return err
+	}
+	if f := t.Policy.AllowsMailbox(box, t.Groups); f != nil {
+		return f
+	}
+	if t.Settings.Model == crm.ByOwnSignIn && t.SignIns[box].Empty() {
+		return &crm.Fault{Verdict: crm.Refused, Scope: crm.MailboxScope, Code: "not-signed-in",
+			Message: "Each user opens the own mailbox here, and this one has not done so yet.", Advice: "The user enters the own Exchange login under My Emails → My mailbox."}
 	}
 	return nil
 }
 
-// Guard returns the source behind the policy. It is a crm.Notifier if src is one.
-func (p *Policy) Guard(src crm.Source) crm.Source {
-	if n, ok := src.(crm.Notifier); ok {
-		return notifyingGuard{guard{p, src}, n}
+func (t *Terms) enabled() error {
+	if !t.Settings.Enabled {
+		return &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "collecting-disabled",
+			Message: "Collecting is switched off.", Advice: "Enable it in the Email settings."}
 	}
-	return guard{p, src}
+	return nil
 }
 
-// Traffic returns the traffic behind the policy: it is asked anew before every request, so
-// that a call of many requests ends with the one under way.
-func (p *Policy) Traffic(next crm.Traffic) crm.Traffic { return traffic{p, next} }
-
-type traffic struct {
-	policy *Policy
-	next   crm.Traffic
+// limits are what holds for a mailbox, the user's own included.
+func (t *Terms) limits(box mail.Address) crm.Limits {
+	return t.Policy.Tighten(t.Limits[box])
 }
 
-func (t traffic) Admit(ctx context.Context, r crm.Request) (func(*crm.Fault), error) {
-	if err := t.policy.Allows(&crm.Mailbox{Address: r.Mailbox}); err != nil {
-		return nil, err
+// account returns whose credentials open a mailbox. Several service accounts share the
+// mailboxes by a hash of the address, so that each has its own for good.
+func (t *Terms) account(box mail.Address) crm.Account {
+	s := &t.Settings
+	if s.Model == crm.ByOwnSignIn {
+		return t.SignIns[box]
 	}
-	return t.next.Admit(ctx, r)
-}
-
-type guard struct {
-	policy *Policy
-	src    crm.Source
-}
-
-func (g guard) Folders(ctx context.Context, box *crm.Mailbox) ([]crm.Folder, error) {
-	if err := g.policy.Allows(box); err != nil {
-		return nil, err
+	first := crm.Account{Login: s.Login, Password: s.Password, Keytab: s.Keytab}
+	if box == "" || len(s.Others) == 0 {
+		return first
 	}
-	return g.src.Folders(ctx, box)
-}
-
-func (g guard) Changes(ctx context.Context, box *crm.Mailbox, f crm.Folder, since crm.Cursor) (*crm.Page, error) {
-	if err := g.policy.Allows(box); err != nil {
-		return nil, err
-	}
-	return g.src.Changes(ctx, box, f, since)
-}
-
-func (g guard) Headers(ctx context.Context, box *crm.Mailbox, ids []string) ([]crm.Header, error) {
-	if err := g.policy.Allows(box); err != nil {
-		return nil, err
-	}
-	return g.src.Headers(ctx, box, ids)
-}
-
-func (g guard) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Header, take func(*crm.Item) error) error {
-	if err := g.policy.Allows(box); err != nil {
-		return err
-	}
-	return g.src.Load(ctx, box, headers, take)
-}
-
-func (g guard) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Attachment, take func(int, io.Reader, *crm.Fault) error) error {
-	if err := g.policy.Allows(box); err != nil {
-		return err
-	}
-	return g.src.Attachments(ctx, box, list, take)
-}
-
-func (g guard) Original(ctx context.Context, box *crm.Mailbox, id string) (io.ReadCloser, error) {
-	if err := g.policy.Allows(box); err != nil {
-		return nil, err
-	}
-	return g.src.Original(ctx, box, id)
-}
-
-func (g guard) Items(ctx context.Context, box *crm.Mailbox, f crm.Folder, take func([]string) error) error {
-	if err := g.policy.Allows(box); err != nil {
-		return err
-	}
-	return g.src.Items(ctx, box, f, take)
-}
-
-// Facts asks nobody.
-func (g guard) Facts(box *crm.Mailbox) crm.Facts { return g.src.Facts(box) }
-
-type notifyingGuard struct {
-	guard
-	notifier crm.Notifier
-}
-
-func (g notifyingGuard) Subscribe(ctx context.Context, box, anchor *crm.Mailbox) (crm.Subscription, error) {
-	if err := g.policy.Allows(box); err != nil {
-		return crm.Subscription{}, err
-	}
-	return g.notifier.Subscribe(ctx, box, anchor)
-}
-
-// Listen is refused when one of the mailboxes may not be read; who changes the policy ends
-// the connections under way.
-func (g notifyingGuard) Listen(ctx context.Context, list []crm.Subscription, tell func(crm.Notice)) error {
-	for i := range list {
-		if err := g.policy.Allows(list[i].Box); err != nil {
-			return err
-		}
-	}
-	return g.notifier.Listen(ctx, list, tell)
-}
-
-func (g notifyingGuard) Pull(ctx context.Context, s *crm.Subscription) (crm.Notice, error) {
-	if err := g.policy.Allows(s.Box); err != nil {
-		return crm.Notice{}, err
-	}
-	return g.notifier.Pull(ctx, s)
-}
-
-// Unsubscribe sends nothing for a mailbox that may no longer be read: its subscription
-// expires by itself.
-func (g notifyingGuard) Unsubscribe(ctx context.Context, s crm.Subscription) error {
-	if err := g.policy.Allows(s.Box); err != nil {
-		return err
-	}
-	return g.notifier.Unsubscribe(ctx, s)
+	h := fnv.New32a()
+	h.Write([]byte(box))
+	all := slices.Insert(slices.Clone(s.Others), 0, first)
+	return all[int(h.Sum32()%uint32(len(all)))]
 }

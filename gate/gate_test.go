@@ -70,17 +70,39 @@ func (c *counted) Unsubscribe(context.Context, crm.Subscription) error {
 	return nil
 }
 
+// mailFolder is one that may be read.
+var mailFolder = crm.Folder{ID: "f", Kind: crm.Email}
+
 // every makes each call that a source knows.
 func every(ctx context.Context, src crm.Source, box *crm.Mailbox) []error {
 	notifier := src.(crm.Notifier)
 	_, subscribe := notifier.Subscribe(ctx, box, box)
 	_, pull := notifier.Pull(ctx, &crm.Subscription{Box: box})
 	_, folders := src.Folders(ctx, box)
-	_, changes := src.Changes(ctx, box, crm.Folder{}, "")
+	_, changes := src.Changes(ctx, box, mailFolder, "")
 	_, headers := src.Headers(ctx, box, nil)
 	_, original := src.Original(ctx, box, "")
-	return []error{folders, changes, headers, src.Load(ctx, box, nil, nil), src.Attachments(ctx, box, nil, nil), original, src.Items(ctx, box, crm.Folder{}, nil),
+	return []error{folders, changes, headers, src.Load(ctx, box, nil, nil), src.Attachments(ctx, box, nil, nil), original, src.Items(ctx, box, mailFolder, nil),
 		subscribe, pull, notifier.Listen(ctx, []crm.Subscription{{Box: box}}, nil), notifier.Unsubscribe(ctx, crm.Subscription{Box: box})}
+}
+
+// opened returns the source behind a gate with these terms.
+func opened(t *testing.T, g *Gate, src crm.Source, terms Terms) crm.Source {
+	t.Helper()
+	g.Set(terms)
+	guarded, _, err := g.Open(crm.Connector{Source: func(crm.Settings, crm.Transport) (crm.Source, error) { return src, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return guarded
+}
+
+// granting are terms under which the mailboxes of some domains may be read.
+func granting(enabled bool, domains ...string) Terms {
+	return Terms{
+		Settings: crm.Settings{Enabled: enabled, Server: "mail.acme.example", Login: "svc", Password: crm.NewSecret("pw")},
+		Policy:   crm.Policy{Domains: domains, Kinds: []crm.Kind{crm.Email}, Limits: crm.Limits{Bodies: true, Attachments: crm.StoreAttachments}},
+	}
 }
 
 func TestNothingPassesButWhatThePolicyAllows(t *testing.T) {
@@ -101,10 +123,9 @@ func TestNothingPassesButWhatThePolicyAllows(t *testing.T) {
 		{"no address", true, []string{"acme.example"}, "", "domain-not-allowed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var policy Policy
-			policy.Set(test.enabled, test.domains)
 			src := &counted{}
-			errs := every(t.Context(), policy.Guard(src), &crm.Mailbox{Address: test.address})
+			guarded := opened(t, New(Config{}), src, granting(test.enabled, test.domains...))
+			errs := every(t.Context(), guarded, &crm.Mailbox{Address: test.address})
 			for i, err := range errs {
 				switch {
 				case test.code == "" && err != nil:
@@ -121,15 +142,12 @@ func TestNothingPassesButWhatThePolicyAllows(t *testing.T) {
 }
 
 func TestPolicyIsAskedAnewBeforeEachCall(t *testing.T) {
-	var policy Policy // the zero value allows nothing
-	src := &counted{}
-	guarded, box := policy.Guard(src), &crm.Mailbox{Address: "ann@acme.example"}
+	src, g := &counted{}, New(Config{}) // as it is made it grants nothing
+	guarded, box := opened(t, g, src, granting(true)), &crm.Mailbox{Address: "ann@acme.example"}
 	every(t.Context(), guarded, box)
-	domains := []string{"acme.example"}
-	policy.Set(true, domains)
-	domains[0] = "other.example" // the policy has a list of its own
+	g.Set(granting(true, "acme.example"))
 	calls := len(every(t.Context(), guarded, box))
-	policy.Set(true, nil)
+	g.Set(granting(true))
 	every(t.Context(), guarded, box)
 	if src.calls != calls {
 		t.Errorf("the source was asked %d times, want %d: while the domain was allowed", src.calls, calls)

@@ -94,7 +94,7 @@ func (c *company) know(users []crm.User, contacts []crm.Contact, domain string) 
 	c.must(err)
 	_, err = org.SaveContacts(c.Context(), contacts)
 	c.must(err)
-	connector := ews.Connector(nil)
+	connector := ews.Connector()
 	settings, wrong := crm.Settings{Enabled: true, Server: c.server.URL + "/EWS/Exchange.asmx", Version: "Exchange2013_SP1", Login: "svc",
 		Password: crm.NewSecret("secret"), Domains: []string{domain}}.Check(connector, crm.Settings{})
 	if len(wrong) > 0 {

@@ -1,0 +1,258 @@
+package gate
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"postern/crm"
+	"postern/mail"
+)
+
+// A guard is a source of which only what is granted can be asked.
+type guard struct {
+	gate  *Gate
+	era   int
+	src   crm.Source
+	known *listings
+}
+
+// listings are the folders of mailboxes as the source listed them, so that the guard knows
+// by itself which folder a call is about.
+type listings struct {
+	mu    sync.Mutex
+	byBox map[mail.Address]map[string]crm.Folder
+}
+
+func (l *listings) put(box mail.Address, list []crm.Folder) {
+	byID := make(map[string]crm.Folder, len(list))
+	for i, path := range crm.Paths(list) {
+		f := list[i]
+		f.Name = path
+		byID[f.ID] = f
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.byBox[box] = byID
+}
+
+func (l *listings) get(box mail.Address, id string) (f crm.Folder, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f, known = l.byBox[box][id]
+	return f, known
+}
+
+// ofMailbox grants what concerns a mailbox as a whole.
+func ofMailbox(box *crm.Mailbox) func(*Terms) error {
+	return func(t *Terms) error { return t.allow(box.Address) }
+}
+
+// ofFolder grants what concerns one folder: its kind of data and its path. One that was
+// not listed yet is listed first.
+func (g guard) ofFolder(ctx context.Context, box *crm.Mailbox, f crm.Folder) (func(*Terms) error, error) {
+	if listed, known := g.known.get(box.Address, f.ID); known {
+		f = listed
+	} else if g.gate.hasFolderRules(box.Address) {
+		if _, err := g.Folders(ctx, box); err != nil {
+			return nil, err
+		}
+		if listed, known = g.known.get(box.Address, f.ID); !known {
+			return nil, &crm.Fault{Verdict: crm.Gone, Scope: crm.FolderScope, Code: "folder-unknown",
+				Message: "The folder is not in the mailbox any more.", Advice: "Nothing to do: the folders are listed anew by themselves."}
+		}
+		f = listed
+	}
+	return func(t *Terms) error {
+		if err := t.allow(box.Address); err != nil {
+			return err
+		}
+		if !t.Policy.AllowsKind(f.Kind) {
+			return denied(crm.Fault{Code: "kind-not-allowed", Message: "This kind of data is not collected: "+string(f.Kind)+"."})
+		}
+		if limits := t.limits(box.Address); !limits.AllowsFolder(f.Name, f) {
+			return denied(crm.Fault{Code: "folder-excluded", Message: "The folder is excluded."})
+		}
+		return nil
+	}, nil
+}
+
+// hasFolderRules tells whether the path of a folder matters.
+func (g *Gate) hasFolderRules(box mail.Address) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return len(g.terms.limits(box).ExcludedFolders) > 0
+}
+
+// denied completes the fault of something that the policy does not grant.
+func denied(f crm.Fault) error {
+	f.Verdict, f.Scope, f.Advice = crm.Refused, crm.FolderScope, "Change the policy under Access → Policy if it is to be read."
+	return &f
+}
+
+func (g guard) Folders(ctx context.Context, box *crm.Mailbox) ([]crm.Folder, error) {
+	ctx, leave, err := g.gate.enter(ctx, g.era, ofMailbox(box))
+	if err != nil {
+		return nil, err
+	}
+	list, err := g.src.Folders(ctx, box)
+	if err = leave(err); err == nil {
+		g.known.put(box.Address, list)
+	}
+	return list, err
+}
+
+func (g guard) Changes(ctx context.Context, box *crm.Mailbox, f crm.Folder, since crm.Cursor) (*crm.Page, error) {
+	granted, err := g.ofFolder(ctx, box, f)
+	if err != nil {
+		return nil, err
+	}
+	ctx, leave, err := g.gate.enter(ctx, g.era, granted)
+	if err != nil {
+		return nil, err
+	}
+	page, err := g.src.Changes(ctx, box, f, since)
+	return page, leave(err)
+}
+
+func (g guard) Headers(ctx context.Context, box *crm.Mailbox, ids []string) ([]crm.Header, error) {
+	ctx, leave, err := g.gate.enter(ctx, g.era, ofMailbox(box))
+	if err != nil {
+		return nil, err
+	}
+	list, err := g.src.Headers(ctx, box, ids)
+	return list, leave(err)
+}
+
+// Load asks about each header whether its text may be fetched.
+func (g guard) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Header, take func(*crm.Item) error) error {
+	ctx, leave, err := g.gate.enter(ctx, g.era, func(t *Terms) error {
+		if err := t.allow(box.Address); err != nil {
+			return err
+		}
+		limits := t.limits(box.Address)
+		if !limits.Bodies && len(headers) > 0 {
+			return denied(crm.Fault{Code: "texts-not-allowed", Message: "Texts of messages are not fetched."})
+		}
+		for i := range headers {
+			if reason, _ := limits.Refuses(&headers[i]); reason != "" {
+				return &crm.Fault{Verdict: crm.Refused, Scope: crm.ItemScope, Code: "text-not-granted",
+					Message: "The text of a message is not to be fetched: " + reason.Title() + ".", Advice: "Nothing to do: the message is decided about anew."}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return leave(g.src.Load(ctx, box, headers, take))
+}
+
+func (g guard) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Attachment, take func(int, io.Reader, *crm.Fault) error) error {
+	ctx, leave, err := g.gate.enter(ctx, g.era, func(t *Terms) error {
+		if err := t.allow(box.Address); err != nil {
+			return err
+		}
+		if t.limits(box.Address).Attachments == crm.NameAttachments {
+			return denied(crm.Fault{Code: "attachments-not-allowed", Message: "Attachments are not fetched."})
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return leave(g.src.Attachments(ctx, box, list, take))
+}
+
+// Original stays granted until it is closed.
+func (g guard) Original(ctx context.Context, box *crm.Mailbox, id string) (io.ReadCloser, error) {
+	ctx, leave, err := g.gate.enter(ctx, g.era, func(t *Terms) error {
+		if err := t.allow(box.Address); err != nil {
+			return err
+		}
+		if !t.limits(box.Address).Bodies {
+			return denied(crm.Fault{Code: "texts-not-allowed", Message: "Texts of messages are not fetched."})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	r, err := g.src.Original(ctx, box, id)
+	if err != nil {
+		return nil, leave(err)
+	}
+	return &original{r, leave}, nil
+}
+
+type original struct {
+	io.ReadCloser
+	leave func(error) error
+}
+
+func (o *original) Close() error { return o.leave(o.ReadCloser.Close()) }
+
+func (g guard) Items(ctx context.Context, box *crm.Mailbox, f crm.Folder, take func([]string) error) error {
+	granted, err := g.ofFolder(ctx, box, f)
+	if err != nil {
+		return err
+	}
+	ctx, leave, err := g.gate.enter(ctx, g.era, granted)
+	if err != nil {
+		return err
+	}
+	return leave(g.src.Items(ctx, box, f, take))
+}
+
+// Facts asks nobody.
+func (g guard) Facts(box *crm.Mailbox) crm.Facts { return g.src.Facts(box) }
+
+type notifyingGuard struct {
+	guard
+	notifier crm.Notifier
+}
+
+func (g notifyingGuard) Subscribe(ctx context.Context, box, anchor *crm.Mailbox) (crm.Subscription, error) {
+	ctx, leave, err := g.gate.enter(ctx, g.era, ofMailbox(box))
+	if err != nil {
+		return crm.Subscription{}, err
+	}
+	s, err := g.notifier.Subscribe(ctx, box, anchor)
+	return s, leave(err)
+}
+
+// Listen ends for all mailboxes when one of them may no longer be read: what was granted
+// is one connection.
+func (g notifyingGuard) Listen(ctx context.Context, list []crm.Subscription, tell func(crm.Notice)) error {
+	ctx, leave, err := g.gate.enter(ctx, g.era, func(t *Terms) error {
+		for i := range list {
+			if err := t.allow(list[i].Box.Address); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return leave(g.notifier.Listen(ctx, list, tell))
+}
+
+func (g notifyingGuard) Pull(ctx context.Context, s *crm.Subscription) (crm.Notice, error) {
+	ctx, leave, err := g.gate.enter(ctx, g.era, ofMailbox(s.Box))
+	if err != nil {
+		return crm.Notice{}, err
+	}
+	notice, err := g.notifier.Pull(ctx, s)
+	return notice, leave(err)
+}
+
+// Unsubscribe sends nothing for a mailbox that may no longer be read: its subscription
+// expires by itself.
+func (g notifyingGuard) Unsubscribe(ctx context.Context, s crm.Subscription) error {
+	ctx, leave, err := g.gate.enter(ctx, g.era, ofMailbox(s.Box))
+	if err != nil {
+		return err
+	}
+	return leave(g.notifier.Unsubscribe(ctx, s))
+}

@@ -1,0 +1,157 @@
+package gate
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"postern/crm"
+	"postern/mail"
+)
+
+// A transport is the way of one connection. It has the terms by which it was opened, and
+// the gate says what of them still holds.
+type transport struct {
+	gate  *Gate
+	era   int
+	terms *Terms // by which it was opened
+	trial *trial // nil: the gate's terms hold
+	way   way
+}
+
+// A trial is what a connection test was granted, which nobody has saved yet.
+type trial struct {
+	boxes     []mail.Address
+	userAgent string
+}
+
+func (g *Gate) transport(t *Terms, era int) *transport {
+	return &transport{gate: g, era: era, terms: t, way: g.way(t)}
+}
+
+// Trial returns a transport for settings that were not saved yet, which reaches no mailbox
+// but these, and its server alone. userAgent, when not empty, takes the place of the one in
+// the settings.
+func (g *Gate) Trial(s crm.Settings, userAgent string, boxes ...mail.Address) crm.Transport {
+	return g.tryWith(s, userAgent, boxes, g.way)
+}
+
+// Discovery returns a transport that finds the server of these mailboxes: it reaches hosts
+// that nobody granted, within the rules of addresses. Whoever uses it decides where
+// credentials go.
+func (g *Gate) Discovery(s crm.Settings, boxes ...mail.Address) crm.Transport {
+	return g.tryWith(s, "", boxes, g.anyWay)
+}
+
+func (g *Gate) tryWith(s crm.Settings, userAgent string, boxes []mail.Address, way func(*Terms) way) crm.Transport {
+	g.mu.RLock()
+	t := g.terms
+	g.mu.RUnlock()
+	t.Settings = s
+	if userAgent == "" {
+		userAgent = s.UserAgent
+	}
+	return &transport{gate: g, terms: &t, trial: &trial{boxes, userAgent}, way: way(&t)}
+}
+
+// Admit asks the terms, then whether it can be written down, then the server's pace.
+func (t *transport) Admit(ctx context.Context, r crm.Request) (func(*crm.Fault), error) {
+	login, err := t.admit(r)
+	if err != nil {
+		return nil, err
+	}
+	return t.gate.Traffic(login, t.terms.Settings.Host()).Admit(ctx, r)
+}
+
+func (t *transport) admit(r crm.Request) (login string, err error) {
+	if err := t.granted(r.Mailbox); err != nil {
+		return "", err
+	}
+	if err := t.gate.Log.Ready(); err != nil {
+		return "", &crm.Fault{Verdict: crm.Retry, Scope: crm.OrgScope, Code: "access-log-unwritable", Err: err,
+			Message: "The access log cannot be written, so nothing is asked of Exchange.", Advice: "Free space for the data folder, or bring the database back; it goes on by itself then."}
+	}
+	return t.terms.account(r.Mailbox).Login, nil
+}
+
+// granted says whether requests for a mailbox may leave. One that is for none is the
+// connection's own, as a log-on.
+func (t *transport) granted(box mail.Address) error {
+	if t.trial != nil {
+		if box != "" && !slices.Contains(t.trial.boxes, box) {
+			return &crm.Fault{Verdict: crm.Refused, Scope: crm.MailboxScope, Code: "not-on-trial",
+				Message: "The test is not about this mailbox.", Advice: "Name the mailbox to be tested."}
+		}
+		return nil
+	}
+	t.gate.mu.RLock()
+	defer t.gate.mu.RUnlock()
+	if t.era != t.gate.era {
+		return connectionChanged()
+	}
+	if box == "" {
+		return t.gate.terms.enabled()
+	}
+	return t.gate.terms.allow(box)
+}
+
+// Dial implements crm.Transport.
+func (t *transport) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := t.granted(""); err != nil {
+		return nil, err
+	}
+	return t.way.dial(ctx, network, address)
+}
+
+// Resolve implements crm.Transport.
+func (t *transport) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
+	return t.way.resolve(ctx, host)
+}
+
+// TLS implements crm.Transport. Settings whose certificates cannot be read are refused
+// when they are saved; should they be there all the same, nothing is trusted.
+func (t *transport) TLS(host string) *tls.Config {
+	s := &t.terms.Settings
+	cfg := &tls.Config{ServerName: strings.TrimSuffix(host, "."), MinVersion: tls.VersionTLS12, Time: t.gate.Machine.Now}
+	if s.RootCAs != "" {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		if !pool.AppendCertsFromPEM([]byte(s.RootCAs)) {
+			pool = x509.NewCertPool()
+		}
+		cfg.RootCAs = pool
+	}
+	if s.ClientCertificate != "" {
+		if cert, err := tls.X509KeyPair([]byte(s.ClientCertificate), []byte(s.ClientKey.Reveal())); err == nil {
+			cfg.Certificates = []tls.Certificate{cert}
+		}
+	}
+	return cfg
+}
+
+// UserAgent implements crm.Transport.
+func (t *transport) UserAgent() string {
+	if t.trial != nil {
+		return t.trial.userAgent
+	}
+	t.gate.mu.RLock()
+	defer t.gate.mu.RUnlock()
+	return t.gate.terms.Settings.UserAgent
+}
+
+// Account implements crm.Transport.
+func (t *transport) Account(box mail.Address) (crm.Account, error) {
+	if err := t.granted(box); err != nil {
+		return crm.Account{}, err
+	}
+	return t.terms.account(box), nil
+}
+
+// Record implements crm.Transport.
+func (t *transport) Record(a crm.Access) { t.gate.Log.Record(a) }
