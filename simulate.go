@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -26,7 +27,7 @@ type simCommand struct {
 	AlsoTo  string        `help:"Add this recipient to every letter."`
 	Company string        `help:"Domain whose addresses have mailboxes; none = the one met most often."`
 	Version string        `help:"Version of Exchange to be." default:"ExchangeSE"`
-	Account []string      `help:"Service account as LOGIN:PASSWORD, or LOGIN:PASSWORD:MAILBOX,MAILBOX to narrow what it may impersonate." default:"svc-postern:postern"`
+	Account []string      `help:"Service account as LOGIN:PASSWORD, or LOGIN:PASSWORD:MAILBOX,MAILBOX to narrow what it may impersonate; an address as LOGIN gives it a mailbox of its own." default:"svc-postern:postern" sep:"none"`
 	Trouble []string      `help:"Misbehave: KIND[:OPERATION][:every=N][:times=N][:skip=N][:backoff=DURATION][:delay=DURATION][:at=BYTES][:where=fault|entry|header][:mailbox=ADDRESS], for example busy-fault:GetItem:every=7 or error=ErrorItemCorrupt:GetItem. Kinds: ${kinds}."`
 	Trickle time.Duration `help:"A new letter so often (of the cast only); 0 = never."`
 	People  string        `help:"Folder to write users.csv and contacts.csv to, for the imports." type:"path"`
@@ -35,6 +36,8 @@ type simCommand struct {
 	Mailboxes int    `help:"So many empty mailboxes in place of letters; a crowd of contacts writes to them when the control face is asked to have letters delivered."`
 	Control   string `help:"Address of a second face, on which programs say what is to happen and read what has: loopback, since nobody is asked who he is; none = there is no such face."`
 	Journal   string `help:"File to write down what happens in the mailboxes, one JSON object a line." type:"path"`
+
+	simAccess `embed:""`
 }
 
 func (s *simCommand) Run(c *common) error {
@@ -53,15 +56,15 @@ func (s *simCommand) Run(c *common) error {
 		return badArgument(fmt.Sprintf("The simulated Exchange cannot be made so: %v.", err), "Give a version such as Exchange2016 by --version.", err)
 	}
 	defer x.Close()
-	for _, text := range s.Account {
-		account, err := parseAccount(text)
-		if err != nil {
-			return err
-		}
-		x.AddAccount(account)
-	}
 	people, err := s.fill(x)
 	if err != nil {
+		return err
+	}
+	accounts, err := s.addAccounts(x)
+	if err != nil {
+		return err
+	}
+	if err := s.arrange(x, accounts); err != nil {
 		return err
 	}
 	for _, text := range s.Trouble {
@@ -80,7 +83,15 @@ func (s *simCommand) Run(c *common) error {
 	if err != nil {
 		return err
 	}
+	host, _, _ := net.SplitHostPort(l.Addr().String())
+	front, err := s.front(host)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
 	where := map[string]string{"url": ewsURL(l), "company": people.company}
+	if front.Certificate != nil {
+		where["url"] = "https" + strings.TrimPrefix(where["url"], "http")
+	}
 	if s.Control != "" {
 		control, err := listen(s.Control)
 		if err != nil {
@@ -110,7 +121,35 @@ func (s *simCommand) Run(c *common) error {
 	if s.Trickle > 0 && s.Letters == "" && s.Mailboxes == 0 {
 		go trickle(c.ctx, x, s.Trickle)
 	}
-	return serveSim(c.ctx, l, x)
+	server := x.Server(front)
+	defer context.AfterFunc(c.ctx, func() { server.Close() })()
+	if front.Certificate != nil {
+		err = server.ServeTLS(l, "", "")
+	} else {
+		err = server.Serve(l)
+	}
+	if c.ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// addAccounts adds the service accounts; one whose login is an address gets a mailbox of
+// its own, as most have.
+func (s *simCommand) addAccounts(x *sim.Exchange) ([]sim.Account, error) {
+	var accounts []sim.Account
+	for _, text := range s.Account {
+		account, err := parseAccount(text)
+		if err != nil {
+			return nil, err
+		}
+		x.AddAccount(account)
+		if address, err := mail.ParseAddress(account.Login); err == nil {
+			x.AddMailbox(sim.Person{Name: "Service account", Address: address})
+		}
+		accounts = append(accounts, account)
+	}
+	return accounts, nil
 }
 
 // kindNames lists the kinds of trouble for the help.
@@ -153,11 +192,16 @@ func parseAccount(text string) (sim.Account, error) {
 	account := sim.Account{Login: parts[0], Password: parts[1]}
 	if len(parts) == 3 {
 		for text := range strings.SplitSeq(parts[2], ",") {
-			address, err := parseAddress(text)
+			name, isGroup := strings.CutPrefix(text, "group=")
+			address, err := parseAddress(name)
 			if err != nil {
 				return sim.Account{}, err
 			}
-			account.Scope = append(account.Scope, address)
+			if isGroup {
+				account.Groups = append(account.Groups, address)
+			} else {
+				account.Scope = append(account.Scope, address)
+			}
 		}
 	}
 	return account, nil
