@@ -205,7 +205,7 @@ func TestCrashWhileTheDataFolderIsMade(t *testing.T) {
 		if err := st.Org(1).SaveSettings(t.Context(), crm.Settings{Password: secret}); err != nil {
 			t.Errorf("after point %d: %v", n, err)
 		}
-		if got, _, err := st.Org(1).Settings(t.Context()); err != nil || got.Password != secret {
+		if got, _, err := st.Org(1).Settings(t.Context()); err != nil || !got.Password.Equal(secret) {
 			t.Errorf("after point %d: %v", n, err)
 		}
 		if err := st.Close(); err != nil {

@@ -188,20 +188,3 @@ type Script struct {
 	Reads bool   // it changes nothing
 	Text  string
 }
-
-// A Secret is kept out of logs, errors and pages: every way of printing it shows
-// "[redacted]". Reveal gives the text to the one place that needs it.
-type Secret struct{ text string }
-
-// NewSecret wraps a secret text.
-func NewSecret(text string) Secret { return Secret{text} }
-
-// Reveal returns the text.
-func (s Secret) Reveal() string { return s.text }
-
-// Empty tells whether there is no text.
-func (s Secret) Empty() bool { return s.text == "" }
-
-func (Secret) String() string               { return "[redacted]" }
-func (Secret) GoString() string             { return "[redacted]" }
-func (Secret) MarshalText() ([]byte, error) { return []byte("[redacted]"), nil }

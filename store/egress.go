@@ -149,7 +149,7 @@ func egressEntry(old, now crm.Egress) crm.AuditEntry {
 	if old.ProxyLogin != now.ProxyLogin {
 		lines = append(lines, fmt.Sprintf("proxy login: %s → %s", none(old.ProxyLogin), none(now.ProxyLogin)))
 	}
-	if old.ProxyPassword != now.ProxyPassword {
+	if !old.ProxyPassword.Equal(now.ProxyPassword) {
 		lines = append(lines, "proxy password: changed")
 	}
 	if len(lines) == 0 {
