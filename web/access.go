@@ -26,6 +26,15 @@ func accessTabs(current string) []tab {
 	return tabs
 }
 
+func (s *server) accessRoutes(on func(pattern string, who role, do action)) {
+	on("GET /access", administrator, s.access)
+	on("GET /access/log", administrator, s.accessLog)
+	on("GET /access/log.csv", administrator, s.exportAccess(CSV))
+	on("GET /access/log.json", administrator, s.exportAccess(JSON))
+	on("POST /access/log/retention", administrator, s.saveAccessRetention)
+	on("GET /api/access/log", administrator, s.apiAccessLog)
+}
+
 // access leads to the first of the pages.
 func (s *server) access(w http.ResponseWriter, r *http.Request) error {
 	return redirectTo(accessURL(accessPages[0].name))(w, r)

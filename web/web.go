@@ -112,7 +112,7 @@ func (s *server) routes() *http.ServeMux {
 	on("GET /quarantine", administrator, s.quarantine)
 	on("POST /quarantine/try", administrator, s.tryNow)
 	on("POST /quarantine/leave", administrator, s.leave)
-	on("GET /access", administrator, s.access)
+	s.accessRoutes(on)
 	on("GET /system/configuration", administrator, redirectTo(settingsPath))
 	on("GET "+settingsPath, administrator, s.settingsForm)
 	on("POST "+settingsPath, administrator, s.saveSettingsForm)

@@ -75,7 +75,7 @@ function swap(id, page) {
   if (!now || !fresh) return;
   localTimes(fresh);
   chooseAll(fresh);
-  if (now.innerHTML === fresh.innerHTML || now.contains(document.activeElement) || $("input:checked", now)) return;
+  if (now.innerHTML === fresh.innerHTML || now.contains(document.activeElement) || $("input:checked, details[open]", now)) return;
   now.replaceChildren(...fresh.childNodes);
 }
 

@@ -1,0 +1,99 @@
+package web
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"postern/crm"
+	"postern/mail"
+	"postern/store"
+)
+
+// accessJSON is a request to Exchange as other programs read it.
+type accessJSON struct {
+	At              time.Time          `json:"at"`
+	TookSeconds     float64            `json:"took_seconds"`
+	Mailbox         mail.Address       `json:"mailbox,omitempty"` // absent: the account acted for itself
+	Operation       string             `json:"operation"`
+	Folder          string             `json:"folder,omitempty"`
+	FolderPath      string             `json:"folder_path,omitempty"`
+	Items           int                `json:"items"`
+	Sent            int64              `json:"sent_bytes"`
+	Received        int64              `json:"received_bytes"`
+	Result          store.AccessResult `json:"result"`
+	Status          int                `json:"status"`
+	Code            string             `json:"code,omitempty"`
+	Hanging         bool               `json:"waits_for_notifications,omitempty"`
+	UserAgent       string             `json:"user_agent"`
+	Source          string             `json:"source"`
+	Host            string             `json:"host"`
+	Account         string             `json:"account"`
+	RequestID       string             `json:"client_request_id"`
+	ServerRequestID string             `json:"request_id,omitempty"`
+}
+
+func accessToJSON(a *store.AccessRow) accessJSON {
+	return accessJSON{a.At, a.Took.Seconds(), a.Mailbox, a.Operation, a.Folder, a.Path, a.Items, a.Sent, a.Received, a.Result, a.Status, a.Code, a.Hanging,
+		a.UserAgent, a.Source, a.Host, a.Account, a.RequestID, a.ServerRequestID}
+}
+
+// accessColumns are those of the CSV file, in the words of accessJSON.
+var accessColumns = []string{"at", "took_seconds", "mailbox", "operation", "folder", "folder_path", "items", "sent_bytes", "received_bytes", "result", "status", "code",
+	"waits_for_notifications", "user_agent", "source", "host", "account", "client_request_id", "request_id"}
+
+func accessCells(a *store.AccessRow) []string {
+	cells := []string{a.At.Format(time.RFC3339Nano), strconv.FormatFloat(a.Took.Seconds(), 'f', -1, 64), string(a.Mailbox), a.Operation, a.Folder, a.Path,
+		strconv.Itoa(a.Items), strconv.FormatInt(a.Sent, 10), strconv.FormatInt(a.Received, 10), string(a.Result), strconv.Itoa(a.Status), a.Code,
+		strconv.FormatBool(a.Hanging), a.UserAgent, a.Source, a.Host, a.Account, a.RequestID, a.ServerRequestID}
+	for i, text := range cells {
+		cells[i] = crm.SafeCell(text)
+	}
+	return cells
+}
+
+// The formats of an export.
+const (
+	CSV  = "csv"
+	JSON = "json" // an array, which lacks its end when the export was cut short
+)
+
+// ExportAccess writes what each hands out, as it comes.
+func ExportAccess(w io.Writer, format string, each func(take func(*store.AccessRow) error) error) error {
+	if format == JSON {
+		return exportJSON(w, each)
+	}
+	out := csv.NewWriter(w)
+	if err := out.Write(accessColumns); err != nil {
+		return err
+	}
+	if err := each(func(a *store.AccessRow) error { return out.Write(accessCells(a)) }); err != nil {
+		return err
+	}
+	out.Flush()
+	return out.Error()
+}
+
+func exportJSON(w io.Writer, each func(take func(*store.AccessRow) error) error) error {
+	before := "["
+	err := each(func(a *store.AccessRow) error {
+		text, err := json.Marshal(accessToJSON(a))
+		if err == nil {
+			_, err = fmt.Fprintf(w, "%s\n%s", before, text)
+		}
+		before = ","
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if before == "[" {
+		_, err = io.WriteString(w, "[]\n")
+	} else {
+		_, err = io.WriteString(w, "\n]\n")
+	}
+	return err
+}
