@@ -3,12 +3,8 @@ package ews
 import (
 	"bytes"
 	"context"
-	"crypto"
-	"crypto/hmac"
-	"crypto/md5"
 	"crypto/tls"
 	"encoding/base64"
-	"encoding/binary"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -16,14 +12,12 @@ import (
 	"sync"
 	"testing"
 	"time"
-	"unicode/utf16"
 
-	//lint:ignore SA1019 NTLM is built on MD4
-	"golang.org/x/crypto/md4"
+	"postern/ntlm"
 )
 
-// ntlmServer is a web server with Windows authentication: it checks NTLMv2 proofs by
-// itself and lets everything pass on a connection that it has authenticated.
+// ntlmServer is a web server with Windows authentication, by the server's half of NTLM: it
+// lets everything pass on a connection that it has authenticated.
 type ntlmServer struct {
 	passwords map[string]string // by user
 	binding   []byte            // what the channel binding must be, nil: any
@@ -35,13 +29,11 @@ type ntlmServer struct {
 }
 
 type ntlmConn struct {
-	negotiate, challenge []byte
-	user                 string
+	begun *ntlm.LogOn
+	user  string
 }
 
 type connKey struct{}
-
-var serverChallenge = []byte("\x01\x23\x45\x67\x89\xab\xcd\xef")
 
 func (s *ntlmServer) start(t *testing.T, secure bool) *httptest.Server {
 	t.Helper()
@@ -69,12 +61,13 @@ func (s *ntlmServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	message, _ := base64.StdEncoding.DecodeString(token)
 	switch {
 	case !sent:
-	case len(message) > 12 && message[8] == 1:
-		c.negotiate, c.challenge, c.user = message, challengeMessage(), ""
-		w.Header().Set("WWW-Authenticate", "NTLM "+base64.StdEncoding.EncodeToString(c.challenge))
-	case len(message) > 12 && message[8] == 3 && c.challenge != nil:
-		c.user = s.check(message, c)
-		c.challenge = nil
+	case ntlm.IsNegotiate(message):
+		c.begun, _ = ntlm.Challenge(message, "EXAMPLE", "EX01", time.Now())
+		c.user = ""
+		w.Header().Set("WWW-Authenticate", "NTLM "+base64.StdEncoding.EncodeToString(c.begun.Message))
+	case ntlm.IsAuthenticate(message) && c.begun != nil:
+		c.user = s.check(message, c.begun)
+		c.begun = nil
 		s.legs++
 	}
 	user := c.user
@@ -89,96 +82,13 @@ func (s *ntlmServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.handler(user, w, r)
 }
 
-func wide(s string) []byte {
-	var b []byte
-	for _, u := range utf16.Encode([]rune(s)) {
-		b = binary.LittleEndian.AppendUint16(b, u)
-	}
-	return b
-}
-
-// challengeMessage asks for NTLMv2 with a code over all messages.
-//
-// https://learn.microsoft.com/en-us/openspecs/windows_protocols/ms-nlmp/801a4681-8809-4be9-ab0d-61dcfe762786
-func challengeMessage() []byte {
-	var info []byte
-	pair := func(id uint16, value []byte) {
-		info = binary.LittleEndian.AppendUint16(info, id)
-		info = binary.LittleEndian.AppendUint16(info, uint16(len(value)))
-		info = append(info, value...)
-	}
-	pair(2, wide("EXAMPLE"))
-	pair(1, wide("EX01"))
-	pair(7, []byte("\x00\x80\x3e\xd5\xde\xb1\x9d\x01")) // the time: whoever answers must add a code
-	pair(0, nil)
-	name := wide("EXAMPLE")
-	b := append([]byte("NTLMSSP\x00"), 2, 0, 0, 0)
-	field := func(n, offset int) {
-		b = binary.LittleEndian.AppendUint16(b, uint16(n))
-		b = binary.LittleEndian.AppendUint16(b, uint16(n))
-		b = binary.LittleEndian.AppendUint32(b, uint32(offset))
-	}
-	field(len(name), 56)
-	b = binary.LittleEndian.AppendUint32(b, 0x1|0x4|0x10|0x20|0x200|0x8000|0x10000|0x80000|0x800000|0x2000000|0x20000000|0x40000000|0x80000000)
-	b = append(b, serverChallenge...)
-	b = append(b, make([]byte, 8)...)
-	field(len(info), 56+len(name))
-	b = append(b, 10, 0, 0x61, 0x4a, 0, 0, 0, 15)
-	return append(append(b, name...), info...)
-}
-
-func mac(key []byte, parts ...[]byte) []byte {
-	h := hmac.New(md5.New, key)
-	for _, p := range parts {
-		h.Write(p)
-	}
-	return h.Sum(nil)
-}
-
 // check returns the user whom a message proves, "" when it proves nobody.
-func (s *ntlmServer) check(m []byte, c *ntlmConn) string {
-	field := func(at int) []byte {
-		n, offset := int(binary.LittleEndian.Uint16(m[at:])), int(binary.LittleEndian.Uint32(m[at+4:]))
-		if offset+n > len(m) {
-			return nil
-		}
-		return m[offset : offset+n]
-	}
-	response, domain, user := field(20), field(28), narrow(field(36))
-	password, known := s.passwords[user]
-	if !known || len(response) < 44 {
+func (s *ntlmServer) check(message []byte, begun *ntlm.LogOn) string {
+	p, err := begun.Read(message)
+	if err != nil || !p.Coded || s.binding != nil && !bytes.Equal(p.Binding, s.binding) || !p.By(s.passwords[p.User]) {
 		return ""
 	}
-	h := md4.New()
-	h.Write(wide(password))
-	key := mac(h.Sum(nil), wide(strings.ToUpper(user)), domain)
-	proof, blob := response[:16], response[16:]
-	if !hmac.Equal(proof, mac(key, serverChallenge, blob)) {
-		return ""
-	}
-	binding, coded := []byte(nil), false
-	for p := blob[28:]; len(p) >= 4; {
-		id, n := binary.LittleEndian.Uint16(p), int(binary.LittleEndian.Uint16(p[2:]))
-		switch id {
-		case 10:
-			binding = p[4 : 4+n]
-		case 6:
-			coded = p[4]&2 != 0
-		}
-		p = p[4+n:]
-	}
-	if !coded || s.binding != nil && !bytes.Equal(binding, s.binding) {
-		return ""
-	}
-	return user
-}
-
-func narrow(b []byte) string {
-	u := make([]uint16, len(b)/2)
-	for i := range u {
-		u[i] = binary.LittleEndian.Uint16(b[2*i:])
-	}
-	return string(utf16.Decode(u))
+	return p.User
 }
 
 // TestNTLM runs two logins side by side: each call must run as its own login, and each
@@ -243,11 +153,7 @@ func TestNTLMIsBoundToTheChannel(t *testing.T) {
 		WriteResponse(w, ServerVersion{}, "GetFolder", folderAnswers(rootFolder())...)
 	}
 	srv := s.start(t, true)
-	h := crypto.SHA256.New()
-	h.Write(srv.Certificate().Raw)
-	data := h.Sum([]byte("tls-server-end-point:"))
-	sum := md5.Sum(append(binary.LittleEndian.AppendUint32(make([]byte, 16), uint32(len(data))), data...))
-	s.binding = sum[:]
+	s.binding = ntlm.Binding(srv.Certificate())
 	c := tlsClient(t, srv, "")
 	c.cfg.Login, c.cfg.Password = "alice", func() string { return "a" }
 	if err := ask(c, ""); err != nil {
@@ -271,7 +177,19 @@ func TestNTLMIsBoundToTheChannel(t *testing.T) {
 
 // TestHostileChallenge: what a stranger sends as a challenge is an error at worst.
 func TestHostileChallenge(t *testing.T) {
-	good := challengeMessage()
+	first, err := newNTLM(`EXAMPLE\alice`, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello, err := first.Authenticate(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun, err := ntlm.Challenge(hello, "EXAMPLE", "EX01", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := begun.Message
 	for cut := range len(good) {
 		client, err := newNTLM(`EXAMPLE\alice`, "a")
 		if err != nil {
