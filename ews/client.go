@@ -107,6 +107,11 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newClient(cfg, u)
+}
+
+// newClient is New for any URL.
+func newClient(cfg Config, u *url.URL) (*Client, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 3 * time.Minute
 	}
@@ -209,8 +214,11 @@ type transaction struct {
 	anchor   string
 	group    *Group
 	body     []byte
+	get      bool     // without a body
+	url      *url.URL // at the client's server; nil = the client's
 	password string
 	resp     *http.Response
+	signed   bool // a request of it carried credentials
 
 	admitted func(errs ...error) // of Config.Admit, until the answer was read
 	parts    []error             // what parts of the answer failed with
@@ -273,6 +281,7 @@ func (c *Client) leg(ctx context.Context, l *lane, t *transaction, body []byte, 
 		return nil, err
 	}
 	req := c.request(t, body, authorization)
+	t.signed = t.signed || authorization != ""
 	t.call.Start = c.now()
 	t.call.RequestID, t.call.UserAgent = req.Header.Get("Client-Request-Id"), req.Header.Get("User-Agent")
 	t.call.Source, t.call.ServerRequestID, t.call.Status = l.LocalAddr().String(), "", 0
@@ -304,6 +313,14 @@ func (c *Client) request(t *transaction, body []byte, authorization string) *htt
 	}
 	if len(body) == 0 {
 		req.Body = http.NoBody
+	}
+	if t.url != nil {
+		req.URL, req.Host = t.url, t.url.Host
+	}
+	if t.get {
+		req.Method = http.MethodGet
+		req.Header.Del("Content-Type")
+		req.Header.Set("Accept", "application/json, text/xml")
 	}
 	if t.anchor != "" {
 		req.Header.Set("X-AnchorMailbox", t.anchor)

@@ -51,6 +51,7 @@ func Connector(tune ...func(*Config)) crm.Connector {
 			c.Versions = append(c.Versions, crm.Version{Name: v.name, Title: v.title})
 		}
 	}
+	c.Discover = discover
 	c.Check = func(ctx context.Context, t crm.Trial, tell func(crm.Finding)) {
 		(&check{Trial: t, tune: tune, tell: tell}).run(ctx)
 	}
