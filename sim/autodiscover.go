@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -136,7 +137,7 @@ func (c *call) autodiscover(f form, body io.Reader) {
 	case formPOX:
 		q, bad = readPOX(raw)
 	case formSOAP:
-		q, bad = readDiscoverySOAP(raw)
+		q, bad = readUserSettings(raw)
 	case formJSON:
 		q = readDiscoveryJSON(c.r)
 	}
@@ -162,7 +163,7 @@ func (c *call) autodiscover(f form, body io.Reader) {
 		c.answerPOX(q, &d, bad)
 		return
 	}
-	c.answerDiscoverySOAP(q, bad)
+	c.answerUserSettings(q, bad)
 }
 
 // serves tells whether this release has the form.
@@ -234,11 +235,12 @@ func (c *call) sendTo(location string) {
 
 // whereabouts are what the honest answers are made of.
 type whereabouts struct {
-	box                  *Mailbox
-	address              mail.Address
-	internal, external   string
-	group, dn, name, cas string
-	schemas              string
+	address            mail.Address
+	name, dn           string
+	internal, external string // EWS
+	group              string
+	server             string // by which clients of the mailbox know it
+	version, schemas   string // of the server
 }
 
 // locate finds the mailbox of an address; ok is false when there is none.
@@ -251,7 +253,10 @@ func (c *call) locate(address mail.Address, d *Discovery) (w whereabouts, ok boo
 		return w, false
 	}
 	scheme, host := c.origin()
-	w = whereabouts{box: box, address: box.address, dn: box.dn, name: box.name, internal: d.EWS, external: d.ExternalEWS, group: d.Group}
+	w = whereabouts{
+		address: box.address, name: box.name, dn: box.dn, internal: d.EWS, external: d.ExternalEWS, group: d.Group,
+		server: box.guid.String() + "@" + box.address.Domain(),
+	}
 	if w.internal == "" {
 		w.internal = scheme + "://" + host + Path
 	}
@@ -262,14 +267,16 @@ func (c *call) locate(address mail.Address, d *Discovery) (w whereabouts, ok boo
 		w.group, _, _ = strings.Cut(backEndName(box.server), ".")
 	}
 	s := x.server
-	w.cas = fmt.Sprintf("%d.%02d.%04d.%03d", s.major, s.minor, s.build, s.revision)
+	w.version = fmt.Sprintf("%d.%02d.%04d.%03d", s.major, s.minor, s.build, s.revision)
 	w.schemas = strings.Join(schemas[:s.newest+1], ", ")
 	return w, true
 }
 
-// sendXML answers with a document of Autodiscover's.
-func (c *call) sendXML(document []byte) {
-	c.write(http.StatusOK, "text/xml; charset=utf-8", document)
+// document answers with XML.
+func (c *call) document(write func(io.Writer) error) {
+	var b bytes.Buffer
+	_ = write(&b) // a buffer does not fail
+	c.write(http.StatusOK, "text/xml; charset=utf-8", b.Bytes())
 }
 
 // write answers with a whole body.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"postern/ews"
 	"postern/mail"
 )
 
@@ -16,7 +17,7 @@ func readDiscoveryJSON(r *http.Request) enquiry {
 		address = rest
 	}
 	if address != "" {
-		q.users = []mail.Address{mail.Address(strings.ToLower(strings.TrimSpace(address)))}
+		q.users = []mail.Address{addressOf(address)}
 	}
 	return q
 }
@@ -43,16 +44,16 @@ func (c *call) answerJSON(q enquiry, d *Discovery) {
 	case !found:
 		c.jsonError(http.StatusNotFound, "UserNotFound", "The given user is not found.")
 	default:
-		c.json(http.StatusOK, map[string]string{"Protocol": "EWS", "Url": w.external})
+		c.json(http.StatusOK, ews.DiscoveredURL{Protocol: "EWS", URL: w.external})
 	}
 }
 
 func (c *call) jsonError(status int, code, text string) {
 	c.record.Code = code
-	c.json(status, map[string]string{"ErrorCode": code, "ErrorMessage": text})
+	c.json(status, ews.DiscoveredURL{ErrorCode: code, ErrorMessage: text})
 }
 
-func (c *call) json(status int, v map[string]string) {
+func (c *call) json(status int, v ews.DiscoveredURL) {
 	text, err := json.Marshal(v)
 	if err != nil {
 		panic(err) // strings can be written

@@ -23,7 +23,10 @@ func Oddities() []Oddity {
 	return slices.Clone([]Oddity{OddHuge, OddGarbage, OddDTD, OddPage, OddSilent})
 }
 
-const hugeSize = 256 << 20
+const (
+	hugeSize = 256 << 20
+	poxRoot  = "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006"
+)
 
 func (c *call) answerOddly(o Oddity) {
 	switch o {
@@ -46,7 +49,7 @@ func (c *call) answerOddly(o Oddity) {
 func (c *call) huge() {
 	c.w.Header().Set("Content-Type", "text/xml; charset=utf-8")
 	c.w.WriteHeader(http.StatusOK)
-	start := []byte(`<?xml version="1.0" encoding="utf-8"?><Autodiscover xmlns="` + nsPOXAnswer + `"><Response><!--`)
+	start := []byte(`<?xml version="1.0" encoding="utf-8"?><Autodiscover xmlns="` + poxRoot + `"><Response><!--`)
 	piece := bytes.Repeat([]byte("filler "), 16<<10)
 	for n, err := c.w.Write(start); err == nil && c.record.Out < hugeSize; n, err = c.w.Write(piece) {
 		c.record.Out += int64(n)
@@ -64,7 +67,7 @@ func documentType() []byte {
 		}
 		b.WriteString(`">`)
 	}
-	fmt.Fprintf(&b, `]><Autodiscover xmlns=%q><Response xmlns=%q><Account><AccountType>&e9;</AccountType>`, nsPOXAnswer, nsPOXSettings)
+	fmt.Fprintf(&b, `]><Autodiscover xmlns=%q><Response xmlns=%q><Account><AccountType>&e9;</AccountType>`, poxRoot, poxSchema)
 	b.WriteString(`<Action>settings</Action><Protocol><Type>EXCH</Type><EwsUrl>https://&file;/EWS/Exchange.asmx</EwsUrl></Protocol></Account></Response></Autodiscover>`)
 	return b.Bytes()
 }
