@@ -33,6 +33,7 @@ type cli struct {
 	Mailboxes  mailboxesCommand  `cmd:"" help:"Show the state of each mailbox, or have some looked at now."`
 	Explain    explainCommand    `cmd:"" help:"Say what became of a message and why."`
 	Reconcile  reconcileCommand  `cmd:"" help:"Prove that every item on the server has its decision; exit 1 if anything differs."`
+	Access     accessCommand     `cmd:"" help:"Show or export the log of requests to Exchange, or say how long it is kept."`
 	Deployment deploymentCommand `cmd:"" help:"Show or change for whom the installation is, and what private addresses may be connected to."`
 	Orgs       orgsCommand       `cmd:"" help:"List the organizations, or add one."`
 	Sim        simCommand        `cmd:"" help:"Run the simulated Exchange alone."`

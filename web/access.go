@@ -33,6 +33,7 @@ func (s *server) accessRoutes(on func(pattern string, who role, do action)) {
 	on("GET /access/log.json", administrator, s.exportAccess(JSON))
 	on("POST /access/log/retention", administrator, s.saveAccessRetention)
 	on("GET /api/access/log", administrator, s.apiAccessLog)
+	on("GET /api/access/log/summary", administrator, s.apiAccessSummary)
 }
 
 // access leads to the first of the pages.

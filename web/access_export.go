@@ -1,11 +1,13 @@
 package web
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"postern/crm"
@@ -60,6 +62,25 @@ const (
 	CSV  = "csv"
 	JSON = "json" // an array, which lacks its end when the export was cut short
 )
+
+// AuditAccessExport writes into the audit log that somebody exports the access log.
+func AuditAccessExport(ctx context.Context, org *store.Org, format string, q store.AccessQuery) error {
+	lines := []string{"format " + format}
+	for _, f := range []struct{ name, value string }{{"from", moment(q.From)}, {"to", moment(q.To)}, {"mailbox", string(q.Mailbox)}, {"operation", q.Operation}, {"account", q.Account},
+		{"source", q.Source}, {"user-agent", q.UserAgent}, {"result", string(q.Result)}, {"code", q.Code}, {"request", q.RequestID}} {
+		if f.value != "" {
+			lines = append(lines, f.name+" "+f.value)
+		}
+	}
+	return org.Audit(ctx, crm.AuditEntry{Action: "access-log.export", Detail: strings.Join(lines, "\n")})
+}
+
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
 
 // ExportAccess writes what each hands out, as it comes.
 func ExportAccess(w io.Writer, format string, each func(take func(*store.AccessRow) error) error) error {

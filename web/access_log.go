@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -9,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"postern/crm"
 	"postern/mail"
 	"postern/store"
 )
@@ -21,6 +21,7 @@ type accessLogData struct {
 	Tab      string
 	Rows     []store.AccessRow
 	Filter   accessFilter
+	Results  map[store.AccessResult]string
 	Choices  accessChoices
 	Older    string // address of the next page, "" at the end
 	Newest   string // of the first page, "" on it
@@ -61,22 +62,11 @@ func (accessFilter) Kind(value string) string {
 // accessChoices are what there is to choose from.
 type accessChoices struct {
 	Operations, Accounts, Sources, UserAgents []string
-	Results                                   []store.AccessResult
 }
 
 // accessResults are the words for what came of a request.
-var accessResults = []struct {
-	result store.AccessResult
-	title  string
-}{{store.AccessOK, "done"}, {store.AccessRefused, "refused"}, {store.AccessNoAnswer, "no answer"}, {store.AccessLogOn, "log-on step"}}
-
-func accessResultTitle(r store.AccessResult) string {
-	for _, known := range accessResults {
-		if known.result == r {
-			return known.title
-		}
-	}
-	return string(r)
+var accessResults = map[store.AccessResult]string{
+	store.AccessOK: "Done", store.AccessRefused: "Refused", store.AccessNoAnswer: "No answer", store.AccessLogOn: "Log-on step",
 }
 
 // readAccess reads the filters of the address as a query to the store. What cannot be
@@ -102,7 +92,7 @@ func readAccess(form url.Values) (accessFilter, store.AccessQuery, error) {
 			return f, q, badFilter("mailbox", f.Mailbox, err)
 		}
 	}
-	if accessResultTitle(q.Result) == f.Result && f.Result != "" {
+	if accessResults[q.Result] == "" && f.Result != "" {
 		return f, q, badFilter("result", f.Result, fmt.Errorf("no such result"))
 	}
 	return f, q, nil
@@ -132,7 +122,7 @@ func (s *server) accessLog(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d := accessLogData{Tab: "log", Filter: f, MinDays: store.MinAccessDays, MaxDays: store.MaxAccessDays, Saved: form.Get("saved") == "1"}
+	d := accessLogData{Tab: "log", Filter: f, Results: accessResults, MinDays: store.MinAccessDays, MaxDays: store.MaxAccessDays, Saved: form.Get("saved") == "1"}
 	var next string
 	if d.Rows, next, err = s.Org.AccessLog(ctx, q); err != nil {
 		return err
@@ -194,9 +184,6 @@ func (s *server) accessChoices(r *http.Request) (c accessChoices, err error) {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
-	for _, known := range accessResults {
-		c.Results = append(c.Results, known.result)
-	}
 	return c, nil
 }
 
@@ -247,7 +234,7 @@ func (s *server) exportAccess(format string) action {
 		if err != nil {
 			return err
 		}
-		if err := s.Org.Audit(r.Context(), crm.AuditEntry{Action: "access-log.export", Detail: strings.TrimSpace(format + " " + r.URL.RawQuery)}); err != nil {
+		if err := AuditAccessExport(r.Context(), s.Org, format, q); err != nil {
 			return err
 		}
 		kind := map[string]string{CSV: "text/csv; charset=utf-8", JSON: "application/json"}[format]
@@ -260,6 +247,59 @@ func (s *server) exportAccess(format string) action {
 		}
 		return nil
 	}
+}
+
+// A Summary is what was ever asked of Exchange, from where and under which name.
+type Summary struct {
+	Operations []operationJSON `json:"operations"`
+	Origins    []originJSON    `json:"origins"`
+}
+
+type operationJSON struct {
+	Operation string    `json:"operation"`
+	Requests  int       `json:"requests"`
+	Failed    int       `json:"failed"`
+	Items     int64     `json:"items"`
+	Sent      int64     `json:"sent_bytes"`
+	Received  int64     `json:"received_bytes"`
+	First     time.Time `json:"first"`
+	Last      time.Time `json:"last"`
+}
+
+type originJSON struct {
+	UserAgent string    `json:"user_agent"`
+	Source    string    `json:"source"`
+	Host      string    `json:"host"`
+	Account   string    `json:"account"`
+	Requests  int       `json:"requests"`
+	First     time.Time `json:"first"`
+	Last      time.Time `json:"last"`
+}
+
+// AccessSummary adds up the access log, from its beginning.
+func AccessSummary(ctx context.Context, org *store.Org) (Summary, error) {
+	sum := Summary{Operations: []operationJSON{}, Origins: []originJSON{}}
+	operations, err := org.AccessOperations(ctx)
+	if err != nil {
+		return sum, err
+	}
+	for _, o := range operations {
+		sum.Operations = append(sum.Operations, operationJSON{o.Operation, o.Requests, o.Failed, o.Items, o.Sent, o.Received, o.First, o.Last})
+	}
+	origins, err := org.AccessOrigins(ctx)
+	for _, o := range origins {
+		sum.Origins = append(sum.Origins, originJSON(o))
+	}
+	return sum, err
+}
+
+func (s *server) apiAccessSummary(w http.ResponseWriter, r *http.Request) error {
+	sum, err := AccessSummary(r.Context(), s.Org)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, sum)
+	return nil
 }
 
 func (s *server) apiAccessLog(w http.ResponseWriter, r *http.Request) error {

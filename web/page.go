@@ -23,7 +23,7 @@ type pages struct{ byName map[string]*template.Template }
 var bare = map[string]bool{"sign-in": true, "problem-outside": true}
 
 func parsePages(now func() time.Time, assets *assets) (*pages, error) {
-	base, err := template.New("").Funcs(wordFuncs(now)).Funcs(template.FuncMap{"asset": assets.url, "icon": icon, "field": newField, "accessTabs": accessTabs, "accessResult": accessResultTitle}).ParseFS(templateFiles, "templates/parts/*.html")
+	base, err := template.New("").Funcs(wordFuncs(now)).Funcs(template.FuncMap{"asset": assets.url, "icon": icon, "field": newField, "accessTabs": accessTabs}).ParseFS(templateFiles, "templates/parts/*.html")
 	if err != nil {
 		return nil, err
 	}
