@@ -344,6 +344,9 @@ func (m *measure) job(dir string, contacts []crm.Contact) (filed int, err error)
 		return 0, err
 	}
 	defer st.Close()
+	if err := allowThisMachine(m.ctx, st); err != nil {
+		return 0, err
+	}
 	org := st.Org(1)
 	if _, err := org.SaveUsers(m.ctx, []crm.User{{Name: "Bench", Addresses: addresses(benchUser), Active: true}}); err != nil {
 		return 0, err

@@ -79,6 +79,9 @@ func (b *benchLive) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
+	if err := allowThisMachine(c.ctx, st); err != nil {
+		return err
+	}
 	m := &liveMeasure{benchLive: b, common: c, exchange: exchange, st: st, org: st.Org(1), dir: dir}
 	if err := m.prepare(); err != nil {
 		return err

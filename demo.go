@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -53,6 +54,9 @@ func (d *demoCommand) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
+	if err := allowThisMachine(c.ctx, st); err != nil {
+		return err
+	}
 	x, err := sim.New(sim.Options{})
 	if err != nil {
 		return err
@@ -89,6 +93,16 @@ func (d *demoCommand) Run(c *common) error {
 
 // thisMachine is where the simulated Exchange is.
 var thisMachine = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
+// allowThisMachine lets an installation connect to the simulated Exchange.
+func allowThisMachine(ctx context.Context, st *store.Store) error {
+	d, err := st.Deployment(ctx)
+	if err != nil || slices.Contains(d.Ranges, thisMachine[0]) {
+		return err
+	}
+	d.Ranges = slices.Concat(d.Ranges, thisMachine)
+	return st.SaveDeployment(ctx, d)
+}
 
 // settle makes the people known and opens the connection to the simulated Exchange.
 func (p *population) settle(ctx context.Context, org *store.Org, url string) error {

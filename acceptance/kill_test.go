@@ -129,6 +129,7 @@ func prepare(t *testing.T, program, dir string) string {
 	data := filepath.Join(dir, "prepared")
 	run(t, program, "users", "import", "--data", data, filepath.Join(dir, "users.csv"))
 	run(t, program, "contacts", "import", "--data", data, filepath.Join(dir, "contacts.csv"))
+	run(t, program, "deployment", "--data", data, "--allow-range", "127.0.0.0/8")
 	run(t, program, "settings", "--data", data, "--enable", "--server", where["url"], "--version", "Exchange2013_SP1",
 		"--login", login, "--password-file", secret, "--domain", where["company"])
 	return data

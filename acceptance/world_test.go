@@ -101,6 +101,7 @@ func newWorldIn(t *testing.T, dir string, options sim.Options) *world {
 	w.store, err = store.Open(t.Context(), store.Options{Dir: w.dir, Exclusive: true, Now: w.clock})
 	w.must(err)
 	t.Cleanup(func() { w.store.Close() })
+	w.must(w.store.SaveDeployment(t.Context(), loopback))
 	w.org = w.store.Org(1)
 	w.users(crm.User{Name: "Ann", Addresses: []mail.Address{ann}, Admin: true, Active: true},
 		crm.User{Name: "Bob", Addresses: []mail.Address{bob}, Active: true},

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -293,7 +294,7 @@ var blank = sync.OnceValue(func() string {
 	if err == nil {
 		var st *store.Store
 		if st, err = store.Open(context.Background(), store.Options{Dir: dir}); err == nil {
-			err = st.Close()
+			err = errors.Join(st.SaveDeployment(context.Background(), crm.Deployment{Mode: crm.SingleTenant, Ranges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}), st.Close())
 		}
 	}
 	if err != nil {

@@ -72,6 +72,7 @@ func newCompany(t *testing.T, program, data string, seed uint64) *company {
 	}
 	run(t, program, "users", "import", "--data", c.data, filepath.Join(c.dir, "users.csv"))
 	run(t, program, "contacts", "import", "--data", c.data, filepath.Join(c.dir, "contacts.csv"))
+	run(t, program, "deployment", "--data", c.data, "--allow-range", "127.0.0.0/8")
 	run(t, program, "settings", "--data", c.data, "--enable", "--server", target.String(), "--version", "Exchange2013_SP1",
 		"--login", login, "--password-file", secret, "--domain", where["company"])
 	c.serve()

@@ -317,6 +317,12 @@ func (e *Engine) readTerms(ctx context.Context) (t gate.Terms, err error) {
 	if t.Settings, _, err = e.Org.Settings(ctx); err != nil {
 		return t, err
 	}
+	if t.Egress, err = e.Org.Egress(ctx); err != nil {
+		return t, err
+	}
+	if t.Deployment, err = e.Org.Deployment(ctx); err != nil {
+		return t, err
+	}
 	t.Policy = crm.Policy{Domains: t.Settings.Domains, Kinds: []crm.Kind{crm.Email}, Limits: crm.Limits{Bodies: true}}
 	return t, nil
 }

@@ -17,6 +17,9 @@ func (s *Store) Deployment(ctx context.Context) (crm.Deployment, error) {
 	return deployment(ctx, view{s.db})
 }
 
+// Deployment is that of the store: what the operator decided holds for every organization.
+func (o *Org) Deployment(ctx context.Context) (crm.Deployment, error) { return o.s.Deployment(ctx) }
+
 func deployment(ctx context.Context, q querier) (crm.Deployment, error) {
 	var d crm.Deployment
 	var ranges string

@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,6 +73,7 @@ func newCompany(t *testing.T) *company {
 	c.store, err = store.Open(t.Context(), store.Options{Dir: c.dir, Now: c.now})
 	c.must(err)
 	t.Cleanup(func() { c.store.Close() })
+	c.must(c.store.SaveDeployment(t.Context(), crm.Deployment{Mode: crm.SingleTenant, Ranges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}))
 	return c
 }
 
@@ -312,10 +314,10 @@ func TestEachDifferenceIsFound(t *testing.T) {
 		"copy said to be gone": {[]string{"update copy set gone_at = 1 where message_id = " + filedAs("read after filing")}, "wrong: its copy is said to be gone"},
 		"in another folder":    {[]string{"update decision set folder_id = folder_id + 1 where " + itemOf("read after filing", bob)}, "wrong: its decision says that it lies in folder"},
 		"what never belonged":  {[]string{"update message set message_id = 'never@delivered.example' where subject = 'deleted after filing'"}, "wrong: no such message ever belonged in the CRM"},
-		"private one filed":    {[]string{"update org set file_private = true", "update decision set outcome = 'filed' where reason = 'private'"}, "lost: there is no copy of it"},
-		"excluded one filed":   {[]string{"insert into exclusion values (1, 'address', 'dan@client.example')"}, "wrong: was filed and does not belong in the CRM"},
+		"private one filed":    {[]string{"update policy set text = json_remove(text, '$.sensitivities')", "update decision set outcome = 'filed' where reason = 'private'"}, "lost: there is no copy of it"},
+		"excluded one filed":   {[]string{"update policy set text = json_set(text, '$.excluded', json('[\"dan@client.example\"]'))"}, "wrong: was filed and does not belong in the CRM"},
 		"filed in part":        {[]string{"update message set missing = 'text' where subject = 'read after filing'"}, "undecided: filed in part (text missing)"},
-		"domain added":         {[]string{"insert into connection_domain values (1, 1, 'other.example')"}, "undecided: has no decision"},
+		"domain added":         {[]string{"update policy set text = json_insert(text, '$.domains[#]', 'other.example')"}, "undecided: has no decision"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := compare(t, c.altered(t, test.sql...), c.truth, c.history.Bytes())
