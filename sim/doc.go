@@ -1,6 +1,6 @@
 // Package sim is a simulated Exchange: one organization in memory that speaks Exchange
-// Web Services over HTTP, with Basic sign-in and impersonation, and that misbehaves on
-// request.
+// Web Services and Autodiscover over HTTP, lets in whom an administrator would let in, and
+// misbehaves on request.
 //
 // It exists because nobody has an Exchange server at hand when they change a line, and
 // because a real one is never busy, torn or corrupt at the moment when a test needs it
@@ -24,6 +24,23 @@
 // [Exchange.Deliver], [Exchange.Load], [Item.Move], [Mailbox.MoveTo] and so on, or from
 // another process by [Exchange.Control]. An [Exchange] is an http.Handler; that is its EWS
 // face. Another face (Graph) would stand on the same state.
+//
+// # Access
+//
+// What an administrator sets, and what a client meets then:
+//
+//   - how to sign in: Basic, NTLM with and without Extended Protection, client
+//     certificates ([Exchange.SetLogOn]);
+//   - who acts for whom: impersonation by lists and groups ([Account]), users on their own
+//     ([Exchange.AddUser]), delegates ([Mailbox.Share]);
+//   - who may use EWS at all, and by which programs ([Exchange.Govern], [Mailbox.Govern]);
+//   - where mailboxes are said to be, truly or not ([Exchange.Discover]).
+//
+// All of it can be changed between two requests. [Exchange.Requests] tells of each request
+// from where it came, under which User-Agent, with which credentials, and which folders it
+// saw. NTLM signs connections in: it needs a server made by [Exchange.Server] or
+// [Exchange.Listen], with a certificate of an [Authority] where there is to be TLS. Two
+// organizations are two values.
 //
 // # The truth
 //
