@@ -17,6 +17,7 @@ var codeForms = []struct{ form, prefix string }{
 	{`\bCode: +"([a-z][a-z0-9-]*[a-z0-9])"`, ""},
 	{`\.Code(?:, \w+\.\w+)* = (?:crm\.\w+, )?"([a-z][a-z0-9-]*)"`, ""},
 	{`\breturn "([a-z][a-z0-9-]*)", (?:ruling\{|refused\(|timeout)`, ""},
+	{`\bc\.fault\("([a-z-]+)"`, ""},
 	{`\bkeyFault\("([a-z-]+)"`, ""},
 	{`\bDiskFull = "([a-z-]+)"`, ""},
 	{`\bnothingInScope\("([a-z-]+)"`, ""},
@@ -26,6 +27,8 @@ var codeForms = []struct{ form, prefix string }{
 	{`\bwrong\("[a-z_]+", "([a-z-]+)"`, ""},
 	{`\bwrong(?:At)?\([^"\n]*(?:""|\)|s|bad), "([a-z-]+)", `, ""},
 	{`\breturn "", "([a-z-]+)", `, ""},
+	{`\bwrong\(field, "([a-z-]+)", `, ""},
+	{`\brefused\("([a-z-]+)", (?:"|fmt)`, ""},
 	{`\bproblem\{http\.\w+, "([a-z-]+)"`, ""},
 }
 

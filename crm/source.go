@@ -164,6 +164,12 @@ type Trial struct {
 	Settings  Settings
 	Transport Transport
 	Boxes     []mail.Address // to be opened
+	// InScope tells which of a mailbox' folders may be read; nil = those that Postern reads
+	// as a rule.
+	InScope func(box mail.Address, folders []Folder) []bool
+	// Search reaches what the mailboxes' domains publish, to compare the server with; nil =
+	// it is not compared.
+	Search Transport
 	// Outside is a mailbox that the server itself must refuse, although it exists; "" = none
 	// is known, and the test says so.
 	Outside mail.Address

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"io"
@@ -37,6 +38,7 @@ type world struct {
 	impostors map[string]bool             // show the certificate of somebody else
 	srv       []*net.SRV
 
+	days          int // that certificates are good for
 	roots         *x509.CertPool
 	secure, plain *httptest.Server
 
@@ -49,7 +51,7 @@ type world struct {
 
 func newWorld(t *testing.T, hosts map[string]http.HandlerFunc) *world {
 	t.Helper()
-	w := &world{t: t, hosts: hosts, impostors: map[string]bool{}, agents: map[string]int{}}
+	w := &world{t: t, hosts: hosts, days: 90, impostors: map[string]bool{}, agents: map[string]int{}}
 	w.direct = direct{crm.Unpaced{}, crm.Settings{Version: "Exchange2019", Login: "svc", Password: crm.NewSecret("pw"), UserAgent: "Acme-CRM-Sync/1.0"}}
 	ca, caKey := w.certificate(nil, nil, "authority")
 	w.roots = x509.NewCertPool()
@@ -78,10 +80,12 @@ func (w *world) certificate(ca *x509.Certificate, caKey *ecdsa.PrivateKey, name 
 		w.t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(90 * 24 * time.Hour)}
+		Subject:   pkix.Name{CommonName: name},
+		NotBefore: time.Now().AddDate(0, 0, -2), NotAfter: time.Now().AddDate(0, 0, w.days)}
 	parent, signer := ca, caKey
 	if ca == nil {
 		template.IsCA, template.BasicConstraintsValid, template.DNSNames = true, true, nil
+		template.NotAfter = time.Now().AddDate(1, 0, 0)
 		parent, signer = template, key
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)

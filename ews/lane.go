@@ -120,20 +120,13 @@ func (c *Client) release(l *lane, whole bool) {
 func (c *Client) dial(ctx context.Context) (*lane, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	port := c.url.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[c.url.Scheme]
-	}
-	conn, err := c.cfg.Dial(ctx, "tcp", net.JoinHostPort(c.url.Hostname(), port))
+	conn, err := c.cfg.Dial(ctx, "tcp", c.address())
 	if err != nil {
 		return nil, err
 	}
 	l := &lane{Conn: conn, fresh: true}
 	if c.url.Scheme == "https" {
-		cfg := c.cfg.TLS.Clone()
-		cfg.ServerName, cfg.MinVersion = c.url.Hostname(), tls.VersionTLS12
-		cfg.NextProtos, cfg.Time = []string{"http/1.1"}, c.cfg.Now
-		secure := tls.Client(conn, cfg)
+		secure := tls.Client(conn, c.tlsConfig())
 		if err := secure.HandshakeContext(ctx); err != nil {
 			conn.Close()
 			return nil, fmt.Errorf("%w: %w", errHandshake, err)
@@ -143,6 +136,23 @@ func (c *Client) dial(ctx context.Context) (*lane, error) {
 	}
 	l.br = bufio.NewReader(l)
 	return l, nil
+}
+
+// address of the server, with its port.
+func (c *Client) address() string {
+	port := c.url.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[c.url.Scheme]
+	}
+	return net.JoinHostPort(c.url.Hostname(), port)
+}
+
+// tlsConfig is how a connection to the server is secured.
+func (c *Client) tlsConfig() *tls.Config {
+	cfg := c.cfg.TLS.Clone()
+	cfg.ServerName, cfg.MinVersion = c.url.Hostname(), tls.VersionTLS12
+	cfg.NextProtos, cfg.Time = []string{"http/1.1"}, c.cfg.Now
+	return cfg
 }
 
 // exchange sends a request and reads the answer's header. The answer may take until

@@ -1,0 +1,203 @@
+package ews
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"postern/crm"
+)
+
+// A remedy says whom a fault concerns, and what to copy.
+type remedy struct {
+	who crm.Audience
+	fix func(*check) string
+}
+
+// remedies by the code of the fault. What is not there concerns whom the step concerns.
+var remedies = map[string]remedy{
+	"server-malformed":    {crm.ForCRMAdmin, settings("--server mail.example.com")},
+	"host-malformed":      {crm.ForCRMAdmin, settings("--server mail.example.com")},
+	"dns-unknown":         {crm.ForCRMAdmin, func(c *check) string { return "nslookup " + c.host() }},
+	"dns-trouble":         {crm.ForOperator, func(c *check) string { return "nslookup " + c.host() }},
+	"address-not-allowed": {crm.ForOperator, nil},
+	"source-address-missing": {crm.ForOperator, func(*check) string {
+		return "ip address show            # what this machine has\npostern egress             # what it is to have"
+	}},
+	"no-source-address":     {crm.ForOperator, func(*check) string { return "postern egress" }},
+	"port-closed":           {crm.ForOperator, (*check).reach},
+	"unreachable":           {crm.ForOperator, (*check).reach},
+	"timeout":               {crm.ForOperator, (*check).reach},
+	"network":               {crm.ForOperator, (*check).reach},
+	"torn-answer":           {crm.ForOperator, (*check).reach},
+	"tls-hung-up":           {crm.ForOperator, (*check).chain},
+	"tls-failed":            {crm.ForExchangeAdmin, (*check).chain},
+	"tls-name-wrong":        {crm.ForExchangeAdmin, (*check).certificates},
+	"tls-expired":           {crm.ForExchangeAdmin, (*check).renew},
+	"tls-expires-soon":      {crm.ForExchangeAdmin, (*check).renew},
+	"tls-unknown-authority": {crm.ForCRMAdmin, (*check).trust},
+	"front-forbids":         {crm.ForOperator, (*check).reach},
+	"not-exchange-web-page": {crm.ForCRMAdmin, (*check).findURL},
+	"logon-page":            {crm.ForCRMAdmin, (*check).findURL},
+	"no-ews-here":           {crm.ForCRMAdmin, (*check).findURL},
+	"owa-not-ews":           {crm.ForCRMAdmin, (*check).findURL},
+	"activesync-not-ews":    {crm.ForCRMAdmin, (*check).findURL},
+	"scheme-not-offered":    {crm.ForExchangeAdmin, (*check).offer},
+	"no-logon-scheme":       {crm.ForExchangeAdmin, (*check).offer},
+	"basic-offered": {crm.ForExchangeAdmin, func(*check) string {
+		return everyDirectory("-WindowsAuthentication $true") + "\n# unless another program needs it:\n" + "Get-WebServicesVirtualDirectory | Set-WebServicesVirtualDirectory -BasicAuthentication $false"
+	}},
+	"password-refused":               {crm.ForCRMAdmin, settings("--login 'DOMAIN\\user' --password-file -")},
+	"account-blocked":                {crm.ForExchangeAdmin, func(c *check) string { return "Unlock-ADAccount -Identity " + quoted(c.user()) }},
+	"ErrorPasswordExpired":           {crm.ForExchangeAdmin, (*check).password},
+	"ErrorPasswordChangeRequired":    {crm.ForExchangeAdmin, (*check).password},
+	"ews-forbidden":                  {crm.ForExchangeAdmin, (*check).allow},
+	"ErrorUserNotAllowedByPolicy":    {crm.ForExchangeAdmin, (*check).allow},
+	"ErrorOrganizationAccessBlocked": {crm.ForExchangeAdmin, (*check).allow},
+	"version-older":                  {crm.ForCRMAdmin, func(c *check) string { return "postern settings --version " + c.server }},
+	"version-unsupported":            {crm.ForExchangeAdmin, nil},
+	"clock-skew": {crm.ForOperator, func(*check) string {
+		return "timedatectl status         # here\nw32tm /query /status       # on the Exchange server"
+	}},
+	"slow-server":                {crm.ForOperator, nil},
+	"ErrorImpersonateUserDenied": {crm.ForExchangeAdmin, (*check).grant},
+	"ErrorImpersonationDenied":   {crm.ForExchangeAdmin, (*check).grant},
+	"ErrorImpersonationFailed":   {crm.ForExchangeAdmin, (*check).grant},
+	"ErrorAccessDenied":          {crm.ForExchangeAdmin, (*check).grant},
+	"ErrorNonExistentMailbox":    {crm.ForCRMAdmin, nil},
+	"ErrorNonPrimarySmtpAddress": {crm.ForCRMAdmin, nil},
+	"wider-than-needed":          {crm.ForExchangeAdmin, (*check).narrow},
+	"autodiscover-confirm":       {crm.ForCRMAdmin, nil},
+}
+
+// prescribe adds to a finding whom it concerns and what to copy.
+func (c *check) prescribe(f *crm.Finding) {
+	r := remedies[f.Fault.Code]
+	f.For = cmp.Or(r.who, f.For)
+	switch {
+	case f.Fault.Code == "wider-than-needed" && f.Code == "must-fail-agent":
+		f.Fix = c.filter()
+	case r.fix != nil:
+		f.Fix = r.fix(c)
+	}
+	f.Code = f.Fault.Code
+}
+
+func settings(flags string) func(*check) string {
+	return func(*check) string { return "postern settings " + flags }
+}
+
+func (c *check) host() string {
+	if c.src != nil {
+		return c.src.host
+	}
+	return "HOST"
+}
+
+// user is the account's name without its domain.
+func (c *check) user() string {
+	account := cmp.Or(c.Settings.Login, "ACCOUNT")
+	if _, user, ok := strings.Cut(account, `\`); ok {
+		return user
+	}
+	return account
+}
+
+func quoted(s string) string {
+	return `"` + strings.NewReplacer("`", "``", `"`, "`\"", "$", "`$").Replace(s) + `"`
+}
+
+func (c *check) reach() string {
+	if c.src == nil {
+		return ""
+	}
+	return fmt.Sprintf("curl --verbose --user-agent %s %s", quoted(c.Transport.UserAgent()), c.src.client.url)
+}
+
+func (c *check) chain() string {
+	return fmt.Sprintf("openssl s_client -connect %s -servername %s </dev/null", c.src.client.address(), c.host())
+}
+
+func (c *check) certificates() string {
+	return "Get-ExchangeCertificate | Format-List Subject, CertificateDomains, NotAfter, Services, Thumbprint"
+}
+
+func (c *check) renew() string {
+	return c.certificates() + "\n# after a new one was issued and imported:\nEnable-ExchangeCertificate -Thumbprint THUMBPRINT -Services IIS"
+}
+
+func (c *check) trust() string {
+	return fmt.Sprintf("# the certificate of your authority, as whoever runs it hands it out, in PEM:\npostern settings --root-cas authority.pem\n# what the server shows:\nopenssl s_client -showcerts -connect %s -servername %s </dev/null", c.src.client.address(), c.host())
+}
+
+func (c *check) findURL() string {
+	return "Get-WebServicesVirtualDirectory | Format-List Server, InternalUrl, ExternalUrl"
+}
+
+func everyDirectory(flags string) string {
+	return "Get-WebServicesVirtualDirectory | Format-List Identity, *Authentication\nGet-WebServicesVirtualDirectory | Set-WebServicesVirtualDirectory " + flags
+}
+
+func (c *check) offer() string {
+	if c.Settings.Scheme == crm.Basic {
+		return everyDirectory("-BasicAuthentication $true")
+	}
+	return everyDirectory("-WindowsAuthentication $true")
+}
+
+func (c *check) password() string {
+	return fmt.Sprintf("Set-ADAccountPassword -Identity %[1]s -Reset\nSet-ADUser -Identity %[1]s -ChangePasswordAtLogon $false", quoted(c.user()))
+}
+
+// allow lets the account and the program use EWS. Both reasons for a refusal look alike
+// from outside, so it begins with looking.
+func (c *check) allow() string {
+	return fmt.Sprintf(`# Which of the two it is:
+Get-OrganizationConfig | Format-List Ews*
+Get-CASMailbox %[1]s | Format-List Ews*
+# EwsEnabled is False:
+Set-CASMailbox -Identity %[1]s -EwsEnabled $true
+# EwsApplicationAccessPolicy is EnforceAllowList, and EwsAllowList lacks this program:
+Set-OrganizationConfig -EwsAllowList @{Add=%[2]s}
+# EwsApplicationAccessPolicy is EnforceBlockList, and EwsBlockList names this program:
+Set-OrganizationConfig -EwsBlockList @{Remove=%[2]s}`, quoted(c.user()), quoted(c.Transport.UserAgent()))
+}
+
+// grant lets the account open the mailboxes.
+func (c *check) grant() string {
+	if c.Settings.Model == crm.ByDelegation {
+		return fmt.Sprintf("Add-MailboxPermission -Identity MAILBOX -User %s -AccessRights FullAccess -AutoMapping $false", quoted(c.user()))
+	}
+	if c.Settings.Version == version2007 {
+		return c.judge().impersonation("")
+	}
+	return fmt.Sprintf(`# Who may impersonate whom now:
+Get-ManagementRoleAssignment -Role ApplicationImpersonation -GetEffectiveUsers | Format-List Name, EffectiveUserName, CustomRecipientWriteScope
+# Let the account open the members of one group, and nobody else:
+$group = Get-DistributionGroup -Identity "Postern mailboxes"
+New-ManagementScope -Name "Postern mailboxes" -RecipientRestrictionFilter "MemberOfGroup -eq '$($group.DistinguishedName)'"
+New-ManagementRoleAssignment -Name "Postern impersonation" -Role ApplicationImpersonation -User %s -CustomRecipientWriteScope "Postern mailboxes"`, quoted(c.user()))
+}
+
+// narrow takes from the account what is not needed.
+func (c *check) narrow() string {
+	if c.Settings.Model == crm.ByDelegation {
+		return fmt.Sprintf("Get-MailboxPermission -Identity %[1]s | Where-Object User -like %[3]s\nRemove-MailboxPermission -Identity %[1]s -User %[2]s -AccessRights FullAccess", quoted(string(c.Outside)), quoted(c.user()), quoted("*"+c.user()+"*"))
+	}
+	if c.Settings.Version == version2007 {
+		return fmt.Sprintf("Get-MailboxDatabase | Remove-ADPermission -User %s -ExtendedRights ms-Exch-EPI-May-Impersonate", quoted(c.user()))
+	}
+	return fmt.Sprintf(`# By which assignment the account may do so:
+Get-ManagementRoleAssignment -Role ApplicationImpersonation -GetEffectiveUsers | Where-Object EffectiveUserName -like %[1]s | Format-List Name, RoleAssignee, CustomRecipientWriteScope
+# Hold it to the members of one group:
+$group = Get-DistributionGroup -Identity "Postern mailboxes"
+New-ManagementScope -Name "Postern mailboxes" -RecipientRestrictionFilter "MemberOfGroup -eq '$($group.DistinguishedName)'"
+Set-ManagementRoleAssignment -Identity "Postern impersonation" -CustomRecipientWriteScope "Postern mailboxes"`, quoted("*"+c.user()+"*"))
+}
+
+// filter lets no other program in.
+func (c *check) filter() string {
+	return fmt.Sprintf(`# Who is let in now. Add the other programs that use EWS before the list is enforced:
+Get-OrganizationConfig | Format-List EwsApplicationAccessPolicy, EwsAllowList, EwsBlockList
+Set-OrganizationConfig -EwsApplicationAccessPolicy EnforceAllowList -EwsAllowList @{Add=%s}`, quoted(c.Transport.UserAgent()))
+}
