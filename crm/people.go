@@ -12,6 +12,14 @@ type User struct {
 	Active    bool
 }
 
+// Actor names the user in the audit log, as "Ann Smith <ann@acme.example>".
+func (u *User) Actor() string {
+	if len(u.Addresses) == 0 {
+		return u.Name
+	}
+	return u.Name + " <" + string(u.Addresses[0]) + ">"
+}
+
 // A Contact is a person outside the company whose mail belongs in the CRM.
 // Several contacts may share an address; each of them is then linked.
 type Contact struct {

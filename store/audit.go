@@ -114,3 +114,47 @@ func scanAudit(r *sql.Rows) (e crm.AuditEntry, hash []byte, err error) {
 	e.Hash = hex.EncodeToString(hash)
 	return e, hash, err
 }
+
+// An AuditQuery asks for a part of the audit log, the latest first.
+type AuditQuery struct {
+	Actor  string // "" = all
+	Action string // "" = all
+	Widens bool   // those alone that widen what may be reached
+	Limit  int    // 0 = 50
+	Offset int
+}
+
+// AuditLog returns a part of the audit log, and how many entries match in all.
+func (o *Org) AuditLog(ctx context.Context, q AuditQuery) ([]crm.AuditEntry, int, error) {
+	where, args := "org_id = $1", []any{o.id}
+	for _, f := range [...]struct{ column, want string }{{"actor", q.Actor}, {"action", q.Action}} {
+		if f.want != "" {
+			args = append(args, f.want)
+			where += fmt.Sprintf(" and %s = $%d", f.column, len(args))
+		}
+	}
+	if q.Widens {
+		where += " and widens"
+	}
+	var total int
+	if err := one(ctx, o.read(), "select count(*) from audit where "+where, args, &total); err != nil {
+		return nil, 0, err
+	}
+	var list []crm.AuditEntry
+	query := fmt.Sprintf("select %s from audit where %s order by seq desc limit $%d offset $%d", auditColumns, where, len(args)+1, len(args)+2)
+	err := rows(ctx, o.read(), query, append(args, ListQuery{Limit: q.Limit}.limit(), q.Offset), func(r *sql.Rows) error {
+		e, _, err := scanAudit(r)
+		list = append(list, e)
+		return err
+	})
+	return list, total, err
+}
+
+// AuditWords lists who stands in the log, and the actions.
+func (o *Org) AuditWords(ctx context.Context) (actors, actions []string, err error) {
+	if actors, err = texts(ctx, o.read(), "select distinct actor from audit where org_id = $1 order by actor", o.id); err != nil {
+		return nil, nil, err
+	}
+	actions, err = texts(ctx, o.read(), "select distinct action from audit where org_id = $1 order by action", o.id)
+	return actors, actions, err
+}

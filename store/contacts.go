@@ -47,6 +47,9 @@ func (o *Org) SaveContacts(ctx context.Context, list []crm.Contact) (Saved, erro
 		if err := o.peopleChanged(ctx, t, &saved); err != nil {
 			return err
 		}
+		if err := o.auditContacts(ctx, t, list, saved); err != nil {
+			return err
+		}
 		saved.Rematch, err = o.rematch(ctx, t, h, fresh, decidedByPeople...)
 		return err
 	})

@@ -100,7 +100,10 @@ func (o *Org) TryNow(ctx context.Context, decisions ...int64) (int, error) {
 		if err != nil {
 			return err
 		}
-		return o.ring(ctx, t, unique(slices.Clone(boxes)))
+		if err := o.ring(ctx, t, unique(slices.Clone(boxes))); err != nil {
+			return err
+		}
+		return o.audit(ctx, t, crm.AuditEntry{Action: "quarantine.try", Detail: fmt.Sprintf("items: %d", len(boxes))})
 	})
 	return len(boxes), err
 }
@@ -112,7 +115,10 @@ func (o *Org) Leave(ctx context.Context, decisions ...int64) (n int, err error) 
 	err = o.db.update(ctx, "leave", func(t *tx) (err error) {
 		n, err = execIn(ctx, t, `update decision set due_at = 0, reason = 'left', decided_at = $2, outcome = case when outcome = 'filed' then outcome else 'not_filed' end
 			where org_id = $1 and due_at > 0 and outcome in ('failed', 'filed') and id in (%s)`, []any{o.id, micros(o.s.now())}, unique(slices.Clone(decisions)))
-		return err
+		if err != nil {
+			return err
+		}
+		return o.audit(ctx, t, crm.AuditEntry{Action: "quarantine.leave", Detail: fmt.Sprintf("items: %d", n)})
 	})
 	return n, err
 }

@@ -94,6 +94,9 @@ func (o *Org) SaveSettings(ctx context.Context, s crm.Settings) error {
 		if err := o.saveDomains(ctx, t, id, s.Domains); err != nil {
 			return err
 		}
+		if err := o.audit(ctx, t, settingsEntry(old, s)); err != nil {
+			return err
+		}
 		if _, err := o.provision(ctx, t); err != nil {
 			return err
 		}

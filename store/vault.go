@@ -66,17 +66,20 @@ func (c sealedColumn) sql(query string) string {
 	return strings.NewReplacer("TABLE", c.table, "ORG", c.org, "ROW", c.row, "COLUMN", c.column, "KEY", fmt.Sprintf("substr(%s, 1, %d)", c.column, keyPrefix)).Replace(query)
 }
 
-func (p place) listed() error {
-	if slices.ContainsFunc(sealedColumns, func(c sealedColumn) bool { return c.table == p.table && c.column == p.column }) {
-		return nil
+// listed returns the column of a place.
+func (p place) listed() (sealedColumn, error) {
+	for _, c := range sealedColumns {
+		if c.table == p.table && c.column == p.column {
+			return c, nil
+		}
 	}
-	return fmt.Errorf("%s.%s is not among the columns that hold sealed values", p.table, p.column)
+	return sealedColumn{}, fmt.Errorf("%s.%s is not among the columns that hold sealed values", p.table, p.column)
 }
 
 // seal seals a value for its place, by the organization's newest key. That key stays what
 // it is until the transaction ends.
 func (o *Org) seal(ctx context.Context, t *tx, at place, text []byte) ([]byte, error) {
-	if err := at.listed(); err != nil {
+	if _, err := at.listed(); err != nil {
 		return nil, err
 	}
 	ring, err := o.keyring(ctx, t, t.d.shareLock)
@@ -93,7 +96,22 @@ func (o *Org) open(ctx context.Context, q querier, at place, sealed []byte) ([]b
 	if err != nil {
 		return nil, err
 	}
+	if !ring.has(sealedBy(sealed)) {
+		// A rotation may have ended since the caller read the value.
+		if sealed, err = o.sealedAt(ctx, q, at); err != nil {
+			return nil, err
+		}
+	}
 	return ring.open(at, sealed)
+}
+
+// sealedAt reads the value that stands in a place.
+func (o *Org) sealedAt(ctx context.Context, q querier, at place) (sealed []byte, err error) {
+	c, err := at.listed()
+	if err != nil {
+		return nil, err
+	}
+	return sealed, one(ctx, q, c.sql("select COLUMN from TABLE where ORG = $1 and ROW = $2"), []any{at.org, at.row}, &sealed)
 }
 
 func (r *keyring) open(at place, sealed []byte) ([]byte, error) {

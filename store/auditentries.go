@@ -1,0 +1,199 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"postern/crm"
+	"postern/mail"
+)
+
+// changes gathers what an entry of the audit log says, one line for each difference.
+type changes struct {
+	lines  []string
+	widens bool
+}
+
+// note adds a difference between two texts; widens says whether more is allowed by it.
+func (c *changes) note(what, old, now string, widens bool) {
+	if old != now {
+		c.say(what+": "+orNone(old)+" → "+orNone(now), widens)
+	}
+}
+
+// noteSecret adds that a secret is another, not what it is.
+func (c *changes) noteSecret(what string, old, now crm.Secret) {
+	switch {
+	case old.Equal(now):
+	case now.Empty():
+		c.say(what+": taken away", false)
+	case old.Empty():
+		c.say(what+": set", false)
+	default:
+		c.say(what+": changed", false)
+	}
+}
+
+// noteList adds what came to a list, and what left it.
+func (c *changes) noteList(what string, old, now []string, widens bool) {
+	for _, s := range now {
+		if !slices.Contains(old, s) {
+			c.say(what+" added: "+s, widens)
+		}
+	}
+	for _, s := range old {
+		if !slices.Contains(now, s) {
+			c.say(what+" removed: "+s, false)
+		}
+	}
+}
+
+func (c *changes) say(line string, widens bool) {
+	c.lines = append(c.lines, line)
+	c.widens = c.widens || widens
+}
+
+func (c *changes) entry(action, subject string) crm.AuditEntry {
+	if len(c.lines) == 0 {
+		c.lines = []string{"saved unchanged"}
+	}
+	return crm.AuditEntry{Action: action, Subject: subject, Detail: strings.Join(c.lines, "\n"), Widens: c.widens}
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func onOff(b bool) string {
+	if b {
+		return "on"
+	}
+	return "off"
+}
+
+// settingsEntry says what a connection's settings were and are. Another server or account
+// may open other mailboxes, a way to log on that is not pinned may be weaker, and a
+// further authority may vouch for a stranger: all of these widen.
+func settingsEntry(old, now crm.Settings) crm.AuditEntry {
+	var c changes
+	c.note("collecting", onOff(old.Enabled), onOff(now.Enabled), now.Enabled)
+	c.note("server", old.Server, now.Server, true)
+	c.note("version", old.Version, now.Version, false)
+	c.note("mailboxes are opened", openedBy(old.Model), openedBy(now.Model), true)
+	c.note("log-on", schemeName(old.Scheme), schemeName(now.Scheme), now.Scheme == crm.AnyScheme || now.Scheme == crm.Basic)
+	c.note("account", old.Login, now.Login, true)
+	c.noteSecret("password", old.Password, now.Password)
+	c.noteSecret("keytab", old.Keytab, now.Keytab)
+	c.noteList("further account", logins(old.Others), logins(now.Others), true)
+	for _, a := range now.Others {
+		if i := slices.IndexFunc(old.Others, func(b crm.Account) bool { return a.Login == b.Login }); i >= 0 {
+			c.noteSecret("password of "+a.Login, old.Others[i].Password, a.Password)
+			c.noteSecret("keytab of "+a.Login, old.Others[i].Keytab, a.Keytab)
+		}
+	}
+	if old.KDC != now.KDC {
+		c.say("Kerberos realm: changed", true)
+	}
+	if old.ClientCertificate != now.ClientCertificate {
+		c.say("client certificate: changed", false)
+	}
+	c.noteSecret("client certificate's key", old.ClientKey, now.ClientKey)
+	c.noteList("domain", old.Domains, now.Domains, true)
+	c.note("User-Agent", old.UserAgent, now.UserAgent, false)
+	c.note("compressed answers", onOff(old.Gzip), onOff(now.Gzip), false)
+	if old.RootCAs != now.RootCAs {
+		c.say("trusted authorities: changed", now.RootCAs != "")
+	}
+	return c.entry("settings.save", "")
+}
+
+func openedBy(m crm.AuthModel) string {
+	switch m {
+	case crm.ByDelegation:
+		return "as delegate"
+	case crm.ByOwnSignIn:
+		return "by each user's own sign-in"
+	}
+	return "by impersonation"
+}
+
+func schemeName(s crm.Scheme) string {
+	if s == crm.AnyScheme {
+		return "NTLM or Basic"
+	}
+	return string(s)
+}
+
+func logins(list []crm.Account) (names []string) {
+	for _, a := range list {
+		names = append(names, a.Login)
+	}
+	return names
+}
+
+// A crowd is what of the users concerns access: how many addresses are collected for, and
+// who may change that.
+type crowd struct {
+	addresses int
+	admins    []string
+}
+
+func (o *Org) crowd(ctx context.Context, q querier) (crowd, error) {
+	var c crowd
+	if err := one(ctx, q, "select count(*) from user_address where org_id = $1 and active", []any{o.id}, &c.addresses); err != nil {
+		return c, err
+	}
+	var err error
+	c.admins, err = texts(ctx, q, `select a.name || ' <' || u.address || '>' from account a join user_address u on u.org_id = a.org_id and u.user_id = a.id and u.position = 0
+		where a.org_id = $1 and a.admin and a.active order by a.name, a.id`, o.id)
+	return c, err
+}
+
+// auditUsers writes down that users were saved, unless nothing came of it.
+func (o *Org) auditUsers(ctx context.Context, t *tx, list []crm.User, s Saved, before crowd) error {
+	if s.New+s.Changed == 0 {
+		return nil
+	}
+	after, err := o.crowd(ctx, t)
+	if err != nil {
+		return err
+	}
+	var c changes
+	c.say(fmt.Sprintf("%d new, %d changed, %d as before", s.New, s.Changed, s.Same), after.addresses > before.addresses)
+	c.noteList("administrator", before.admins, after.admins, true)
+	subject := ""
+	if len(list) == 1 {
+		subject = person(list[0].Name, list[0].Addresses)
+	}
+	return o.audit(ctx, t, c.entry("users.save", subject))
+}
+
+// auditContacts writes down that contacts were saved, unless nothing came of it.
+func (o *Org) auditContacts(ctx context.Context, t *tx, list []crm.Contact, s Saved) error {
+	if s.New+s.Changed == 0 {
+		return nil
+	}
+	e := crm.AuditEntry{Action: "contacts.save", Detail: fmt.Sprintf("%d new, %d changed, %d as before", s.New, s.Changed, s.Same)}
+	if len(list) == 1 {
+		e.Subject = list[0].Name
+	}
+	return o.audit(ctx, t, e)
+}
+
+// userName names a user for the log.
+func (o *Org) userName(ctx context.Context, q querier, id crm.UserID) (string, error) {
+	u, err := first(o.users(ctx, q, []int64{int64(id)}))
+	if err != nil {
+		return "", err
+	}
+	return u.Actor(), nil
+}
+
+func person(name string, addresses []mail.Address) string {
+	return (&crm.User{Name: name, Addresses: addresses}).Actor()
+}
