@@ -35,6 +35,7 @@ type cli struct {
 	Reconcile  reconcileCommand  `cmd:"" help:"Prove that every item on the server has its decision; exit 1 if anything differs."`
 	Access     accessCommand     `cmd:"" help:"Show or export the log of requests to Exchange, or say how long it is kept."`
 	Deployment deploymentCommand `cmd:"" help:"Show or change for whom the installation is, and what private addresses may be connected to."`
+	Egress     egressCommand     `cmd:"" help:"Show or change the addresses that requests leave from, and print rules for firewalls."`
 	Orgs       orgsCommand       `cmd:"" help:"List the organizations, or add one."`
 	Sim        simCommand        `cmd:"" help:"Run the simulated Exchange alone."`
 	Bench      benchCommand      `cmd:"" help:"Measure."`
@@ -107,7 +108,7 @@ func main() {
 func run(args []string, out, errOut io.Writer) int {
 	var c cli
 	parser, err := kong.New(&c, kong.Name("postern"), kong.Description("The guarded gate between Exchange and a CRM."),
-		kong.Vars{"kinds": kindNames()},
+		kong.Vars{"kinds": kindNames(), "chain": crm.DefaultChain},
 		kong.Writers(out, errOut), kong.UsageOnError(), kong.Exit(os.Exit))
 	if err != nil {
 		fmt.Fprintln(errOut, err)

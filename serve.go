@@ -17,6 +17,7 @@ import (
 	"postern/crm"
 	"postern/engine"
 	"postern/ews"
+	"postern/gate"
 	"postern/pace"
 	"postern/store"
 	"postern/web"
@@ -96,7 +97,8 @@ type program struct {
 func (p *program) serve(ctx context.Context, l net.Listener) error {
 	pages, err := web.New(web.Config{Org: p.org, Connector: p.connector, Log: p.log, Now: time.Now,
 		LookNow: p.engine.LookNow, Test: p.engine.Test, Progress: p.engine.Progress, Watch: p.engine.Watch, Trouble: p.engine.Trouble, Budgets: p.engine.Pace.Budgets,
-		LoadAttachment: p.engine.LoadAttachment, Original: p.engine.Original, Hint: p.hint})
+		LoadAttachment: p.engine.LoadAttachment, Original: p.engine.Original,
+		HasAddress: gate.Machine{}.Has, Hint: p.hint})
 	if err != nil {
 		return err
 	}

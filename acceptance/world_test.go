@@ -25,6 +25,7 @@ import (
 	"postern/crm"
 	"postern/engine"
 	"postern/ews"
+	"postern/gate"
 	"postern/mail"
 	"postern/pace"
 	"postern/sim"
@@ -113,7 +114,7 @@ func newWorldIn(t *testing.T, dir string, options sim.Options) *world {
 	w.engine = w.newEngine(logger)
 	handler, err := web.New(web.Config{Org: w.org, Connector: connector, Log: logger, Now: w.clock, LookNow: w.engine.LookNow,
 		Test: w.engine.Test, Progress: w.engine.Progress, Watch: w.engine.Watch, Trouble: w.engine.Trouble,
-		Budgets: w.engine.Pace.Budgets, LoadAttachment: w.engine.LoadAttachment, Original: w.engine.Original})
+		Budgets: w.engine.Pace.Budgets, LoadAttachment: w.engine.LoadAttachment, Original: w.engine.Original, HasAddress: gate.Machine{}.Has})
 	w.must(err)
 	w.pages = httptest.NewServer(handler)
 	t.Cleanup(w.pages.Close)

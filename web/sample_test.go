@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -108,10 +109,11 @@ func newSite(t *testing.T) *site {
 			}
 			return nil
 		},
-		Progress: func(crm.MailboxID) (engine.Progress, bool) { return engine.Progress{}, false },
-		Watch:    func(id crm.MailboxID) crm.Watch { return s.watches[id] },
-		Budgets:  func() []crm.Budget { return s.budgets },
-		Trouble:  func() (*crm.Fault, time.Time) { return s.unwritable, sampleNow.Add(-5 * time.Minute) },
+		Progress:   func(crm.MailboxID) (engine.Progress, bool) { return engine.Progress{}, false },
+		Watch:      func(id crm.MailboxID) crm.Watch { return s.watches[id] },
+		Budgets:    func() []crm.Budget { return s.budgets },
+		Trouble:    func() (*crm.Fault, time.Time) { return s.unwritable, sampleNow.Add(-5 * time.Minute) },
+		HasAddress: func(a netip.Addr) (bool, error) { return a.IsLoopback(), nil },
 		LoadAttachment: func(context.Context, int64) error {
 			return &crm.Fault{Code: "no-server", Message: "There is no server in this test.", Advice: "Start one."}
 		},

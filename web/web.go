@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"postern/crm"
@@ -30,6 +31,8 @@ type Config struct {
 	Trouble        func() (f *crm.Fault, since time.Time) // why nothing can be written down; nil = it can
 	LoadAttachment func(ctx context.Context, id int64) error
 	Original       func(ctx context.Context, viewer crm.UserID, id crm.MessageID) (io.ReadCloser, error)
+
+	HasAddress func(a netip.Addr) (bool, error) // whether this machine has an address
 
 	Hint string // shown on the sign-in page of a demonstration
 }
@@ -113,6 +116,7 @@ func (s *server) routes() *http.ServeMux {
 	on("POST /quarantine/try", administrator, s.tryNow)
 	on("POST /quarantine/leave", administrator, s.leave)
 	s.accessRoutes(on)
+	s.egressRoutes(on)
 	on("GET /system/configuration", administrator, redirectTo(settingsPath))
 	on("GET "+settingsPath, administrator, s.settingsForm)
 	on("POST "+settingsPath, administrator, s.saveSettingsForm)
