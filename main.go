@@ -27,7 +27,7 @@ type cli struct {
 	Serve      serveCommand      `cmd:"" help:"Collect mail and serve the pages."`
 	Collect    collectCommand    `cmd:"" help:"Collect mail until caught up, then end."`
 	Settings   settingsCommand   `cmd:"" help:"Show or change the Email settings."`
-	Rules      rulesCommand      `cmd:"" help:"Show or change what is filed and what becomes of attachments."`
+	Policy     policyCommand     `cmd:"" help:"Show or change whose mailboxes may be read and what of them is filed."`
 	Contacts   contactsCommand   `cmd:"" help:"Import contacts."`
 	Users      usersCommand      `cmd:"" help:"Import users and set passwords."`
 	Mailboxes  mailboxesCommand  `cmd:"" help:"Show the state of each mailbox, or have some looked at now."`

@@ -82,7 +82,7 @@ func TestA08InboundIsFiledByItself(t *testing.T) {
 // it says so.
 func TestAttachmentThatIsTooLargeKeepsItsName(t *testing.T) {
 	w := connected(t)
-	w.must(w.org.SaveRules(t.Context(), store.Rules{AttachmentLimit: 10}))
+	w.policy(func(p *crm.Policy) { p.AttachmentLimit = 10 })
 	w.send(letter{from: cyn, to: ann, subject: "Plan", extra: "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n",
 		body: "--b\r\nContent-Type: text/plain\r\n\r\nThe plan.\r\n--b\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=plan.csv\r\n\r\n1,2,3,4,5,6,7,8\r\n--b--\r\n"})
 	w.collect()

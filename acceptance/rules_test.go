@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"postern/crm"
-	"postern/mail"
 	"postern/store"
 )
 
@@ -14,19 +13,29 @@ func attached() letter {
 		body: "--b\r\nContent-Type: text/plain\r\n\r\nText.\r\n--b\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=table.csv\r\n\r\n1,2\r\n--b--\r\n"}
 }
 
+// policy saves the policy that holds with a change.
+func (w *world) policy(change func(*crm.Policy)) {
+	w.Helper()
+	p, err := w.org.Policy(w.Context())
+	w.must(err)
+	change(&p)
+	_, err = w.org.SavePolicy(w.Context(), p, false)
+	w.must(err)
+}
+
 func TestAttachmentsFollowTheRule(t *testing.T) {
-	for mode, want := range map[store.AttachmentMode]struct {
+	for mode, want := range map[crm.AttachmentMode]struct {
 		state  store.AttachmentState
 		asked  int // how often the content was asked for by collecting
 		opened int // the status when somebody opens it afterwards
 	}{
-		store.StoreAttachments: {store.AttachmentStored, 1, 200},
-		store.FetchOnDemand:    {store.AttachmentListed, 0, 200},
-		store.NameAttachments:  {store.AttachmentListed, 0, 404},
+		crm.StoreAttachments: {store.AttachmentStored, 1, 200},
+		crm.FetchOnDemand:    {store.AttachmentListed, 0, 200},
+		crm.NameAttachments:  {store.AttachmentListed, 0, 404},
 	} {
 		t.Run(string(mode), func(t *testing.T) {
 			w := connected(t)
-			w.must(w.org.SaveRules(t.Context(), store.Rules{Attachments: mode}))
+			w.policy(func(p *crm.Policy) { p.Attachments = mode })
 			item := w.send(attached())[0]
 			w.collect()
 			rows, _, _, err := w.org.Activities(t.Context(), store.MailQuery{})
@@ -50,15 +59,16 @@ func TestAttachmentsFollowTheRule(t *testing.T) {
 
 func TestExcludedMailIsNeverRead(t *testing.T) {
 	for name, test := range map[string]struct {
-		rules store.Rules
-		want  crm.Reason
+		pattern crm.Pattern
+		want    crm.Reason
 	}{
-		"address": {store.Rules{ExcludedAddresses: []mail.Address{cyn}}, crm.ExcludedAddress},
-		"domain":  {store.Rules{ExcludedDomains: []string{"client.example"}}, crm.ExcludedDomain},
+		"address": {crm.Pattern(cyn), crm.ExcludedAddress},
+		"domain":  {"client.example", crm.ExcludedDomain},
+		"pattern": {"c*n@*.example", crm.ExcludedAddress},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := connected(t)
-			w.must(w.org.SaveRules(t.Context(), test.rules))
+			w.policy(func(p *crm.Policy) { p.Excluded = []crm.Pattern{test.pattern} })
 			item := w.send(attached())[0]
 			w.collect()
 			if got := w.reasons(); !equalCounts(got, map[crm.Reason]int{test.want: 1}) {
@@ -67,7 +77,7 @@ func TestExcludedMailIsNeverRead(t *testing.T) {
 			if asked := item.Asked(); asked.Body+asked.MIME+asked.Attachments > 0 {
 				t.Errorf("content was asked for: %+v", asked)
 			}
-			w.must(w.org.SaveRules(t.Context(), store.Rules{}))
+			w.policy(func(p *crm.Policy) { p.Excluded = nil })
 			w.collect()
 			w.same("filed when the rule is gone", w.filed(store.MailQuery{}), "with a table")
 		})

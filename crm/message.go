@@ -135,13 +135,17 @@ type Item struct {
 	Missing Missing // with Fault: what of the body could not be had
 }
 
-// Missing is what of a message could not be had on the last rung of the ladder.
+// Missing is what of a message could not be had on the last rung of the ladder, or was not
+// to be had.
 type Missing string
 
 const (
 	NothingMissing Missing = ""
 	TextMissing    Missing = "text" // the list of attachments is there
 	BodyMissing    Missing = "body" // neither text nor attachments: the header alone
+	// BodyWithheld: the header alone, because the policy has no text fetched. Nothing is
+	// owed, and there is no Fault.
+	BodyWithheld Missing = "withheld"
 )
 
 // A Page is one step of a folder's changes, oldest knowledge first.

@@ -34,7 +34,7 @@ func (p *pass) fetch(ctx context.Context, owed []store.PendingAttachment) error 
 	var want, renew []store.PendingAttachment
 	for _, a := range owed {
 		switch {
-		case a.Attachment.Size > p.rules.AttachmentLimit:
+		case a.Attachment.Size > p.grant.Limits.AttachmentLimit:
 			results = append(results, store.AttachmentResult{ID: a.ID, State: store.AttachmentTooLarge})
 		case a.Attachment.ID == "": // the copy that it was to be fetched from has left
 			renew = append(renew, a)
@@ -73,7 +73,7 @@ func (p *pass) keep(ctx context.Context, a store.PendingAttachment, r io.Reader,
 	if fault != nil {
 		return p.later(a, fault), nil
 	}
-	blob, err := p.Org.PutBlob(ctx, r, p.rules.AttachmentLimit)
+	blob, err := p.Org.PutBlob(ctx, r, p.grant.Limits.AttachmentLimit)
 	switch {
 	case errors.Is(err, store.ErrTooLarge):
 		result.State = store.AttachmentTooLarge
@@ -149,7 +149,7 @@ func (e *Engine) LoadAttachment(ctx context.Context, id int64) error {
 	if err != nil {
 		return err
 	}
-	if p.rules.Attachments == store.NameAttachments {
+	if p.grant.Limits.Attachments == crm.NameAttachments {
 		return nil
 	}
 	return p.fetch(ctx, []store.PendingAttachment{*owed})
@@ -194,6 +194,5 @@ func (e *Engine) visit(ctx context.Context, id crm.MailboxID) (*pass, error) {
 	if held := line.stopped(e.Now()); held != nil {
 		return nil, held
 	}
-	rules, err := e.Org.Rules(ctx)
-	return &pass{Engine: e, src: line.src, box: &view.Mailbox, rules: rules}, err
+	return e.newPass(ctx, line, &view.Mailbox)
 }

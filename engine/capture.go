@@ -20,7 +20,8 @@ type pass struct {
 	*Engine
 	src   crm.Source
 	box   *crm.Mailbox
-	rules store.Rules
+	grant store.Grant
+	rev   int64 // at which it was read
 }
 
 // pass looks at a mailbox. It is rung with its id.
@@ -83,8 +84,28 @@ func (e *Engine) prepare(ctx context.Context, line *line, box *crm.Mailbox) (*pa
 	if err := lockout(box); err != nil {
 		return nil, err
 	}
-	rules, err := e.Org.Rules(ctx)
-	return &pass{Engine: e, src: line.src, box: box, rules: rules}, err
+	return e.newPass(ctx, line, box)
+}
+
+// newPass reads what holds for a mailbox at this moment.
+func (e *Engine) newPass(ctx context.Context, line *line, box *crm.Mailbox) (*pass, error) {
+	grant, err := e.Org.Grant(ctx, box)
+	return &pass{Engine: e, src: line.src, box: box, grant: grant, rev: -1}, err
+}
+
+// obeyAt reads anew what holds when it may be another than at a revision. It is read after
+// the revision: what changes in between makes a page stale, never wrong.
+func (p *pass) obeyAt(ctx context.Context, rev int64) (err error) {
+	if rev != p.rev {
+		if p.grant, err = p.Org.Grant(ctx, p.box); err != nil {
+			return err
+		}
+		p.rev = rev
+	}
+	if p.grant.Refused != nil {
+		return p.grant.Refused
+	}
+	return nil
 }
 
 // folders asks for the folders and keeps those in scope up to date in the store, inbox
@@ -94,8 +115,8 @@ func (p *pass) folders(ctx context.Context) ([]store.Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list folders: %w", err)
 	}
-	scope, paths := crm.InScope(list), crm.Paths(list)
-	if !slices.Contains(scope, true) {
+	scope, paths := p.grant.Policy.InScope(p.grant.Limits, list), crm.Paths(list)
+	if !slices.Contains(crm.InScope(list), true) {
 		// An Inbox cannot be deleted: believing this would take all for gone.
 		return nil, &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "no-folders",
 			Message: "Exchange lists no folder of mail in this mailbox.", Advice: "It is tried again by itself; if it stays, ask whoever runs Exchange to look into the mailbox."}
@@ -337,7 +358,13 @@ func (p *pass) fileAll(ctx context.Context, headers []crm.Header, page store.Pag
 			return err
 		}
 		page.Rev = rev
+		if err := p.obeyAt(ctx, rev); err != nil {
+			return err
+		}
 		if page.Entries, err = p.entries(ctx, headers, people, loaded, origin); err != nil {
+			if now, failure := p.Org.Revision(ctx); failure == nil && now != rev && crm.AsFault(err).Verdict == crm.Refused {
+				continue // what was asked for is not granted any more
+			}
 			return err
 		}
 		began := p.Now()
@@ -363,12 +390,14 @@ func caught(err *error) {
 // entries decides about each header and loads the bodies that are needed.
 func (p *pass) entries(ctx context.Context, headers []crm.Header, people crm.People, loaded map[string]*crm.Item, origin func(string) (crm.FolderID, int)) ([]store.Entry, error) {
 	entries := make([]store.Entry, len(headers))
-	decisions := match.Decide(headers, people, match.Rules{Domains: p.rules.Domains, ExcludedAddresses: p.rules.ExcludedAddresses,
-		ExcludedDomains: p.rules.ExcludedDomains, Since: p.rules.Since, FilePrivate: p.rules.FilePrivate})
+	decisions := match.Decide(headers, people, match.Rules{Domains: p.grant.Policy.Domains, Limits: p.grant.Limits})
 	var ids []string
 	for i := range headers {
 		entries[i] = store.Entry{Header: &headers[i], Decision: decisions[i]}
-		if headers[i].Fault == nil && decisions[i].Outcome == crm.Filed {
+		if folder, _ := origin(headers[i].ID); p.grant.Outside[folder] { // since it was listed
+			entries[i].Decision = crm.Decision{Item: headers[i].ID, Outcome: crm.NotFiled, Reason: crm.ExcludedFolder, Rule: "the policy excludes the folder"}
+		}
+		if headers[i].Fault == nil && entries[i].Decision.Outcome == crm.Filed {
 			ids = append(ids, headers[i].ID)
 		}
 	}
@@ -388,6 +417,8 @@ func (p *pass) entries(ctx context.Context, headers []crm.Header, people crm.Peo
 		case e.Header.Fault != nil:
 			e.Decision = p.failed(e.Header.ID, e.Header.Fault, tries)
 		case e.Decision.Outcome != crm.Filed || have:
+		case p.grant.Limits.HeadersOnly:
+			e.Item = &crm.Item{Header: *e.Header, Missing: crm.BodyWithheld}
 		case item == nil: // vanished since it was listed; its removal will be listed, too
 			e.Decision = p.failed(e.Header.ID, vanished, tries)
 		case item.Fault != nil && item.Missing == crm.NothingMissing:
@@ -407,6 +438,9 @@ var vanished = &crm.Fault{Verdict: crm.Gone, Scope: crm.ItemScope, Code: "vanish
 
 // load fetches the bodies of what is to be filed and was neither filed nor loaded yet.
 func (p *pass) load(ctx context.Context, entries []store.Entry, known map[string]string, loaded map[string]*crm.Item) error {
+	if p.grant.Limits.HeadersOnly {
+		return nil
+	}
 	var want []crm.Header
 	for i := range entries {
 		h := entries[i].Header

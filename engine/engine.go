@@ -323,8 +323,8 @@ func (e *Engine) readTerms(ctx context.Context) (t gate.Terms, err error) {
 	if t.Deployment, err = e.Org.Deployment(ctx); err != nil {
 		return t, err
 	}
-	t.Policy = crm.Policy{Domains: t.Settings.Domains, Kinds: []crm.Kind{crm.Email}, Limits: crm.Limits{Bodies: true}}
-	return t, nil
+	t.Policy, t.Groups, t.Limits, err = e.Org.Granted(ctx)
+	return t, err
 }
 
 // forever is how long a line is held whose settings cannot work.

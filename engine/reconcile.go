@@ -98,7 +98,11 @@ func (e *Engine) reconcileBox(ctx context.Context, line *line, box *crm.Mailbox,
 	for _, row := range rows {
 		known[row.Folder.ID] = row
 	}
-	for i, in := range crm.InScope(list) {
+	grant, err := e.Org.Grant(ctx, box)
+	if err != nil {
+		return err
+	}
+	for i, in := range grant.Policy.InScope(grant.Limits, list) {
 		if !in {
 			continue
 		}

@@ -101,7 +101,7 @@ func opened(t *testing.T, g *Gate, src crm.Source, terms Terms) crm.Source {
 func granting(enabled bool, domains ...string) Terms {
 	return Terms{
 		Settings: crm.Settings{Enabled: enabled, Server: "mail.acme.example", Login: "svc", Password: crm.NewSecret("pw")},
-		Policy:   crm.Policy{Domains: domains, Kinds: []crm.Kind{crm.Email}, Limits: crm.Limits{Bodies: true, Attachments: crm.StoreAttachments}},
+		Policy:   crm.Policy{Domains: domains, Kinds: []crm.Kind{crm.Email}, Limits: crm.Limits{Attachments: crm.StoreAttachments}},
 	}
 }
 

@@ -131,7 +131,7 @@ func (g guard) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Header,
 			return err
 		}
 		limits := t.limits(box.Address)
-		if !limits.Bodies && len(headers) > 0 {
+		if limits.HeadersOnly && len(headers) > 0 {
 			return denied(crm.Fault{Code: "texts-not-allowed", Message: "Texts of messages are not fetched."})
 		}
 		for i := range headers {
@@ -170,7 +170,7 @@ func (g guard) Original(ctx context.Context, box *crm.Mailbox, id string) (io.Re
 		if err := t.allow(box.Address); err != nil {
 			return err
 		}
-		if !t.limits(box.Address).Bodies {
+		if t.limits(box.Address).HeadersOnly {
 			return denied(crm.Fault{Code: "texts-not-allowed", Message: "Texts of messages are not fetched."})
 		}
 		return nil

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"postern/crm"
 	"postern/mail"
@@ -19,11 +18,8 @@ import (
 
 // Rules are what the organization chose to collect.
 type Rules struct {
-	Domains           []string // allowed domains of users, A-labels; a sub-domain is another domain
-	ExcludedAddresses []mail.Address
-	ExcludedDomains   []string
-	Since             time.Time // older messages are not collected; zero = no limit
-	FilePrivate       bool      // file what its sender marked private or confidential, too
+	Domains    []string // allowed domains of users, A-labels; a sub-domain is another domain
+	crm.Limits          // of the mailbox, those that its user set included
 }
 
 // Decide decides about each header, in order.
@@ -58,7 +54,7 @@ func notFiled(h *crm.Header, reason crm.Reason, rule string) crm.Decision {
 	return crm.Decision{Item: h.ID, Outcome: crm.NotFiled, Reason: reason, Rule: rule}
 }
 
-// refuse judges what the kind of message and the exclusions say, whoever wrote it.
+// refuse judges what the kind of message and the limits say, whoever wrote it.
 func refuse(h *crm.Header, rules Rules) (crm.Reason, string) {
 	class := strings.ToUpper(h.Class)
 	switch {
@@ -70,23 +66,8 @@ func refuse(h *crm.Header, rules Rules) (crm.Reason, string) {
 		return crm.Meeting, "meeting requests and answers belong to the calendar"
 	case strings.HasPrefix(class, "REPORT."):
 		return crm.Bounce, "delivery reports and receipts are not filed"
-	case !rules.FilePrivate && (h.Sensitivity == crm.Private || h.Sensitivity == crm.Confidential):
-		return crm.IsPrivate, "messages marked private or confidential are not filed"
-	case !rules.Since.IsZero() && !h.When().IsZero() && h.When().Before(rules.Since):
-		return crm.OutsidePeriod, "only messages since " + rules.Since.UTC().Format(time.DateOnly) + " are collected"
 	}
-	for _, p := range h.People {
-		if p.Address == "" || p.Part == crm.ReplyTo {
-			continue
-		}
-		if slices.Contains(rules.ExcludedAddresses, p.Address) {
-			return crm.ExcludedAddress, "an address in " + string(p.Part) + " is on the exclusion list"
-		}
-		if slices.Contains(rules.ExcludedDomains, p.Address.Domain()) {
-			return crm.ExcludedDomain, "a domain in " + string(p.Part) + " is on the exclusion list"
-		}
-	}
-	return "", ""
+	return rules.Refuses(h)
 }
 
 // side is one side of a message.

@@ -23,7 +23,7 @@ var people = crm.People{
 	cyn: {Contacts: []crm.ContactID{7}}, cy2: {Contacts: []crm.ContactID{7, 8}},
 }
 
-var rules = Rules{Domains: []string{"acme.example"}}
+var rules = Rules{Domains: []string{"acme.example"}, Limits: crm.DefaultPolicy().Limits}
 
 // letter makes a header from "from:ann@acme.example to:…" pairs.
 func letter(parts ...any) crm.Header {
@@ -108,22 +108,28 @@ func TestDecideLinksEverybodyKnownOnce(t *testing.T) {
 }
 
 func TestDecideObeysExclusionsAndPeriod(t *testing.T) {
-	h := letter(crm.From, cyn, crm.To, ann)
+	h := with(letter(crm.From, cyn, crm.To, ann), func(h *crm.Header) {
+		h.Size, h.Categories, h.Sensitivity = 5000, []string{"Red", "Personal Life"}, crm.Personal
+	})
 	tests := []struct {
-		name  string
-		rules Rules
-		want  crm.Reason
+		name   string
+		limits crm.Limits
+		want   crm.Reason
 	}{
-		{"address", Rules{Domains: rules.Domains, ExcludedAddresses: []mail.Address{cyn}}, crm.ExcludedAddress},
-		{"domain", Rules{Domains: rules.Domains, ExcludedDomains: []string{"client.example"}}, crm.ExcludedDomain},
-		{"sub-domain is another domain", Rules{Domains: []string{"example"}}, crm.NoUser},
-		{"before the period", Rules{Domains: rules.Domains, Since: h.Sent.Add(time.Second)}, crm.OutsidePeriod},
-		{"at its beginning", Rules{Domains: rules.Domains, Since: h.Sent}, crm.Matched},
-		{"private on request", Rules{Domains: rules.Domains, FilePrivate: true}, crm.Matched},
+		{"none", crm.Limits{}, crm.Matched},
+		{"address", crm.Limits{Excluded: []crm.Pattern{cyn}}, crm.ExcludedAddress},
+		{"domain", crm.Limits{Excluded: []crm.Pattern{"client.example"}}, crm.ExcludedDomain},
+		{"sub-domain is another domain", crm.Limits{Excluded: []crm.Pattern{"example"}}, crm.Matched},
+		{"before the period", crm.Limits{Since: h.Sent.Add(time.Second)}, crm.OutsidePeriod},
+		{"at its beginning", crm.Limits{Since: h.Sent}, crm.Matched},
+		{"too large", crm.Limits{MaxSize: h.Size - 1}, crm.TooLarge},
+		{"not too large", crm.Limits{MaxSize: h.Size}, crm.Matched},
+		{"by category", crm.Limits{Categories: []string{"personal life"}}, crm.ExcludedCategory},
+		{"by marking", crm.Limits{Sensitivities: []crm.Sensitivity{crm.Personal}}, crm.IsPrivate},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got := Decide([]crm.Header{h}, people, test.rules)[0].Reason; got != test.want {
+			if got := Decide([]crm.Header{h}, people, Rules{rules.Domains, test.limits})[0].Reason; got != test.want {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
@@ -133,7 +139,7 @@ func TestDecideObeysExclusionsAndPeriod(t *testing.T) {
 // The rule of a decision is kept for mail that is not filed, so it may name nobody.
 func TestRuleNamesNobody(t *testing.T) {
 	for _, h := range []crm.Header{letter(crm.From, who, crm.To, ann), letter(crm.From, cyn, crm.To, zed), letter(crm.From, cyn, crm.To, ann)} {
-		d := Decide([]crm.Header{h}, people, Rules{Domains: rules.Domains, ExcludedAddresses: []mail.Address{ann}})[0]
+		d := Decide([]crm.Header{h}, people, Rules{rules.Domains, crm.Limits{Excluded: []crm.Pattern{ann}}})[0]
 		for _, p := range h.People {
 			if strings.Contains(d.Rule, string(p.Address)) {
 				t.Errorf("rule %q names %s", d.Rule, p.Address)

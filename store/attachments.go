@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -21,7 +22,7 @@ const (
 	AttachmentTooLarge AttachmentState = "too_large" // above the limit, left at the server
 	AttachmentBlocked  AttachmentState = "blocked"   // the server does not give it; Note says why
 	AttachmentFailed   AttachmentState = "failed"    // could not be fetched; tried again when a time is set
-	AttachmentListed   AttachmentState = "listed"    // name only, by the organization's rules
+	AttachmentListed   AttachmentState = "listed"    // name only, as the policy says
 )
 
 // A PendingAttachment is one whose content is to be fetched.
@@ -64,9 +65,9 @@ type attachmentRow struct {
 	blob  *Blob
 }
 
-// newAttachments judges the attachments of an item by the rules, and stores the content
+// newAttachments judges the attachments of an item by the limits, and stores the content
 // of those that came along.
-func (o *Org) newAttachments(ctx context.Context, it *crm.Item, rules Rules) ([]attachmentRow, error) {
+func (o *Org) newAttachments(ctx context.Context, it *crm.Item, limits *crm.Limits) ([]attachmentRow, error) {
 	list := make([]attachmentRow, len(it.Attachments))
 	for i, a := range it.Attachments {
 		row := attachmentRow{Attachment: a, state: AttachmentPending}
@@ -74,12 +75,12 @@ func (o *Org) newAttachments(ctx context.Context, it *crm.Item, rules Rules) ([]
 		switch {
 		case a.Note != "":
 			row.state = AttachmentBlocked
-		case rules.Attachments == NameAttachments || rules.Attachments == FetchOnDemand:
+		case limits.Attachments != crm.StoreAttachments:
 			row.state = AttachmentListed
-		case size > rules.AttachmentLimit:
+		case size > limits.AttachmentLimit:
 			row.state = AttachmentTooLarge
 		case a.Content != nil:
-			blob, err := o.PutBlob(ctx, bytes.NewReader(a.Content), rules.AttachmentLimit)
+			blob, err := o.PutBlob(ctx, bytes.NewReader(a.Content), limits.AttachmentLimit)
 			if err != nil {
 				return nil, err
 			}
@@ -226,11 +227,16 @@ func (o *Org) OwedAttachment(ctx context.Context, id int64) (*PendingAttachment,
 // SaveAttachments keeps what came of fetching attachments.
 func (o *Org) SaveAttachments(ctx context.Context, list []AttachmentResult) error {
 	return o.db.update(ctx, "save attachments", func(t *tx) error {
+		if err := o.lockShared(ctx, t); err != nil {
+			return err
+		}
 		for _, a := range list {
-			if err := o.keepBlob(ctx, t, a.Blob); err != nil {
+			err := o.keepBlob(ctx, t, a.Blob)
+			if errors.Is(err, errContentGone) { // fetched again
+				a = AttachmentResult{ID: a.ID, State: AttachmentPending, RetryAt: o.s.now()}
+			} else if err != nil {
 				return err
 			}
-			var err error
 			switch {
 			case a.State == AttachmentStored && a.Blob != nil:
 				_, err = t.exec(ctx, "update attachment set state = 'stored', sha256 = $3, size = $4, note = '', due_at = 0 where org_id = $1 and id = $2",

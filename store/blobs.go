@@ -137,9 +137,23 @@ func syncFolder(kind, path string, steps steps) error {
 	return syncDir(path)
 }
 
-// keepBlob writes small content into the database; nil and large ones need nothing more.
+// errContentGone tells that content was deleted between PutBlob and its first reference:
+// nothing else referred to it any more.
+var errContentGone = errors.New("the content was deleted meanwhile")
+
+// keepBlob makes sure that content is there while something begins to refer to it: small one
+// is written into the database, large one must have its file still. The caller holds the
+// organization's row, as who deletes contents does.
 func (o *Org) keepBlob(ctx context.Context, t *tx, b *Blob) error {
-	if b == nil || b.Size > smallBlob {
+	if b == nil {
+		return nil
+	}
+	if b.Size > smallBlob {
+		if _, err := os.Stat(o.blobPath(b.SHA256[:])); errors.Is(err, fs.ErrNotExist) {
+			return errContentGone
+		} else if err != nil {
+			return err
+		}
 		return nil
 	}
 	_, err := t.exec(ctx, "insert into blob (org_id, sha256, content) values ($1, $2, $3) on conflict (org_id, sha256) do nothing", o.id, b.SHA256[:], b.small)

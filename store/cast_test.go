@@ -67,6 +67,17 @@ func (s *stage) must(err error) {
 	}
 }
 
+// savePolicy saves the policy that holds with a change.
+func (s *stage) savePolicy(change func(*crm.Policy)) crm.Policy {
+	s.t.Helper()
+	p, err := s.org.Policy(s.t.Context())
+	s.must(err)
+	change(&p)
+	saved, err := s.org.SavePolicy(s.t.Context(), p, false)
+	s.must(err)
+	return saved
+}
+
 func (s *stage) saveUsers(list ...crm.User) store.Saved {
 	s.t.Helper()
 	saved, err := s.org.SaveUsers(s.t.Context(), list)
@@ -135,10 +146,9 @@ func (s *stage) entries(items ...*crm.Item) ([]store.Entry, int64) {
 	}
 	people, rev, err := s.org.People(s.t.Context(), headers)
 	s.must(err)
-	rules, err := s.org.Rules(s.t.Context())
+	policy, err := s.org.Policy(s.t.Context())
 	s.must(err)
-	decisions := match.Decide(headers, people, match.Rules{Domains: rules.Domains, ExcludedAddresses: rules.ExcludedAddresses,
-		ExcludedDomains: rules.ExcludedDomains, Since: rules.Since, FilePrivate: rules.FilePrivate})
+	decisions := match.Decide(headers, people, match.Rules{Domains: policy.Domains, Limits: policy.Tighten(crm.Limits{})})
 	entries := make([]store.Entry, len(items))
 	for i, it := range items {
 		entries[i] = store.Entry{Header: &it.Header, Decision: decisions[i]}

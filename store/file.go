@@ -378,7 +378,8 @@ func (s *saving) copies(ctx context.Context) error {
 		if f.before == nil || f.before.outcome != crm.Filed {
 			s.res.Copies++
 		}
-		args = append(args, s.o.id, s.box, f.hash[:], clean(f.Decision.Item), f.message, s.folder(f.entry), clean(f.Item.Version), f.Item.Read, s.now)
+		args = append(args, s.o.id, s.box, f.hash[:], clean(f.Decision.Item), f.message, s.folder(f.entry), clean(f.Item.Version), f.Item.Read,
+			f.Item.Size, f.Item.Sensitivity, categoriesColumn(&f.Item.Header), s.now)
 	}
 	left := false
 	err := in(ctx, s.t, "select item_hash, message_id from copy where org_id = $1 and mailbox_id = $2 and item_hash in (%s)", []any{s.o.id, s.box}, again, func(r *sql.Rows) error {
@@ -394,9 +395,11 @@ func (s *saving) copies(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = s.t.insert(ctx, "insert into copy (org_id, mailbox_id, item_hash, item, message_id, folder_id, version, is_read, seen_at, missing_at, gone_at) values",
-		"(?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)", `on conflict (org_id, mailbox_id, item_hash) do update set message_id = excluded.message_id,
-			folder_id = excluded.folder_id, version = excluded.version, is_read = excluded.is_read, missing_at = 0, gone_at = 0`, args, nil)
+	err = s.t.insert(ctx, `insert into copy (org_id, mailbox_id, item_hash, item, message_id, folder_id, version, is_read, size, sensitivity, categories,
+		seen_at, missing_at, gone_at) values`,
+		"(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)", `on conflict (org_id, mailbox_id, item_hash) do update set message_id = excluded.message_id,
+			folder_id = excluded.folder_id, version = excluded.version, is_read = excluded.is_read,
+			size = excluded.size, sensitivity = excluded.sensitivity, categories = excluded.categories, missing_at = 0, gone_at = 0`, args, nil)
 	if err != nil || !left {
 		return err
 	}

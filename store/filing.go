@@ -57,24 +57,24 @@ type party struct {
 
 // prepare makes the filings of a page, sorted by key, so that all transactions take the
 // rows of messages in the same order.
-func (o *Org) prepare(ctx context.Context, entries []*entry, box crm.MailboxID) ([]*filing, error) {
+func (o *Org) prepare(ctx context.Context, entries []*entry, box *crm.Mailbox) ([]*filing, error) {
 	var list []*filing
-	var rules *Rules // read when there are attachments to judge
+	var limits *crm.Limits // read when there are attachments to judge
 	for _, e := range entries {
 		if e.Item == nil {
 			continue
 		}
-		f := newFiling(e, box)
+		f := newFiling(e, box.ID)
 		if len(e.Item.Attachments) > 0 {
-			if rules == nil {
-				r, err := o.Rules(ctx)
+			if limits == nil {
+				g, err := o.Grant(ctx, box)
 				if err != nil {
 					return nil, err
 				}
-				rules = &r
+				limits = &g.Limits
 			}
 			var err error
-			if f.attachments, err = o.newAttachments(ctx, e.Item, *rules); err != nil {
+			if f.attachments, err = o.newAttachments(ctx, e.Item, limits); err != nil {
 				return nil, err
 			}
 		}

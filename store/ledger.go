@@ -69,8 +69,8 @@ type NotFiledRow struct {
 }
 
 // Known returns the versions of those of the items that are filed with all that belongs
-// to it. A filed item that is not whole, or whose message is a partial one, is left out,
-// so that it is loaded and filed again.
+// to it. A filed item that is not whole, or whose message is a partial one that more is owed
+// of, is left out, so that it is loaded and filed again.
 func (o *Org) Known(ctx context.Context, box crm.MailboxID, items []string) (map[string]string, error) {
 	hashes := make([][]byte, len(items))
 	for i, item := range items {
@@ -83,7 +83,7 @@ func (o *Org) Known(ctx context.Context, box crm.MailboxID, items []string) (map
 		join activity a on a.org_id = c.org_id and a.message_id = c.message_id
 		join body b on b.message_id = c.message_id
 		left join decision d on d.org_id = c.org_id and d.mailbox_id = c.mailbox_id and d.item_hash = c.item_hash
-		where c.org_id = $1 and c.mailbox_id = $2 and c.gone_at = 0 and m.missing = '' and coalesce(d.due_at, 0) = 0 and c.item_hash in (%s)`, []any{o.id, box}, hashes, func(r *sql.Rows) error {
+		where c.org_id = $1 and c.mailbox_id = $2 and c.gone_at = 0 and m.missing in ('', 'withheld') and coalesce(d.due_at, 0) = 0 and c.item_hash in (%s)`, []any{o.id, box}, hashes, func(r *sql.Rows) error {
 		var item, version string
 		err := r.Scan(&item, &version)
 		known[item] = version

@@ -45,8 +45,8 @@ type MailboxView struct {
 	Items    int // items in its folders in scope, as the server counted last
 }
 
-// Provision makes a mailbox for each active user whose primary address lies in an allowed
-// domain while collecting is enabled, and switches the others off. It returns the new
+// Provision makes a mailbox for each active user at whose primary address the policy allows
+// one while collecting is enabled, and switches the others off. It returns the new
 // ones and those that are on again.
 func (o *Org) Provision(ctx context.Context) ([]crm.Mailbox, error) {
 	var list []int64
@@ -69,9 +69,19 @@ func (o *Org) provision(ctx context.Context, t *tx) ([]int64, error) {
 	if err != nil || connection == 0 {
 		return nil, err
 	}
-	wanted, err := o.wanted(ctx, t, settings)
+	policy, err := o.policy(ctx, t)
 	if err != nil {
 		return nil, err
+	}
+	grants, err := o.granted(ctx, t, policy)
+	if err != nil {
+		return nil, err
+	}
+	wanted := map[int64]mail.Address{}
+	if settings.Enabled {
+		if wanted, err = o.wanted(ctx, t, grants); err != nil {
+			return nil, err
+		}
 	}
 	// First off, then on: an address may have moved from one user to another.
 	if err := o.switchOff(ctx, t, wanted); err != nil {
@@ -98,21 +108,27 @@ func (o *Org) provision(ctx context.Context, t *tx) ([]int64, error) {
 
 // MailboxesIn counts the users who would have a mailbox if these were the allowed domains.
 func (o *Org) MailboxesIn(ctx context.Context, domains []string) (int, error) {
-	wanted, err := o.wanted(ctx, o.read(), crm.Settings{Enabled: true, Domains: domains})
+	p, err := o.policy(ctx, o.read())
+	if err != nil {
+		return 0, err
+	}
+	p.Domains = domains
+	grants, err := o.granted(ctx, o.read(), p)
+	if err != nil {
+		return 0, err
+	}
+	wanted, err := o.wanted(ctx, o.read(), grants)
 	return len(wanted), err
 }
 
-// wanted maps the users who are to have a mailbox to its address.
-func (o *Org) wanted(ctx context.Context, q querier, s crm.Settings) (map[int64]mail.Address, error) {
+// wanted maps the users whose mailboxes are granted to their addresses.
+func (o *Org) wanted(ctx context.Context, q querier, g granted) (map[int64]mail.Address, error) {
 	wanted := map[int64]mail.Address{}
-	if !s.Enabled {
-		return wanted, nil
-	}
 	err := rows(ctx, q, "select user_id, address from user_address where org_id = $1 and active and position = 0", []any{o.id}, func(r *sql.Rows) error {
 		var id int64
 		var a mail.Address
 		err := r.Scan(&id, &a)
-		if slices.Contains(s.Domains, a.Domain()) {
+		if g.allows(a) {
 			wanted[id] = a
 		}
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -55,21 +56,26 @@ func (o *Org) SavePage(ctx context.Context, p Page) (PageResult, error) {
 		return PageResult{}, err
 	}
 	entries := distinct(p.Entries)
-	filings, err := o.prepare(ctx, entries, p.Mailbox.ID)
-	if err != nil {
-		return PageResult{}, o.db.fault(err)
+	for {
+		filings, err := o.prepare(ctx, entries, p.Mailbox)
+		if err != nil {
+			return PageResult{}, o.db.fault(err)
+		}
+		var res PageResult
+		err = o.db.update(ctx, "save page", func(t *tx) error {
+			s := saving{o: o, t: t, h: h, box: p.Mailbox.ID, page: &p, entries: entries, filings: filings, now: micros(o.s.now())}
+			err := s.run(ctx)
+			res = s.res
+			return err
+		})
+		switch {
+		case errors.Is(err, errContentGone): // it came along with the item, and is stored again
+			continue
+		case err != nil:
+			return PageResult{}, fmt.Errorf("save page of mailbox %d, folder %d: %w", p.Mailbox.ID, p.Folder, err)
+		}
+		return res, nil
 	}
-	var res PageResult
-	err = o.db.update(ctx, "save page", func(t *tx) error {
-		s := saving{o: o, t: t, h: h, box: p.Mailbox.ID, page: &p, entries: entries, filings: filings, now: micros(o.s.now())}
-		err := s.run(ctx)
-		res = s.res
-		return err
-	})
-	if err != nil {
-		return PageResult{}, fmt.Errorf("save page of mailbox %d, folder %d: %w", p.Mailbox.ID, p.Folder, err)
-	}
-	return res, nil
 }
 
 // An entry is an Entry on its way into the database.
@@ -225,9 +231,9 @@ func (s *saving) touch(ctx context.Context, e *entry) (bool, error) {
 	query := "update copy set folder_id = $4, missing_at = 0, gone_at = 0 where org_id = $1 and mailbox_id = $2 and item_hash = $3 returning message_id"
 	args := []any{s.o.id, s.box, e.hash[:], s.folder(e)}
 	if e.Header != nil && e.Header.Fault == nil {
-		query = `update copy set folder_id = $4, missing_at = 0, gone_at = 0, version = $5, is_read = $6
+		query = `update copy set folder_id = $4, missing_at = 0, gone_at = 0, version = $5, is_read = $6, size = $7, sensitivity = $8, categories = $9
 			where org_id = $1 and mailbox_id = $2 and item_hash = $3 returning message_id`
-		args = append(args, clean(e.Header.Version), e.Header.Read)
+		args = append(args, clean(e.Header.Version), e.Header.Read, e.Header.Size, e.Header.Sensitivity, categoriesColumn(e.Header))
 	}
 	err := one(ctx, s.t, query, args, &message)
 	if errors.Is(err, ErrNotFound) {
@@ -235,6 +241,18 @@ func (s *saving) touch(ctx context.Context, e *entry) (bool, error) {
 	}
 	s.stale = append(s.stale, message)
 	return err == nil, err
+}
+
+// categoriesColumn is how the categories of a copy are kept.
+func categoriesColumn(h *crm.Header) string {
+	if len(h.Categories) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(h.Categories) // of texts; that cannot fail
+	if err != nil {
+		panic(err)
+	}
+	return clean(string(text))
 }
 
 func (s *saving) folder(e *entry) crm.FolderID {
@@ -263,6 +281,9 @@ func (s *saving) decide(ctx context.Context) error {
 			when = micros(e.Header.When())
 		}
 		reason, tries := d.Reason, d.Tries
+		if e.Item != nil && e.Item.Missing == crm.BodyWithheld {
+			reason = crm.Withheld
+		}
 		switch {
 		case d.Outcome == crm.Filed && !e.owed:
 			tries = 0
@@ -313,25 +334,36 @@ func (s *saving) keepDecision(ctx context.Context, e *entry) error {
 // traces are the keyed hashes by which an item that is not filed can be found again, 8
 // bytes each. What is not mail at all leaves none of its people.
 func (s *saving) traces(e *entry) []byte {
-	traces := []byte{}
 	if e.Decision.Outcome == crm.Filed || e.Header == nil || e.Header.Fault != nil && len(e.Header.People) == 0 {
-		return traces
+		return []byte{}
 	}
+	people := e.Header.People
+	if e.Decision.Reason == crm.NotMail {
+		people = nil
+	}
+	return packTraces(traceHashes(s.h, e.Header.MessageID, people))
+}
+
+// traceHashes are the keyed hashes of a Message-ID and of people.
+func traceHashes(h hasher, messageID string, people []crm.Participant) []int64 {
 	var hashes []int64
-	if e.Header.MessageID != "" {
-		hashes = append(hashes, s.h.messageID(e.Header.MessageID))
+	if messageID != "" {
+		hashes = append(hashes, h.messageID(messageID))
 	}
-	if e.Decision.Reason != crm.NotMail {
-		for _, p := range e.Header.People {
-			if p.Address != "" {
-				hashes = append(hashes, s.h.address(p.Address))
-			}
+	for _, p := range people {
+		if p.Address != "" {
+			hashes = append(hashes, h.address(p.Address))
 		}
 	}
-	for _, h := range unique(hashes) {
-		traces = binary.BigEndian.AppendUint64(traces, uint64(h))
+	return unique(hashes)
+}
+
+func packTraces(hashes []int64) []byte {
+	b := make([]byte, 0, 8*len(hashes))
+	for _, h := range hashes {
+		b = binary.BigEndian.AppendUint64(b, uint64(h))
 	}
-	return traces
+	return b
 }
 
 func unpackTraces(b []byte) []int64 {

@@ -20,6 +20,13 @@ import (
 // all its copies have, unless the message stands already because another mailbox brought
 // it: then the copy joins that one, and the partial message goes. Since two messages may
 // differ in nothing but their texts, each copy that was partial is loaded again.
+//
+// A message whose text the policy withholds is filed in the same way, but for what is owed:
+// nothing is, and Known has it.
+
+// owes tells whether something of a message is to be tried for. What the policy has withheld
+// is not; when a later one lets it in, it is made due then.
+func owes(m crm.Missing) bool { return m != crm.NothingMissing && m != crm.BodyWithheld }
 
 // lack orders messages by how much is missing.
 func lack(m crm.Missing) int {
@@ -108,7 +115,7 @@ func (s *saving) owing(ctx context.Context) error {
 	at := map[int64][]*filing{}
 	var list []int64
 	for _, f := range s.filings {
-		if f.missing != crm.NothingMissing {
+		if owes(f.missing) {
 			at[f.message] = append(at[f.message], f)
 			list = append(list, f.message)
 		}
@@ -127,7 +134,7 @@ func (s *saving) owing(ctx context.Context) error {
 // ledger row.
 func (s *saving) checkOwed(ctx context.Context, e *entry) error {
 	owed, err := ids(ctx, s.t, `select m.id from copy c join message m on m.org_id = c.org_id and m.id = c.message_id
-		where c.org_id = $1 and c.mailbox_id = $2 and c.item_hash = $3 and m.missing <> ''`, s.o.id, s.box, e.hash[:])
+		where c.org_id = $1 and c.mailbox_id = $2 and c.item_hash = $3 and m.missing not in ('', 'withheld')`, s.o.id, s.box, e.hash[:])
 	e.owed = len(owed) > 0
 	return err
 }

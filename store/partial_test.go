@@ -9,7 +9,6 @@ import (
 	"pgregory.net/rapid"
 
 	"postern/crm"
-	"postern/mail"
 	"postern/store"
 	"postern/store/storetest"
 )
@@ -201,7 +200,7 @@ func TestPartialThatWouldNotBeFiledTodayIsOwedNoMore(t *testing.T) {
 		s := newStage(t, st)
 		it := letter("1", cyn, string(ann))
 		s.save(s.partial(&s.ann, 1, cut(it, crm.TextMissing)))
-		s.must(s.org.SaveRules(t.Context(), store.Rules{ExcludedAddresses: []mail.Address{cyn}}))
+		s.savePolicy(func(p *crm.Policy) { p.Excluded = []crm.Pattern{crm.Pattern(cyn)} })
 		s.save(s.page(&s.ann, it))
 		if due, err := s.org.DueItems(t.Context(), s.ann.ID, noon.AddDate(1, 0, 0), 10); err != nil || len(due) != 0 {
 			t.Errorf("due: %+v, %v", due, err)

@@ -204,11 +204,18 @@ func (o *Org) linkSums(ctx context.Context, q querier, activities []int64) (map[
 	return sums, err
 }
 
-// lock keeps other changes of people, settings and rules, and pages, out until the
+// lock keeps other changes of people, settings and policy, and pages, out until the
 // transaction ends.
 func (o *Org) lock(ctx context.Context, t *tx) error {
 	var rev int64
 	return one(ctx, t, "select revision from org where id = $1"+t.d.rowLock, []any{o.id}, &rev)
+}
+
+// lockShared keeps changes of people, settings and policy out until the transaction ends,
+// and no more.
+func (o *Org) lockShared(ctx context.Context, t *tx) error {
+	var rev int64
+	return one(ctx, t, "select revision from org where id = $1"+t.d.shareLock, []any{o.id}, &rev)
 }
 
 // peopleChanged ends a transaction that saved people.

@@ -211,37 +211,6 @@ func TestBellDuringPassIsNotLost(t *testing.T) {
 	})
 }
 
-func TestRulesThatOpenBringMail(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, st *store.Store) {
-		s := newStage(t, st)
-		strict := store.Rules{ExcludedAddresses: []mail.Address{cyn2}, ExcludedDomains: []string{"nowhere.example"}, Since: noon.Add(-time.Hour)}
-		s.must(s.org.SaveRules(t.Context(), strict))
-		old := letter("3", cyn, string(ann))
-		old.Sent = noon.Add(-24 * time.Hour)
-		private := letter("4", cyn, string(ann))
-		private.Sensitivity = crm.Private
-		s.save(s.page(&s.ann, letter("1", cyn2, string(ann)), letter("2", cyn, string(ann), string(who)), old, private))
-		counts, err := s.org.Counts(t.Context())
-		s.must(err)
-		for _, reason := range []crm.Reason{crm.ExcludedAddress, crm.ExcludedDomain, crm.OutsidePeriod, crm.IsPrivate} {
-			if counts.By[reason] != 1 {
-				t.Errorf("%d kept out as %s, want 1", counts.By[reason], reason)
-			}
-		}
-		s.must(s.org.SaveRules(t.Context(), store.Rules{FilePrivate: true}))
-		due, err := s.org.DueItems(t.Context(), s.ann.ID, time.Now().Add(time.Minute), 10)
-		s.must(err)
-		if len(due) != 4 {
-			t.Errorf("due: %+v; want all 4", due)
-		}
-		r, err := s.org.Rules(t.Context())
-		s.must(err)
-		if !r.FilePrivate || r.Attachments != store.StoreAttachments || r.AttachmentLimit != 25<<20 || len(r.Domains) != 1 || len(r.ExcludedDomains) != 0 {
-			t.Errorf("rules: %+v", r)
-		}
-	})
-}
-
 func TestSessions(t *testing.T) {
 	now := noon
 	storetest.EachDB(t, store.Options{Now: func() time.Time { return now }}, func(t *testing.T, db *storetest.DB) {

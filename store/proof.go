@@ -194,7 +194,7 @@ func (e *evidence) filedProblem() string {
 		return "filed, but its text is missing"
 	case !bytes.Equal(e.seal, e.expected):
 		return "filed, but its subject, sender, date or text, or what is missing of it, was altered"
-	case e.missing != "" && e.due == 0 && e.reason != crm.Left:
+	case owes(e.missing) && e.due == 0 && e.reason != crm.Left && e.reason != crm.Withheld:
 		return "filed in part, but no time is set to try for the rest"
 	case e.people != e.parties:
 		return "filed, but a participant is missing or was altered"

@@ -110,7 +110,7 @@ func TestFilingAgainRepairs(t *testing.T) {
 func TestAttachments(t *testing.T) {
 	storetest.EachDB(t, store.Options{}, func(t *testing.T, db *storetest.DB) {
 		s := newStage(t, db.Store)
-		s.must(s.org.SaveRules(t.Context(), store.Rules{AttachmentLimit: 100_000}))
+		s.savePolicy(func(p *crm.Policy) { p.AttachmentLimit = 100_000 })
 		it := letter("1", cyn, string(ann))
 		it.Attachments = []crm.Attachment{{ID: "a0", Name: "../../pending", Size: 50}, {ID: "a1", Name: "large", Size: 100_001}, {ID: "a2", Note: "link to a cloud file"},
 			{Name: "along", Content: []byte("came along")}}

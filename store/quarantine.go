@@ -40,7 +40,7 @@ type QuarantineQuery struct {
 }
 
 const (
-	inQuarantine = "d.org_id = $1 and d.due_at > 0 and d.outcome in ('failed', 'filed')"
+	inQuarantine = "d.org_id = $1 and d.due_at > 0 and d.outcome in ('failed', 'filed') and d.reason <> 'withheld'"
 	leftThere    = "d.org_id = $1 and d.reason = 'left' and d.due_at = 0"
 )
 

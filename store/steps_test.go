@@ -126,7 +126,12 @@ func (l *life) acts() []func() error {
 			return save(p)
 		},
 		func() error {
-			return org().SaveRules(ctx, store.Rules{ExcludedAddresses: []mail.Address{zed}, ExcludedDomains: []string{"bad.example"}})
+			p, err := org().Policy(ctx)
+			if err == nil && len(p.Excluded) == 0 {
+				p.Excluded = []crm.Pattern{crm.Pattern(zed), "bad.example"}
+				_, err = org().SavePolicy(ctx, p, false)
+			}
+			return err
 		},
 		func() error { return org().SaveSettings(ctx, settings("acme.example", "other.example")) },
 		func() error { // an address taken from a contact and from a user
@@ -220,7 +225,8 @@ func (l *life) content(t *testing.T) []string {
 	lines := query(t, db, "select 'contact', c.name, c.company, a.address from contact c left join contact_address a on a.contact_id = c.id",
 		"select 'user', c.name, c.password, a.address, a.active from account c left join user_address a on a.user_id = c.id",
 		"select 'mailbox', address, state, due_at from mailbox", "select 'folder', source_id, name, cursor, listed, epoch from folder",
-		"select 'exclusion', kind, value from exclusion", "select 'domain', domain from connection_domain", "select 'budget', scope, key from budget",
+		"select 'policy', version, text from policy", "select 'removal', version, messages, copies, done_at from removal", "select 'discarded', sha256 from discarded",
+		"select 'budget', scope, key from budget",
 		"select 'alert', code, closed_at from alert", "select 'blob', length(content) from blob")
 	for _, line := range dump(t, db) {
 		if !strings.HasPrefix(line, "trace") { // keyed by what each data folder makes for itself

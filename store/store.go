@@ -63,8 +63,8 @@ type Options struct {
 var (
 	// ErrNotFound: there is no such thing in this organization.
 	ErrNotFound = errors.New("not found")
-	// ErrStale: people, settings or rules changed since they were read; nothing was saved.
-	ErrStale = errors.New("people, settings or rules changed meanwhile")
+	// ErrStale: people, settings or the policy changed since they were read; nothing was saved.
+	ErrStale = errors.New("people, settings or the policy changed meanwhile")
 	// ErrPlace: what should say where a list goes on was not given out by us.
 	ErrPlace = errors.New("no place in this list")
 	// ErrTooLarge: the content is larger than the limit; nothing was kept.
@@ -258,7 +258,7 @@ func (o *Org) hasher(ctx context.Context) (hasher, error) {
 	return hasher{key}, nil
 }
 
-// changed raises the revision of people, settings and rules. The row stays locked until
+// changed raises the revision of people, settings and policy. The row stays locked until
 // the transaction ends, so a page that was decided by the old ones is either saved
 // before, and then seen by this change, or not at all.
 func (o *Org) changed(ctx context.Context, t *tx) error {

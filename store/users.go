@@ -37,11 +37,7 @@ func (o *Org) SaveUsers(ctx context.Context, list []crm.User) (Saved, error) {
 		if err := o.lock(ctx, t); err != nil {
 			return err
 		}
-		before, err := o.crowd(ctx, t)
-		if err != nil {
-			return err
-		}
-		domains, err := o.domains(ctx, t)
+		policy, err := o.policy(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -52,15 +48,12 @@ func (o *Org) SaveUsers(ctx context.Context, list []crm.User) (Saved, error) {
 				return fmt.Errorf("user %d of the list: %w", i+1, err)
 			}
 			for _, a := range added {
-				if slices.Contains(domains, a.Domain()) {
+				if slices.Contains(policy.Domains, a.Domain()) {
 					fresh = append(fresh, a)
 				}
 			}
 		}
 		if err := o.peopleChanged(ctx, t, &saved); err != nil {
-			return err
-		}
-		if err := o.auditUsers(ctx, t, list, saved, before); err != nil {
 			return err
 		}
 		if _, err := o.provision(ctx, t); err != nil {
@@ -289,17 +282,8 @@ func (o *Org) SetPassword(ctx context.Context, user crm.UserID, hash string) err
 		if n == 0 {
 			return ErrNotFound
 		}
-		if _, err = t.exec(ctx, "delete from session where org_id = $1 and user_id = $2", o.id, user); err != nil {
-			return err
-		}
-		e := crm.AuditEntry{Action: "password.set"}
-		if hash == "" {
-			e.Detail = "taken away"
-		}
-		if e.Subject, err = o.userName(ctx, t, user); err != nil {
-			return err
-		}
-		return o.audit(ctx, t, e)
+		_, err = t.exec(ctx, "delete from session where org_id = $1 and user_id = $2", o.id, user)
+		return err
 	})
 }
 

@@ -3,8 +3,8 @@ package verify
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
-	"slices"
 )
 
 // Books are what Postern keeps, as the tables say it.
@@ -109,28 +109,16 @@ func read(ctx context.Context, db *sql.DB) (*books, error) {
 }
 
 func (b *books) readRules(r *reader) {
-	r.rows("select id, since * 1000, file_private from org", func(scan func(...any)) {
+	r.rows(`select o.id, coalesce((select p.text from policy p where p.org_id = o.id order by p.version desc limit 1), '{"sensitivities": ["private", "confidential"]}')
+		from org o`, func(scan func(...any)) {
 		var id int64
-		o := &rules{excludedAddresses: map[string]bool{}, excludedDomains: map[string]bool{}, users: map[string]int64{}, contacts: map[string][]int64{}}
-		scan(&id, &o.since, &o.filePrivate)
-		b.orgs[id] = o
-	})
-	r.rows("select org_id, kind, value from exclusion", func(scan func(...any)) {
-		var org int64
-		var kind, value string
-		scan(&org, &kind, &value)
-		switch kind {
-		case "address":
-			b.orgs[org].excludedAddresses[value] = true
-		case "domain":
-			b.orgs[org].excludedDomains[value] = true
+		var text string
+		o := &rules{users: map[string]int64{}, contacts: map[string][]int64{}}
+		scan(&id, &text)
+		if r.err == nil {
+			r.err = json.Unmarshal([]byte(text), &o.policy)
 		}
-	})
-	r.rows("select d.org_id, d.domain from connection_domain d", func(scan func(...any)) {
-		var org int64
-		var domain string
-		scan(&org, &domain)
-		b.orgs[org].domains = append(b.orgs[org].domains, domain)
+		b.orgs[id] = o
 	})
 }
 
@@ -155,7 +143,7 @@ func (b *books) readPeople(r *reader) {
 }
 
 // readBoxes finds out whose mailboxes are to be collected: those of active users whose
-// primary address is of an allowed domain, while collecting is enabled.
+// primary address the policy allows, while collecting is enabled.
 func (b *books) readBoxes(r *reader) {
 	r.rows(`select u.org_id, u.id, x.address, coalesce(m.primary_address, '') from account u
 		join user_address x on x.user_id = u.id and x.position = 0
@@ -164,7 +152,7 @@ func (b *books) readBoxes(r *reader) {
 		x := &box{}
 		var primary string
 		scan(&x.org, &x.user, &x.address, &primary)
-		if !slices.Contains(b.orgs[x.org].domains, domain(x.address)) {
+		if !b.orgs[x.org].reads(x.address) {
 			return
 		}
 		b.owners[x.user] = x

@@ -114,7 +114,7 @@ func (c *comparison) judgeMessage(m *message, standing []*item) {
 		}
 		user := c.boxes[it.Mailbox].user
 		users[user] = append(users[user], it)
-		if m.missing != "" && it.Damage == "" && !it.Ghost {
+		if m.missing != "" && m.missing != "withheld" && it.Damage == "" && !it.Ghost {
 			c.report.Undecided = append(c.report.Undecided, it.finding("it is filed in part (%s missing), and Exchange has all of it", m.missing))
 		}
 	}

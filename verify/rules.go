@@ -1,19 +1,17 @@
 package verify
 
 import (
+	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Rules are what an organization collects, and whom it knows.
 type rules struct {
-	domains           []string // of users whose mail is collected
-	excludedAddresses map[string]bool
-	excludedDomains   map[string]bool
-	since             int64 // older messages are not collected, nanoseconds; 0 = no limit
-	filePrivate       bool
-	users             map[string]int64   // active ones, by address
-	contacts          map[string][]int64 // by address
+	policy
+	users    map[string]int64   // active ones, by address
+	contacts map[string][]int64 // by address
 }
 
 // A person is a contact (c) or a user (u).
@@ -22,12 +20,48 @@ type person struct {
 	id   int64
 }
 
+// A policy is as it stands in the table, as far as it is judged here: the organization's
+// limits on people, period and markings. Where others are set (folders, sizes, categories,
+// groups, users' own), what they keep out counts as lost.
+type policy struct {
+	Domains       []string  `json:"domains"` // of users whose mail is collected
+	Allow         []string  `json:"allow"`
+	Deny          []string  `json:"deny"`
+	Excluded      []string  `json:"excluded"`
+	Since         time.Time `json:"since"`
+	Sensitivities []string  `json:"sensitivities"`
+	HeadersOnly   bool      `json:"headers_only"`
+}
+
+// reads tells whether a mailbox is to be read.
+func (p *policy) reads(address string) bool {
+	picks := func(pattern string) bool { return like(pattern, address) }
+	return slices.Contains(p.Domains, domain(address)) && !slices.ContainsFunc(p.Deny, picks) &&
+		(len(p.Allow) == 0 || slices.ContainsFunc(p.Allow, picks))
+}
+
+// excludes tells whether nothing that names the address is filed.
+func (p *policy) excludes(address string) bool {
+	return slices.ContainsFunc(p.Excluded, func(pattern string) bool {
+		if !strings.Contains(pattern, "@") {
+			return like(pattern, domain(address))
+		}
+		return like(pattern, address)
+	})
+}
+
+// like compares a text with a pattern in which * is any run of characters but @.
+func like(pattern, text string) bool {
+	expression := strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, "[^@]*")
+	return regexp.MustCompile("^(?:" + expression + ")$").MatchString(text)
+}
+
 func domain(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
 
 // user tells whether the address is of an active user of an allowed domain.
 func (r *rules) user(address string) (int64, bool) {
 	id, ok := r.users[address]
-	return id, ok && slices.Contains(r.domains, domain(address))
+	return id, ok && slices.Contains(r.Domains, domain(address))
 }
 
 // contact tells whether the address is a contact's and no user's.
@@ -49,19 +83,19 @@ func (r *rules) belongs(it *item) bool {
 			return false
 		}
 	}
-	if it.Draft || !r.filePrivate && (it.Sensitivity == "private" || it.Sensitivity == "confidential") {
+	if it.Draft || slices.Contains(r.Sensitivities, it.Sensitivity) {
 		return false
 	}
 	when := it.Sent
 	if when == 0 {
 		when = it.Received
 	}
-	if r.since != 0 && when != 0 && when < r.since {
+	if !r.Since.IsZero() && when != 0 && when < r.Since.UnixNano() {
 		return false
 	}
 	from, to := it.senders(), it.recipients()
 	for _, address := range slices.Concat(from, to) {
-		if r.excludedAddresses[address] || r.excludedDomains[domain(address)] {
+		if r.excludes(address) {
 			return false
 		}
 	}

@@ -7,21 +7,10 @@
 -- proves instead that they belong together, also against hands that bypass the program.
 
 create table org (
-	id               {{.ID}},
-	revision         bigint not null default 0,  -- raised by each change of people, settings, rules
-	hash_key         {{.Bytes}} not null,        -- sealed: key of the hashes in trace and *_address
-	since            bigint not null default 0,
-	file_private     boolean not null default false,
-	attachments      text not null default 'store',
-	attachment_limit bigint not null default 0
+	id       {{.ID}},
+	revision bigint not null default 0,  -- raised by each change of people, settings, policy
+	hash_key {{.Bytes}} not null         -- sealed: key of the hashes in trace and *_address
 );
-
-create table exclusion (
-	org_id bigint not null,
-	kind   text not null, -- address, domain
-	value  text not null,
-	primary key (org_id, kind, value)
-) {{.Clustered}};
 
 create table connection (
 	id         {{.ID}},
@@ -36,13 +25,6 @@ create table connection (
 	root_cas   text not null,
 	saved_at   bigint not null default 0
 );
-
-create table connection_domain (
-	org_id        bigint not null,
-	connection_id bigint not null references connection (id),
-	domain        text not null,
-	primary key (org_id, connection_id, domain)
-) {{.Clustered}};
 
 create table account (
 	id       {{.ID}},
@@ -261,6 +243,9 @@ create table copy (
 	folder_id   bigint not null,
 	version     text not null,
 	is_read     boolean not null,
+	size        bigint not null, -- as the server counts; 0 = unknown
+	sensitivity text not null,
+	categories  text not null,   -- in JSON; '' = none
 	seen_at     bigint not null,
 	missing_at  bigint not null,
 	gone_at     bigint not null,

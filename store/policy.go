@@ -1,0 +1,412 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"postern/crm"
+	"postern/mail"
+)
+
+// Policy returns the policy that holds; crm.DefaultPolicy, with version 0, when none was
+// saved.
+func (o *Org) Policy(ctx context.Context) (crm.Policy, error) { return o.policy(ctx, o.read()) }
+
+func (o *Org) policy(ctx context.Context, q querier) (crm.Policy, error) {
+	p, err := first(o.policies(ctx, q, "true order by version desc limit 1"))
+	if errors.Is(err, ErrNotFound) {
+		return crm.DefaultPolicy(), nil
+	}
+	if err != nil {
+		return crm.Policy{}, err
+	}
+	return *p, nil
+}
+
+// PolicyVersion returns one version of the policy, or ErrNotFound.
+func (o *Org) PolicyVersion(ctx context.Context, version int64) (crm.Policy, error) {
+	p, err := first(o.policies(ctx, o.read(), "version = $2", version))
+	if err != nil {
+		return crm.Policy{}, err
+	}
+	return *p, nil
+}
+
+// Policies returns all versions of the policy, the newest first.
+func (o *Org) Policies(ctx context.Context) ([]crm.Policy, error) {
+	return o.policies(ctx, o.read(), "true order by version desc")
+}
+
+func (o *Org) policies(ctx context.Context, q querier, condition string, args ...any) ([]crm.Policy, error) {
+	var list []crm.Policy
+	err := rows(ctx, q, "select version, saved_at, saved_by, text from policy where org_id = $1 and "+condition, append([]any{o.id}, args...), func(r *sql.Rows) error {
+		var p crm.Policy
+		var text string
+		var version int64
+		var saved time.Time
+		var by string
+		if err := r.Scan(&version, stamp{&saved}, &by, &text); err != nil {
+			return err
+		}
+		err := json.Unmarshal([]byte(text), &p)
+		p.Version, p.Saved, p.By = version, saved, by
+		list = append(list, p)
+		return err
+	})
+	return list, err
+}
+
+// A Grant is what holds in one mailbox.
+type Grant struct {
+	Policy  crm.Policy
+	Limits  crm.Limits            // those that its user set included
+	Refused *crm.Fault            // why it may not be read at all; nil = it may
+	Outside map[crm.FolderID]bool // folders of it that are known and not collected
+}
+
+// Grant returns what holds in a mailbox.
+func (o *Org) Grant(ctx context.Context, box *crm.Mailbox) (Grant, error) {
+	var g Grant
+	policy, err := o.policy(ctx, o.read())
+	if err != nil {
+		return g, err
+	}
+	all, err := o.granted(ctx, o.read(), policy)
+	if err != nil {
+		return g, err
+	}
+	g.Policy, g.Limits, g.Refused = policy, all.limits(box.User), policy.AllowsMailbox(box.Address, all.groups)
+	g.Outside, err = o.outside(ctx, o.read(), box.ID, func(folders []crm.Folder) []bool { return policy.InScope(g.Limits, folders) })
+	return g, err
+}
+
+// Granted returns what the gate is to grant: the policy, the members of groups as far as they
+// are known, and what users left alone, by their mailboxes.
+func (o *Org) Granted(ctx context.Context) (crm.Policy, crm.Groups, map[mail.Address]crm.Limits, error) {
+	policy, err := o.policy(ctx, o.read())
+	if err != nil {
+		return policy, nil, nil, err
+	}
+	g, err := o.granted(ctx, o.read(), policy)
+	if err != nil {
+		return policy, nil, nil, err
+	}
+	boxes, err := o.owners(ctx, o.read())
+	limits := map[mail.Address]crm.Limits{}
+	for _, b := range boxes {
+		if own, ok := g.own[b.User]; ok && b.State != crm.Off {
+			limits[b.Address] = own
+		}
+	}
+	return policy, g.groups, limits, err
+}
+
+// outside returns the folders of a mailbox that are not in scope.
+func (o *Org) outside(ctx context.Context, q querier, box crm.MailboxID, scope func([]crm.Folder) []bool) (map[crm.FolderID]bool, error) {
+	rows, err := o.folders(ctx, q, box)
+	if err != nil {
+		return nil, err
+	}
+	folders := make([]crm.Folder, len(rows))
+	for i := range rows {
+		folders[i] = rows[i].Folder
+	}
+	outside := map[crm.FolderID]bool{}
+	for i, in := range scope(folders) {
+		if !in {
+			outside[rows[i].ID] = true
+		}
+	}
+	return outside, nil
+}
+
+// SavePolicy makes a policy the one that holds, as a new version, and returns it as saved.
+// p.Version is the version that it was made of: ErrStale when another was saved meanwhile.
+// When nothing is different, nothing is saved, unless something is to be removed. The fault
+// of a policy that is not right has the code "policy-invalid"; Policy.Check says more.
+//
+// Mailboxes come and go by it in the same transaction, and what the old one kept out and
+// the new one may let in is looked at again. What was filed stays, unless remove: then all
+// is taken out that the new one would not file, which DryRun lists; see removal.go.
+func (o *Org) SavePolicy(ctx context.Context, p crm.Policy, remove bool) (crm.Policy, error) {
+	now, wrong := p.Check()
+	if len(wrong) > 0 {
+		return p, policyInvalid(wrong)
+	}
+	err := o.savePolicies(ctx, "save policy", func(t *tx, h hasher) error {
+		old, err := o.policy(ctx, t)
+		switch {
+		case err != nil:
+			return err
+		case p.Version != old.Version:
+			return ErrStale
+		case len(old.Diff(&now)) == 0 && !remove:
+			now = old
+			return nil
+		}
+		if now, err = o.insertPolicy(ctx, t, h, old, now); err != nil || !remove {
+			return err
+		}
+		return o.askRemoval(ctx, t, now.Version)
+	})
+	if err != nil {
+		return p, err
+	}
+	return now, o.FinishRemoval(ctx)
+}
+
+func policyInvalid(wrong []crm.FieldError) error {
+	return &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "policy-invalid",
+		Message: fmt.Sprintf("The policy is not right: %s: %s", wrong[0].Field, wrong[0].Message), Advice: "Correct it and save it again; nothing was saved."}
+}
+
+// savePolicies runs a transaction that changes what may be filed, while no removal is under
+// way: what one takes out is judged by the policy that asked for it.
+func (o *Org) savePolicies(ctx context.Context, name string, do func(*tx, hasher) error) error {
+	h, err := o.hasher(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		if err := o.FinishRemoval(ctx); err != nil {
+			return err
+		}
+		err := o.db.update(ctx, name, func(t *tx) error {
+			if err := o.lock(ctx, t); err != nil {
+				return err
+			}
+			if _, pending, err := o.pendingRemoval(ctx, t); err != nil || pending {
+				return cmp.Or(err, errRemoving)
+			}
+			return do(t, h)
+		})
+		if !errors.Is(err, errRemoving) {
+			return err
+		}
+	}
+}
+
+// insertPolicy writes the next version and all that follows from it.
+func (o *Org) insertPolicy(ctx context.Context, t *tx, h hasher, old, now crm.Policy) (crm.Policy, error) {
+	if err := o.changed(ctx, t); err != nil {
+		return now, err
+	}
+	now.Version, now.Saved, now.By = 0, time.Time{}, ""
+	text, err := json.Marshal(now)
+	if err != nil {
+		return now, err
+	}
+	now.Version, now.Saved, now.By = old.Version+1, o.s.now().UTC(), crm.ActorOf(ctx)
+	_, err = t.exec(ctx, "insert into policy (org_id, version, saved_at, saved_by, text) values ($1, $2, $3, $4, $5)",
+		o.id, now.Version, micros(now.Saved), clean(now.By), string(text))
+	if err != nil {
+		return now, err
+	}
+	was, err := o.granted(ctx, t, old)
+	if err != nil {
+		return now, err
+	}
+	is := was
+	is.policy = now
+	if err := o.follow(ctx, t, h, was, is); err != nil {
+		return now, err
+	}
+	return now, o.audit(ctx, t, auditLines("policy.save", fmt.Sprintf("version %d", now.Version), old.Diff(&now)))
+}
+
+// auditLines is the audit entry of a change that is told line by line.
+func auditLines(action, subject string, lines []crm.Line) crm.AuditEntry {
+	e := crm.AuditEntry{Action: action, Subject: subject}
+	texts := make([]string, len(lines))
+	for i, l := range lines {
+		texts[i] = l.String()
+		e.Widens = e.Widens || l.Widens
+	}
+	e.Detail = strings.Join(texts, "\n")
+	return e
+}
+
+// UserLimits returns what users left alone in their own mailboxes; who did not is absent.
+func (o *Org) UserLimits(ctx context.Context) (map[crm.UserID]crm.Limits, error) {
+	return o.userLimits(ctx, o.read())
+}
+
+func (o *Org) userLimits(ctx context.Context, q querier) (map[crm.UserID]crm.Limits, error) {
+	all := map[crm.UserID]crm.Limits{}
+	err := rows(ctx, q, "select user_id, text from user_limits where org_id = $1", []any{o.id}, func(r *sql.Rows) error {
+		var user crm.UserID
+		var text string
+		var l crm.Limits
+		if err := r.Scan(&user, &text); err != nil {
+			return err
+		}
+		err := json.Unmarshal([]byte(text), &l)
+		all[user] = l
+		return err
+	})
+	return all, err
+}
+
+// SaveUserLimits keeps what a user leaves alone in the own mailbox. It never widens what the
+// organization set, whatever is in it: see Policy.Tighten. ErrNotFound when there is no
+// such user.
+func (o *Org) SaveUserLimits(ctx context.Context, user crm.UserID, l crm.Limits) error {
+	l, wrong := l.Check()
+	if len(wrong) > 0 {
+		return policyInvalid(wrong)
+	}
+	text, err := json.Marshal(l)
+	if err != nil {
+		return err
+	}
+	return o.savePolicies(ctx, "save user limits", func(t *tx, h hasher) error {
+		who, err := first(o.users(ctx, t, []int64{int64(user)}))
+		if err != nil {
+			return err
+		}
+		policy, err := o.policy(ctx, t)
+		if err != nil {
+			return err
+		}
+		was, err := o.granted(ctx, t, policy)
+		if err != nil {
+			return err
+		}
+		lines := crm.DiffLimits(was.own[user], l)
+		if len(lines) == 0 {
+			return nil
+		}
+		if err := o.changed(ctx, t); err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, `insert into user_limits (org_id, user_id, text) values ($1, $2, $3)
+			on conflict (org_id, user_id) do update set text = excluded.text`, o.id, user, string(text))
+		if err != nil {
+			return err
+		}
+		is := was
+		is.own = maps.Clone(was.own)
+		is.own[user] = l
+		if err := o.follow(ctx, t, h, was, is); err != nil {
+			return err
+		}
+		return o.audit(ctx, t, auditLines("policy.user", who.Name, lines))
+	})
+}
+
+// A Group is a group of Exchange that a policy names, with the members known.
+type Group struct {
+	Address  mail.Address   `json:"address"`
+	Members  []mail.Address `json:"members"`
+	Expanded time.Time      `json:"expanded"` // when they were asked for
+}
+
+// Groups returns the groups whose members are known.
+func (o *Org) Groups(ctx context.Context) ([]Group, error) { return o.groups(ctx, o.read()) }
+
+func (o *Org) groups(ctx context.Context, q querier) ([]Group, error) {
+	var list []Group
+	err := rows(ctx, q, "select address, members, expanded_at from policy_group where org_id = $1 order by address", []any{o.id}, func(r *sql.Rows) error {
+		var g Group
+		var members string
+		if err := r.Scan(&g.Address, &members, stamp{&g.Expanded}); err != nil {
+			return err
+		}
+		err := json.Unmarshal([]byte(members), &g.Members)
+		list = append(list, g)
+		return err
+	})
+	return list, err
+}
+
+// GroupMembers is a list of groups as Policy.AllowsMailbox asks for them.
+func GroupMembers(list []Group) crm.Groups {
+	groups := make(crm.Groups, len(list))
+	for _, g := range list {
+		groups[g.Address] = g.Members
+	}
+	return groups
+}
+
+// SaveGroup keeps who belongs to a group, as was found out just now. Mailboxes come and go
+// by it as by a policy.
+func (o *Org) SaveGroup(ctx context.Context, group mail.Address, members []mail.Address) error {
+	members = unique(slices.Clone(members))
+	text, err := json.Marshal(members)
+	if err != nil {
+		return err
+	}
+	return o.savePolicies(ctx, "save group", func(t *tx, h hasher) error {
+		policy, err := o.policy(ctx, t)
+		if err != nil {
+			return err
+		}
+		was, err := o.granted(ctx, t, policy)
+		if err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, `insert into policy_group (org_id, address, members, expanded_at) values ($1, $2, $3, $4)
+			on conflict (org_id, address) do update set members = excluded.members, expanded_at = excluded.expanded_at`,
+			o.id, group, string(text), micros(o.s.now()))
+		before, known := was.groups[group]
+		if err != nil || known && slices.Equal(before, members) {
+			return err
+		}
+		if err := o.changed(ctx, t); err != nil {
+			return err
+		}
+		is := was
+		is.groups = maps.Clone(was.groups)
+		is.groups[group] = members
+		if err := o.follow(ctx, t, h, was, is); err != nil {
+			return err
+		}
+		return o.audit(ctx, t, groupEntry(group, before, members, slices.Contains(policy.Deny, crm.Selector("group:"+group))))
+	})
+}
+
+// groupEntry is the audit entry of a group whose members are others now.
+func groupEntry(group mail.Address, before, members []mail.Address, denied bool) crm.AuditEntry {
+	joined, left := without(members, before), without(before, members)
+	e := crm.AuditEntry{Action: "policy.group", Subject: string(group), Widens: len(joined) > 0 || denied}
+	var lines []string
+	for _, a := range joined {
+		lines = append(lines, "member: + "+string(a))
+	}
+	for _, a := range left {
+		lines = append(lines, "member: − "+string(a))
+	}
+	e.Detail = strings.Join(lines, "\n")
+	return e
+}
+
+// granted is all by which it is decided what may be touched and filed.
+type granted struct {
+	policy crm.Policy
+	groups crm.Groups
+	own    map[crm.UserID]crm.Limits
+}
+
+// granted returns it with the policy given.
+func (o *Org) granted(ctx context.Context, q querier, p crm.Policy) (g granted, err error) {
+	g.policy = p
+	list, err := o.groups(ctx, q)
+	if err != nil {
+		return g, err
+	}
+	g.groups = GroupMembers(list)
+	g.own, err = o.userLimits(ctx, q)
+	return g, err
+}
+
+func (g *granted) allows(a mail.Address) bool { return g.policy.AllowsMailbox(a, g.groups) == nil }
+
+func (g *granted) limits(user crm.UserID) crm.Limits { return g.policy.Tighten(g.own[user]) }
