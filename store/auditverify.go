@@ -21,9 +21,13 @@ import (
 // Who can change the database, the files of checkpoints and has the key can make another
 // log that is sound; a sink on another machine is out of such hands.
 func (o *Org) VerifyAudit(ctx context.Context, files ...string) (crm.AuditVerdict, error) {
+	_, noFile := os.Stat(o.checkpointFile())
 	head, err := o.lastHead(ctx)
 	if err != nil {
 		return crm.AuditVerdict{}, err
+	}
+	if noFile == nil && len(head.signingKey) == 0 {
+		return crm.AuditVerdict{Code: "audit-truncated", Bad: 1, Why: "There is no log, but there are checkpoints of one: all of it was taken away."}, nil
 	}
 	key, err := o.openSigningKey(head.signingKey)
 	if fault, ok := errors.AsType[*crm.Fault](err); ok && len(head.signingKey) > 0 {
@@ -79,11 +83,7 @@ type auditor struct {
 func (a *auditor) readFiles(head auditHead, key ed25519.PrivateKey, files []string) error {
 	a.proved = map[int64]string{}
 	if len(head.signingKey) == 0 {
-		info, err := os.Stat(files[0])
-		if err == nil && info.Size() > 0 {
-			_ = a.found("audit-truncated", 1, "There is no log, but there are checkpoints of one: all of it was taken away.")
-		}
-		return nil
+		return nil // nothing was written yet
 	}
 	var err error
 	if a.verdict.PublicKey, err = publicKey(key); err != nil {
