@@ -145,6 +145,8 @@ type Version struct{ Name, Title string }
 type Connector struct {
 	Name, Title string
 	Versions    []Version // oldest first
+	// Operations are all that a source, a test and a search of it ever send.
+	Operations []Operation
 	// Source opens a source with these settings, whose every request goes by the transport.
 	// It does not touch the network.
 	Source func(Settings, Transport) (Source, error)

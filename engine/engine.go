@@ -102,7 +102,7 @@ func New(c Config) *Engine {
 	if c.Machine.Now == nil {
 		c.Machine.Now = c.Now
 	}
-	e := &Engine{Config: c, bell: jobs.New(), gate: gate.New(gate.Config{Machine: c.Machine, Traffic: c.Pace.Traffic, Log: c.AccessLog}), read: -1, counted: map[crm.MailboxID]time.Time{}}
+	e := &Engine{Config: c, bell: jobs.New(), gate: gate.New(gate.Config{Machine: c.Machine, Traffic: c.Pace.Traffic, Log: c.AccessLog, Operations: c.Connector.Operations}), read: -1, counted: map[crm.MailboxID]time.Time{}}
 	e.bell.Handle("import", c.Workers, e.pass)
 	e.bell.Handle("look", c.Looks, e.pass)
 	e.bell.Handle("event", c.Events, e.event)

@@ -1,10 +1,6 @@
 package ews
 
-import (
-	"slices"
-
-	"postern/crm"
-)
+import "postern/crm"
 
 // operations are all that is ever asked of Exchange. The client knows more, for the
 // simulator and for the tests; a test holds this list against what the code sends.
@@ -22,6 +18,3 @@ var operations = []crm.Operation{
 	{Name: "Unsubscribe", Reads: true, Purpose: "Ends a subscription."},
 	{Name: "Autodiscover", Reads: true, Purpose: "Finds the server of a mailbox by what its domain publishes."},
 }
-
-// Operations returns the operations that are ever sent.
-func Operations() []crm.Operation { return slices.Clone(operations) }

@@ -56,7 +56,7 @@ func TestOperationsAreWhatTheCodeSends(t *testing.T) {
 	slices.Sort(sent)
 	sent = slices.Compact(sent)
 	var listed []string
-	for _, o := range ews.Operations() {
+	for _, o := range ews.Connector().Operations {
 		listed = append(listed, o.Name)
 		if !o.Reads || slices.Contains(writers, o.Name) {
 			t.Errorf("%s writes; Postern only reads", o.Name)

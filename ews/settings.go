@@ -37,7 +37,7 @@ func versionIndex(name string) int {
 // as Config.Now.
 func Connector(tune ...func(*Config)) crm.Connector {
 	c := crm.Connector{
-		Name: "ews", Title: "Microsoft Exchange",
+		Name: "ews", Title: "Microsoft Exchange", Operations: slices.Clone(operations),
 		Source: func(s crm.Settings, transport crm.Transport) (crm.Source, error) {
 			src, err := open(s, transport, tune...)
 			if err != nil {

@@ -51,6 +51,8 @@ type Config struct {
 	Machine Machine
 	Traffic func(login, host string) crm.Traffic
 	Log     Log
+	// Operations are those that may leave; nil = whatever the connector sends.
+	Operations []crm.Operation
 }
 
 // A Gate stands between one organization's mailboxes and everybody who wants to read

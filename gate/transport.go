@@ -71,11 +71,23 @@ func (t *transport) admit(r crm.Request) (login string, err error) {
 	if err := t.granted(r.Mailbox); err != nil {
 		return "", err
 	}
+	if err := t.gate.sends(r.Operation); err != nil {
+		return "", err
+	}
 	if err := t.gate.Log.Ready(); err != nil {
 		return "", &crm.Fault{Verdict: crm.Retry, Scope: crm.OrgScope, Code: "access-log-unwritable", Err: err,
 			Message: "The access log cannot be written, so nothing is asked of Exchange.", Advice: "Free space for the data folder, or bring the database back; it goes on by itself then."}
 	}
 	return t.terms.account(r.Mailbox).Login, nil
+}
+
+// sends says whether an operation is one of those that may leave at all.
+func (g *Gate) sends(operation string) error {
+	if g.Operations == nil || slices.ContainsFunc(g.Operations, func(o crm.Operation) bool { return o.Name == operation }) {
+		return nil
+	}
+	return &crm.Fault{Verdict: crm.Refused, Scope: crm.MailboxScope, Code: "operation-not-allowed",
+		Message: "The operation " + operation + " is none of those that Postern sends to Exchange.", Advice: "This is a mistake in the program; please report it."}
 }
 
 // granted says whether requests for a mailbox may leave. One that is for none is the
