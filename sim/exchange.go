@@ -81,6 +81,7 @@ type Exchange struct {
 
 	governance Governance
 	logOn      LogOn
+	proofs     map[[sha256.Size]byte]bool // of Kerberos, that were taken
 
 	discoveries map[string]Discovery
 

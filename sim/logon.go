@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/jcmturner/gokrb5/v8/keytab"
+
 	"postern/ntlm"
 )
 
@@ -22,11 +24,11 @@ type Scheme string
 const (
 	Basic       Scheme = "Basic"
 	NTLM        Scheme = "NTLM"
-	Negotiate   Scheme = "Negotiate"   // takes NTLM's messages as they are
+	Negotiate   Scheme = "Negotiate"   // Kerberos, and NTLM's messages as they are
 	Certificate Scheme = "Certificate" // the client's, at the TLS handshake; see Account.Certificates
 )
 
-// A Protection says what Extended Protection asks of NTLM log-ons. They are bound to the
+// A Protection says what Extended Protection asks of NTLM and Kerberos log-ons. They are bound to the
 // certificate of the server that they came to, by its hash: what a middleman with a
 // certificate of its own passes on does not fit.
 //
@@ -46,6 +48,11 @@ type LogOn struct {
 	Schemes    []Scheme   `json:"schemes"`
 	Protection Protection `json:"protection,omitempty"`
 	Domain     string     `json:"domain,omitempty"` // the Windows domain in NTLM's challenge; "" = COMPANY
+	// Keytab is the file with the key of this server's service, "HTTP/" and its name, that
+	// tickets are made with; none = Kerberos is not taken.
+	Keytab []byte `json:"keytab,omitempty"`
+
+	keys *keytab.Keytab
 }
 
 // SetLogOn changes how to sign in. Connections that are signed in stay so.
@@ -58,6 +65,11 @@ func (x *Exchange) SetLogOn(l LogOn) error {
 	if !slices.Contains([]Protection{ProtectionOff, ProtectionAllowed, ProtectionRequired}, l.Protection) {
 		return fmt.Errorf("there is no extended protection %q", l.Protection)
 	}
+	keys, err := readKeytab(l.Keytab)
+	if err != nil {
+		return fmt.Errorf("the keytab: %w", err)
+	}
+	l.keys = keys
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.logOn = l
@@ -77,7 +89,8 @@ func (x *Exchange) logOnNow() LogOn {
 	return l
 }
 
-// A connection is what the server knows of one: NTLM signs it in, not the requests on it.
+// A connection is what the server knows of one: NTLM and Kerberos sign it in, not the
+// requests on it.
 type connection struct {
 	leaf *x509.Certificate // the server's; nil without TLS
 
@@ -108,7 +121,7 @@ func (c *call) signsIn(body io.Reader) bool {
 		login, password, _ := c.r.BasicAuth()
 		c.account, c.record.Scheme = c.x.signIn(login, password), Basic
 	case sent != "" && conn != nil:
-		challenge = c.ntlm(l, conn, token)
+		challenge = c.negotiate(l, conn, token)
 	case conn != nil && slices.Contains(l.Schemes, Certificate) && c.r.TLS != nil && len(c.r.TLS.PeerCertificates) > 0:
 		c.account, c.record.Scheme = c.x.certified(c.r.TLS.PeerCertificates[0]), Certificate
 	case conn != nil:
@@ -165,25 +178,36 @@ func (n *connection) whoIsSigned(c *call) *account {
 	return c.x.accounts[strings.ToLower(n.signed)]
 }
 
-// ntlm takes one of the client's two messages. It returns the challenge that is to be
+// negotiate takes a message of NTLM's or Kerberos'. It returns the challenge that is to be
 // sent, or sets the account.
-func (c *call) ntlm(l LogOn, conn *connection, token string) (challenge string) {
+func (c *call) negotiate(l LogOn, conn *connection, token string) (challenge string) {
 	conn.mu.Lock()
 	defer conn.mu.Unlock()
 	conn.signed, conn.scheme = "", ""
 	message, err := base64.StdEncoding.DecodeString(token)
-	if err == nil && ntlm.IsNegotiate(message) {
+	switch {
+	case err != nil:
+	case ntlm.IsNegotiate(message):
 		if conn.begun, err = ntlm.Challenge(message, l.Domain, "SIM01", c.x.now()); err == nil {
 			return base64.StdEncoding.EncodeToString(conn.begun.Message)
 		}
+	case ntlm.IsAuthenticate(message):
+		c.ntlm(l, conn, message)
+	case c.record.Authorization == Negotiate:
+		c.kerberos(l, conn, message)
 	}
-	if err != nil || conn.begun == nil {
-		return ""
+	return ""
+}
+
+// ntlm takes the client's last message and sets the account if it proves one.
+func (c *call) ntlm(l LogOn, conn *connection, message []byte) {
+	if conn.begun == nil {
+		return
 	}
 	proof, err := conn.begun.Read(message)
 	conn.begun = nil
-	if err != nil || !l.protects(proof, conn.leaf) {
-		return ""
+	if err != nil || !l.protects(proof.Binding, proof.Coded, conn.leaf) {
+		return
 	}
 	for _, login := range []string{proof.Domain + `\` + proof.User, proof.User, proof.User + "@" + proof.Domain} {
 		if !c.x.knows(login) {
@@ -193,18 +217,18 @@ func (c *call) ntlm(l LogOn, conn *connection, token string) (challenge string) 
 			conn.signed, conn.scheme = c.account.Login, c.record.Authorization
 			c.record.Scheme = conn.scheme
 		}
-		return ""
+		return
 	}
-	return ""
 }
 
-// protects tells whether a log-on is bound to the channel as Extended Protection wants it.
-func (l LogOn) protects(p *ntlm.Proof, leaf *x509.Certificate) bool {
+// protects tells whether a log-on is bound to the channel as Extended Protection wants it;
+// sealed says that nobody can have taken the binding out.
+func (l LogOn) protects(binding []byte, sealed bool, leaf *x509.Certificate) bool {
 	switch l.Protection {
 	case ProtectionAllowed:
-		return p.Binding == nil || leaf == nil || bytes.Equal(p.Binding, ntlm.Binding(leaf))
+		return binding == nil || leaf == nil || bytes.Equal(binding, ntlm.Binding(leaf))
 	case ProtectionRequired:
-		return p.Coded && leaf != nil && bytes.Equal(p.Binding, ntlm.Binding(leaf))
+		return sealed && leaf != nil && bytes.Equal(binding, ntlm.Binding(leaf))
 	}
 	return true
 }
