@@ -49,7 +49,7 @@ func (o *Org) SaveSettings(ctx context.Context, s crm.Settings) error {
 		if err := o.changed(ctx, t); err != nil {
 			return err
 		}
-		_, id, err := o.settings(ctx, t)
+		kept, id, err := o.settings(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -70,7 +70,10 @@ func (o *Org) SaveSettings(ctx context.Context, s crm.Settings) error {
 		if err != nil {
 			return err
 		}
-		return o.forgiveMailboxes(ctx, t)
+		if err := o.forgiveMailboxes(ctx, t); err != nil {
+			return err
+		}
+		return o.audit(ctx, t, settingsEntry(kept, s))
 	})
 }
 

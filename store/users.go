@@ -37,6 +37,10 @@ func (o *Org) SaveUsers(ctx context.Context, list []crm.User) (Saved, error) {
 		if err := o.lock(ctx, t); err != nil {
 			return err
 		}
+		before, err := o.crowd(ctx, t)
+		if err != nil {
+			return err
+		}
 		policy, err := o.policy(ctx, t)
 		if err != nil {
 			return err
@@ -54,6 +58,9 @@ func (o *Org) SaveUsers(ctx context.Context, list []crm.User) (Saved, error) {
 			}
 		}
 		if err := o.peopleChanged(ctx, t, &saved); err != nil {
+			return err
+		}
+		if err := o.auditUsers(ctx, t, list, saved, before); err != nil {
 			return err
 		}
 		if _, err := o.provision(ctx, t); err != nil {
@@ -282,8 +289,17 @@ func (o *Org) SetPassword(ctx context.Context, user crm.UserID, hash string) err
 		if n == 0 {
 			return ErrNotFound
 		}
-		_, err = t.exec(ctx, "delete from session where org_id = $1 and user_id = $2", o.id, user)
-		return err
+		if _, err = t.exec(ctx, "delete from session where org_id = $1 and user_id = $2", o.id, user); err != nil {
+			return err
+		}
+		e := crm.AuditEntry{Action: "password.set"}
+		if hash == "" {
+			e.Detail = "taken away"
+		}
+		if e.Subject, err = o.userName(ctx, t, user); err != nil {
+			return err
+		}
+		return o.audit(ctx, t, e)
 	})
 }
 
