@@ -72,10 +72,10 @@ type Source interface {
 	Items(ctx context.Context, box *Mailbox, f Folder, take func(ids []string) error) error
 }
 
-// A Finding is what one step of a connection test found. Its code is stable and has a page
-// of its own that says more.
+// A Finding is what one step of a connection test found. Its code is stable, as is that of
+// its fault; each has a page of its own that says more.
 type Finding struct {
-	Code   string // of the step, and of what was found there: "dns", "wider-than-needed", …
+	Code   string // of the step: "dns", "tls", "must-fail-mailbox", …
 	Step   string // "Name and address", "TLS", "Log-on", …
 	OK     bool
 	Warn   bool // OK, but to be seen to

@@ -48,12 +48,11 @@ func discover(ctx context.Context, box mail.Address, s crm.Settings, t crm.Trans
 
 // searchConfig is that of a client of one host.
 func searchConfig(s crm.Settings, t crm.Transport, account crm.Account, host string) Config {
-	cfg := config(s, t)
-	cfg.Login, cfg.Password = account.Login, account.Password.Reveal
+	cfg := config(s, t, account)
 	cfg.TLS = t.TLS(host)
 	cfg.Observe = func(c Call) {
-		a := access(s, c)
-		a.Host, a.Account = host, account.Login
+		a := access(s, account.Login, c)
+		a.Host = host
 		t.Record(a)
 	}
 	cfg.Admit = func(ctx context.Context, call Call) (func(...error), error) {
@@ -83,7 +82,7 @@ func (h *hop) finding() crm.Finding {
 	f.Detail = strings.Join(told, "; ")
 	switch {
 	case h.against:
-		f.Code, f.OK, f.Warn = "autodiscover-refused", true, true
+		f.OK, f.Warn = true, true
 		f.Fault = &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "autodiscover-refused",
 			Message: f.Detail, Advice: "Nothing to do when this is not your server; else see what the last step says."}
 	case h.decision == "found", h.decision == "followed":

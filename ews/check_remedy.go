@@ -80,7 +80,6 @@ func (c *check) prescribe(f *crm.Finding) {
 	case r.fix != nil:
 		f.Fix = r.fix(c)
 	}
-	f.Code = f.Fault.Code
 }
 
 func settings(flags string) func(*check) string {

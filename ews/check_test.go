@@ -162,7 +162,7 @@ func TestCheckEndsWhereItFails(t *testing.T) {
 				t.Error(d)
 			}
 			for _, f := range all {
-				if f.Fault != nil && (f.Fault.Message == "" || f.Fault.Advice == "" || f.For == "" || f.Code != f.Fault.Code) {
+				if f.Fault != nil && (f.Fault.Message == "" || f.Fault.Advice == "" || f.For == "" || f.Code == "") {
 					t.Errorf("without words: %+v", f)
 				}
 			}
