@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/net/publicsuffix"
+
 	"postern/crm"
 )
 
@@ -22,7 +24,7 @@ import (
 type way struct {
 	machine Machine
 	terms   *Terms
-	domains []string // whose hosts may be asked as well, to find the server
+	owned   []string // domains whose hosts may be asked as well, to find the server
 	tls     func(host string) *tls.Config
 	turn    *atomic.Uint32
 }
@@ -35,12 +37,17 @@ func (g *Gate) way(t *Terms) way {
 	return way{machine: g.Machine, terms: t, tls: (&transport{gate: g, terms: t}).TLS, turn: new(atomic.Uint32)}
 }
 
-// anyWay leads to any host in the domains whose mailboxes are read as well, at the ports of
-// HTTP. To a host elsewhere an answer of autodiscover does not lead: an administrator does, by
-// entering it as the server.
+// anyWay leads to any host of those who own the domains whose mailboxes are read as well, at
+// the ports of HTTP. To a host elsewhere no answer of autodiscover leads: an administrator
+// does, by entering it as the server.
 func (g *Gate) anyWay(t *Terms) way {
 	w := g.way(t)
-	w.domains = slices.Concat(t.Policy.Domains, t.Settings.Domains)
+	for _, domain := range slices.Concat(t.Policy.Domains, t.Settings.Domains) {
+		if owned, err := publicsuffix.EffectiveTLDPlusOne(domain); err == nil {
+			domain = owned
+		}
+		w.owned = append(w.owned, domain)
+	}
 	return w
 }
 
@@ -51,14 +58,18 @@ func (w way) granted(d destination) (named bool, err error) {
 	if own, _ := server(w.terms.Settings); named && own.port == d.port {
 		return true, nil
 	}
-	inDomain := slices.ContainsFunc(w.domains, func(domain string) bool { return below(d.host, domain) })
-	if inDomain && (d.port == httpsPort || d.port == httpPort) {
+	if w.owns(d.host) && (d.port == httpsPort || d.port == httpPort) {
 		return named, nil
 	}
 	if err != nil {
 		return false, err
 	}
 	return false, notGranted(d)
+}
+
+// owns tells whether a host is in one of the domains that may be searched.
+func (w way) owns(host string) bool {
+	return slices.ContainsFunc(w.owned, func(domain string) bool { return below(host, domain) })
 }
 
 // isServer tells whether the settings name a host. The error says that they name none.
@@ -174,6 +185,22 @@ func (w way) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 		return nil, nil
 	}
 	return w.lookup(ctx, host, named)
+}
+
+// services looks up a domain's records of a service, where that domain may be searched. What
+// they name is a host like any other. Behind a proxy nobody is asked.
+func (w way) services(ctx context.Context, service, proto, domain string) ([]*net.SRV, error) {
+	domain, err := canonical(domain)
+	if err != nil {
+		return nil, err
+	}
+	if !w.owns(domain) {
+		return nil, notGranted(destination{domain, httpsPort})
+	}
+	if w.terms.Egress.Proxy != "" {
+		return nil, nil
+	}
+	return w.machine.services(ctx, service, proto, domain)
 }
 
 // lookup returns the addresses of a host when a connection may lead to every one of them. One

@@ -316,3 +316,28 @@ func TestEveryAnswerIsChecked(t *testing.T) {
 		t.Errorf("%d look-ups, dialled %v", lookups, dialled)
 	}
 }
+
+func TestServicesOfTheOwnDomainsAlone(t *testing.T) {
+	asked := ""
+	g := New(Config{Machine: Machine{Services: func(_ context.Context, service, proto, domain string) ([]*net.SRV, error) {
+		asked = "_" + service + "._" + proto + "." + domain
+		return []*net.SRV{{Target: "mail.acme.example.", Port: 443}}, nil
+	}}})
+	terms := &Terms{Policy: crm.Policy{Domains: []string{"emea.acme.example"}}}
+	if list, err := g.anyWay(terms).services(t.Context(), "autodiscover", "tcp", "Acme.example"); err != nil || len(list) != 1 || asked != "_autodiscover._tcp.acme.example" {
+		t.Errorf("got %v, %v, asked for %s", list, err, asked)
+	}
+	asked = ""
+	for domain, code := range map[string]string{"other.example": "host-not-granted", "example": "host-not-granted", "a..b": "host-malformed"} {
+		if _, err := g.anyWay(terms).services(t.Context(), "autodiscover", "tcp", domain); codeOf(err) != code {
+			t.Errorf("%s: got %v, want %s", domain, err, code)
+		}
+	}
+	if _, err := g.way(terms).services(t.Context(), "autodiscover", "tcp", "acme.example"); codeOf(err) != "host-not-granted" {
+		t.Errorf("while reading: %v", err)
+	}
+	terms.Egress.Proxy = "http://proxy.acme.example:3128"
+	if list, err := g.anyWay(terms).services(t.Context(), "autodiscover", "tcp", "acme.example"); list != nil || err != nil || asked != "" {
+		t.Errorf("behind a proxy: %v, %v, asked for %q", list, err, asked)
+	}
+}

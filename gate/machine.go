@@ -12,6 +12,7 @@ import (
 // put another in its place.
 type Machine struct {
 	Resolve   func(ctx context.Context, host string) ([]netip.Addr, error)
+	Services  func(ctx context.Context, service, proto, domain string) ([]*net.SRV, error)
 	Dial      func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) // from is invalid when any will do
 	Addresses func() ([]netip.Addr, error)                                                    // its own
 	Now       func() time.Time
@@ -22,6 +23,14 @@ func (m Machine) resolve(ctx context.Context, host string) ([]netip.Addr, error)
 		return m.Resolve(ctx, host)
 	}
 	return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+}
+
+func (m Machine) services(ctx context.Context, service, proto, domain string) ([]*net.SRV, error) {
+	if m.Services != nil {
+		return m.Services(ctx, service, proto, domain)
+	}
+	_, list, err := net.DefaultResolver.LookupSRV(ctx, service, proto, domain)
+	return list, err
 }
 
 // dial asks no name service and no proxy of the environment: what it is given is where it

@@ -40,9 +40,9 @@ func (g *Gate) Trial(s crm.Settings, userAgent string, boxes ...mail.Address) cr
 	return g.tryWith(s, userAgent, boxes, g.way)
 }
 
-// Discovery returns a transport that finds the server of these mailboxes: it reaches hosts
-// that nobody granted, within the rules of addresses. Whoever uses it decides where
-// credentials go.
+// Discovery returns a transport that finds the server of these mailboxes: besides the server
+// of the settings it reaches the hosts of those who own the domains of the policy, and no
+// other. Whoever uses it decides where credentials go.
 func (g *Gate) Discovery(s crm.Settings, boxes ...mail.Address) crm.Transport {
 	return g.tryWith(s, "", boxes, g.anyWay)
 }
@@ -122,6 +122,11 @@ func (t *transport) Dial(ctx context.Context, network, address string) (net.Conn
 // Resolve implements crm.Transport.
 func (t *transport) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	return t.way.resolve(ctx, host)
+}
+
+// Services looks up the SRV records of a domain, for a connector that finds its server by them.
+func (t *transport) Services(ctx context.Context, service, proto, domain string) ([]*net.SRV, error) {
+	return t.way.services(ctx, service, proto, domain)
 }
 
 // TLS implements crm.Transport. Settings whose certificates cannot be read are refused
