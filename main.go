@@ -34,6 +34,7 @@ type cli struct {
 	Explain    explainCommand    `cmd:"" help:"Say what became of a message and why."`
 	Reconcile  reconcileCommand  `cmd:"" help:"Prove that every item on the server has its decision; exit 1 if anything differs."`
 	Access     accessCommand     `cmd:"" help:"Show or export the log of requests to Exchange, or say how long it is kept."`
+	Evidence   evidenceCommand   `cmd:"" help:"Write what holds and what was done, as a page to print."`
 	Deployment deploymentCommand `cmd:"" help:"Show or change for whom the installation is, and what private addresses may be connected to."`
 	Egress     egressCommand     `cmd:"" help:"Show or change the addresses that requests leave from, and print rules for firewalls."`
 	Orgs       orgsCommand       `cmd:"" help:"List the organizations, or add one."`

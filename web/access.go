@@ -32,6 +32,9 @@ func (s *server) accessRoutes(on func(pattern string, who role, do action)) {
 	on("GET /access/log.csv", administrator, s.exportAccess(CSV))
 	on("GET /access/log.json", administrator, s.exportAccess(JSON))
 	on("POST /access/log/retention", administrator, s.saveAccessRetention)
+	on("GET /access/evidence", administrator, s.accessEvidence)
+	on("GET /access/evidence.html", administrator, s.evidenceFile)
+	on("GET /api/access/evidence", administrator, s.apiEvidence)
 	on("GET /api/access/log", administrator, s.apiAccessLog)
 	on("GET /api/access/log/summary", administrator, s.apiAccessSummary)
 }

@@ -22,6 +22,7 @@ func wordFuncs(now func() time.Time) template.FuncMap {
 		"next":     func(t time.Time) template.HTML { return timeTag(t, next(t, now()), "next") },
 		"full":     func(t time.Time) template.HTML { return timeTag(t, fullTime(t, now()), "full") },
 		"clock":    func(t time.Time) template.HTML { return timeTag(t, t.UTC().Format("15:04:05"), "clock") },
+		"utc":      utc,
 		"num":      number,
 		"size":     fileSize,
 		"span":     span,
@@ -50,6 +51,14 @@ func timeTag(t time.Time, words, form string) template.HTML {
 	t = t.UTC()
 	return template.HTML(fmt.Sprintf(`<time datetime="%s" data-form="%s" title="%s">%s</time>`,
 		t.Format(time.RFC3339), form, t.Format("Mon 2 Jan 2006, 15:04:05 UTC"), template.HTMLEscapeString(words)))
+}
+
+// utc says a time in full, the same for every reader: for what is printed or kept.
+func utc(t time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	return t.UTC().Format("2006-01-02 15:04 UTC")
 }
 
 // shortTime says no more than is needed to place a time: hour today, weekday this week,

@@ -1,0 +1,143 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"postern/crm"
+	"postern/mail"
+)
+
+// sampleEvidence gathers the evidence of a site whose connector sends two operations.
+func (s *site) sampleEvidence() *Evidence {
+	s.Helper()
+	e, err := GatherEvidence(s.Context(), s.org, s.server.Connector, sampleNow)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return e
+}
+
+func (s *site) record(list ...crm.Access) {
+	s.Helper()
+	w := s.org.AccessWriter()
+	for _, a := range list {
+		w.Record(a)
+	}
+	if err := w.Close(); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// asked is a request as the settings of the sample have it.
+func asked(change func(*crm.Access)) crm.Access {
+	a := crm.Access{At: sampleNow.Add(time.Minute), Mailbox: ann, Operation: "GetItem", UserAgent: "Postern/1", Source: "192.0.2.7:50123", Host: "mail.acme.example", Account: `ACME\svc`, Status: 200}
+	change(&a)
+	return a
+}
+
+func TestEvidence(t *testing.T) {
+	s := newFilledSite(t)
+	s.server.Connector.Operations = []crm.Operation{{Name: "GetItem", Purpose: "Fetches headers.", Reads: true}, {Name: "Subscribe", Purpose: "Asks to be told.", Reads: true}}
+	s.record(asked(func(*crm.Access) {}), asked(func(a *crm.Access) { a.Mailbox = bob }))
+	e := s.sampleEvidence()
+	if e.Differences != 0 {
+		t.Errorf("differences in what is as it should be: %+v", e)
+	}
+	if len(e.In) != 2 || e.In[0].Address != ann || e.In[0].Rule != "all of the domain acme.example" || e.In[0].Day.IsZero() {
+		t.Errorf("in: %+v", e.In)
+	}
+	if len(e.Out) != 1 || e.Out[0].Address != zed || e.Out[0].Code != "domain-not-allowed" {
+		t.Errorf("out: %+v", e.Out)
+	}
+	if len(e.Operations) != 2 || e.Operations[0].Requests != 2 || e.Operations[1].Requests != 0 {
+		t.Errorf("operations: %+v", e.Operations)
+	}
+	if !e.Audit.OK || e.Audit.Entries == 0 {
+		t.Errorf("audit: %+v", e.Audit)
+	}
+	s.expect(ann, "/access/evidence", "no difference|Postern/1|all of the domain acme.example|The domain of this mailbox is not in the Domain List.|domain-not-allowed|"+
+		"Fetches headers.|Calendar: never asked for|192.0.2.7|No check has been run yet|ACME\\svc|each as it was written", "hidden-password|not the one that is set")
+}
+
+// TestEvidenceOfWhatMustNotBe: each thing that no setting explains is told of, once.
+func TestEvidenceOfWhatMustNotBe(t *testing.T) {
+	for name, c := range map[string]struct {
+		request crm.Access
+		words   string // in the page
+		none    bool   // it is explained
+	}{
+		"another name":       {asked(func(a *crm.Access) { a.UserAgent = "Go-http-client/1.1" }), "not the one that is set", false},
+		"another address":    {asked(func(a *crm.Access) { a.Source = "192.0.2.8:1" }), "not in the list", false},
+		"another mailbox":    {asked(func(a *crm.Access) { a.Mailbox = zed }), "Exchange opened it after the policy was saved", false},
+		"another operation":  {asked(func(a *crm.Access) { a.Operation = "DeleteItem" }), "not in the code’s list", false},
+		"an earlier name":    {asked(func(a *crm.Access) { a.UserAgent, a.At = "Old/1", sampleNow.Add(-time.Hour) }), "an earlier one, or refused", true},
+		"an earlier mailbox": {asked(func(a *crm.Access) { a.Mailbox, a.At = zed, sampleNow.Add(-time.Hour) }), "before the policy was saved, or refused by Exchange", true},
+		"a name refused":     {asked(func(a *crm.Access) { a.UserAgent, a.Status = "Stranger/1", 403 }), "an earlier one, or refused", true},
+		"a mailbox refused":  {asked(func(a *crm.Access) { a.Mailbox, a.Code = zed, "ErrorImpersonateUserDenied" }), "before the policy was saved, or refused by Exchange", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newFilledSite(t)
+			s.server.Connector.Operations = []crm.Operation{{Name: "GetItem", Reads: true}}
+			if err := s.org.SaveEgress(t.Context(), crm.Egress{Addresses: []crm.EgressAddress{{Local: netip.MustParseAddr("192.0.2.7")}}}); err != nil {
+				t.Fatal(err)
+			}
+			s.record(c.request)
+			want := 1
+			if c.none {
+				want = 0
+			}
+			if e := s.sampleEvidence(); e.Differences != want {
+				t.Errorf("%d differences, want %d: %+v %+v %+v", e.Differences, want, e.Origins, e.Others, e.Unknown)
+			}
+			s.expect(ann, "/access/evidence", c.words, "")
+		})
+	}
+}
+
+// The file stands alone: nothing is fetched, and no secret is in it. Making it is written
+// into the audit log.
+func TestEvidenceFile(t *testing.T) {
+	s := newFilledSite(t)
+	r := s.get(ann, "/access/evidence.html")
+	page := text(t, r)
+	for _, word := range []string{"<!DOCTYPE html>", "<style>:root", "2026-11-21 12:00 UTC", "@page"} {
+		if !strings.Contains(strings.ReplaceAll(page, "<style>/* The look of Postern: calm, dense, papery. The content is loud, the frame is quiet. */\n\n", "<style>"), word) {
+			t.Errorf("the file lacks %q", word)
+		}
+	}
+	for _, word := range []string{"hidden-password", "<script", "<link", "src=", "url(", "href="} {
+		if strings.Contains(page, word) {
+			t.Errorf("the file has %q", word)
+		}
+	}
+	var b bytes.Buffer
+	if err := WriteEvidence(&b, s.sampleEvidence()); err != nil || !strings.HasPrefix(b.String(), "<!DOCTYPE html>") {
+		t.Errorf("written: %q…, %v", b.String()[:min(40, b.Len())], err)
+	}
+	var e Evidence
+	if err := json.Unmarshal([]byte(text(t, s.get(ann, "/api/access/evidence"))), &e); err != nil || e.Connection.UserAgent != "Postern/1" || e.Audit.Entries < 2 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	for _, path := range []string{"/access/evidence", "/access/evidence.html", "/api/access/evidence"} {
+		if r := s.get(bob, path); r.StatusCode != http.StatusForbidden {
+			t.Errorf("Bob asks for %s: status %d", path, r.StatusCode)
+		}
+	}
+}
+
+// A rule that lets a mailbox in is named as the policy has it.
+func TestAllowingRule(t *testing.T) {
+	p := crm.Policy{Domains: []string{"acme.example"}, Allow: []crm.Selector{"*@sales.acme.example", "group:crm@acme.example", "bob@acme.example"}}
+	groups := crm.Groups{"crm@acme.example": {ann}}
+	for a, want := range map[mail.Address]string{ann: "allowed by group:crm@acme.example", bob: "allowed by bob@acme.example"} {
+		if got := allowingRule(&p, a, groups); got != want {
+			t.Errorf("%s: %q, want %q", a, got, want)
+		}
+	}
+}
