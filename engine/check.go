@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"postern/crm"
@@ -12,23 +13,126 @@ import (
 // testBoxes is how many mailboxes a test of the settings tries at most.
 const testBoxes = 20
 
+// stranger is a User-Agent that no filter of Exchange lets in by mistake.
+const stranger = "Postern-Stranger/1.0"
+
+// A CheckUp is what a run of the connection test on the saved settings is to try.
+type CheckUp struct {
+	Boxes    []mail.Address // none = those that are read, some of them
+	Outside  mail.Address   // that Exchange must refuse; "" = not tried
+	Stranger bool           // another User-Agent must be refused
+}
+
+// NextCheck returns what the next run is to try as a rule: what the one before tried.
+func (e *Engine) NextCheck(ctx context.Context) (CheckUp, error) {
+	last, err := e.Org.LastCheck(ctx)
+	if errors.Is(err, store.ErrNotFound) {
+		return CheckUp{}, nil
+	}
+	if err != nil {
+		return CheckUp{}, err
+	}
+	return CheckUp{Outside: last.Outside, Stranger: last.Stranger}, nil
+}
+
+// Check tries the saved settings step by step, hands each finding to tell as it comes, and
+// keeps the run. One that is cancelled is not kept.
+func (e *Engine) Check(ctx context.Context, up CheckUp, tell func(crm.Finding)) (*store.Check, error) {
+	s, _, err := e.Org.Settings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := store.Check{Began: e.Now(), Server: s.Server, UserAgent: s.UserAgent, Outside: up.Outside, Stranger: up.Stranger}
+	err = e.try(ctx, s, up, func(f crm.Finding) {
+		c.Findings = append(c.Findings, f)
+		tell(f)
+	})
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	c.Took = e.Now().Sub(c.Began)
+	return e.Org.SaveCheck(ctx, c)
+}
+
 // Test tries settings step by step on mailboxes that they would open, before anything is
 // saved, and hands each finding to tell as it comes.
 func (e *Engine) Test(ctx context.Context, s crm.Settings, tell func(crm.Finding)) error {
-	users, _, err := e.Org.Users(ctx, store.ListQuery{Limit: 1 << 20})
-	if err != nil {
-		return err
-	}
-	var boxes []mail.Address
-	for _, u := range users {
-		if u.Active && len(u.Addresses) > 0 && slices.Contains(s.Domains, u.Addresses[0].Domain()) {
-			boxes = append(boxes, u.Addresses[0])
-		}
-	}
-	boxes = boxes[:min(len(boxes), testBoxes)]
+	return e.try(ctx, s, CheckUp{}, tell)
+}
+
+func (e *Engine) try(ctx context.Context, s crm.Settings, up CheckUp, tell func(crm.Finding)) error {
 	if err := e.open(ctx); err != nil { // what the installation grants holds for a test, too
 		return err
 	}
-	e.Connector.Check(ctx, crm.Trial{Settings: s, Transport: e.gate.Trial(s, "", boxes...), Boxes: boxes}, tell)
+	terms, err := e.readTerms(ctx)
+	if err != nil {
+		return err
+	}
+	if len(up.Boxes) == 0 {
+		if up.Boxes, err = e.boxesOf(ctx, s, up.Outside); err != nil {
+			return err
+		}
+	}
+	all := slices.Clone(up.Boxes)
+	if up.Outside != "" {
+		all = append(all, up.Outside)
+	}
+	trial := crm.Trial{
+		Settings: s, Boxes: up.Boxes, Outside: up.Outside,
+		Transport: e.gate.Trial(s, "", all...), Search: e.gate.Discovery(s, up.Boxes...),
+		InScope: func(box mail.Address, folders []crm.Folder) []bool {
+			return terms.Policy.InScope(terms.Policy.Tighten(terms.Limits[box]), folders)
+		},
+	}
+	if up.Stranger {
+		trial.Stranger = e.gate.Trial(s, stranger, up.Boxes...)
+	}
+	e.Connector.Check(ctx, trial, tell)
 	return nil
+}
+
+// boxesOf lists mailboxes that settings would open, some of them.
+func (e *Engine) boxesOf(ctx context.Context, s crm.Settings, outside mail.Address) ([]mail.Address, error) {
+	users, _, err := e.Org.Users(ctx, store.ListQuery{Limit: 1 << 20})
+	if err != nil {
+		return nil, err
+	}
+	var boxes []mail.Address
+	for _, u := range users {
+		if u.Active && len(u.Addresses) > 0 && slices.Contains(s.Domains, u.Addresses[0].Domain()) && u.Addresses[0] != outside {
+			boxes = append(boxes, u.Addresses[0])
+		}
+	}
+	return boxes[:min(len(boxes), testBoxes)], nil
+}
+
+// Discover finds the server of a mailbox by what its domain publishes, and hands each step
+// to tell. Who asks has named the domain: it may be searched, whether mailboxes of it are
+// read already or not. confirmed, when not empty, is a host that the asker knows to be the
+// server's; the account's credentials may go there.
+func (e *Engine) Discover(ctx context.Context, box mail.Address, s crm.Settings, confirmed string, tell func(crm.Finding)) (server string, err error) {
+	if err := e.open(ctx); err != nil {
+		return "", err
+	}
+	if !slices.Contains(s.Domains, box.Domain()) {
+		s.Domains = append(slices.Clone(s.Domains), box.Domain())
+	}
+	if confirmed != "" {
+		s.Server = confirmed
+	}
+	err = e.Org.Audit(ctx, crm.AuditEntry{Action: "autodiscover.run", Subject: string(box), Detail: confirmedText(confirmed)})
+	if err != nil {
+		return "", err
+	}
+	return e.Connector.Discover(ctx, box, s, e.gate.Discovery(s, box), tell)
+}
+
+func confirmedText(host string) string {
+	if host == "" {
+		return ""
+	}
+	return "host confirmed: " + host
 }
