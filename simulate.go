@@ -64,7 +64,7 @@ func (s *simCommand) Run(c *common) error {
 	if err != nil {
 		return err
 	}
-	if err := s.arrange(x, accounts); err != nil {
+	if err := s.arrange(x, accounts, people.company); err != nil {
 		return err
 	}
 	for _, text := range s.Trouble {

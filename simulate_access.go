@@ -1,9 +1,12 @@
 package main
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"postern/mail"
@@ -16,7 +19,8 @@ type simAccess struct {
 	CA              string   `name:"ca" help:"File to write that authority's certificate to, as PEM, for clients to trust; with --tls." type:"path"`
 	Name            []string `help:"Name that the certificate is for, besides localhost and the address."`
 	LogOn           []string `name:"log-on" help:"How to sign in, in the order of the offer: Basic, NTLM, Negotiate." default:"Basic"`
-	Protection      string   `help:"Extended Protection of NTLM log-ons: off, allow or require." default:"off" enum:"off,allow,require"`
+	Protection      string   `help:"Extended Protection of NTLM and Kerberos log-ons: off, allow or require." default:"off" enum:"off,allow,require"`
+	Kerberos        string   `help:"Folder to write a krb5.conf to, and a keytab for each service account: there is a realm then, of the company's name, that gives tickets; with Negotiate in --log-on." type:"path"`
 	UserPassword    string   `help:"Let the owner of each mailbox sign in by the address, with this password; none = service accounts alone."`
 	Delegate        []string `help:"Share a mailbox: MAILBOX:LOGIN:LEVEL, or MAILBOX:LOGIN:LEVEL:FOLDER,FOLDER with roles such as inbox; levels FolderVisible, Reviewer, Editor, FullAccess." sep:"none"`
 	Group           []string `help:"Distribution group: ADDRESS:MEMBER,MEMBER. --account takes group=ADDRESS in place of a mailbox." sep:"none"`
@@ -27,7 +31,7 @@ type simAccess struct {
 }
 
 // arrange carries the flags out. The mailboxes and the accounts are there already.
-func (s *simAccess) arrange(x *sim.Exchange, accounts []sim.Account) error {
+func (s *simAccess) arrange(x *sim.Exchange, accounts []sim.Account, company string) error {
 	no := func(what string, err error) error {
 		return badArgument(fmt.Sprintf("The simulated Exchange cannot be made so: %v.", err), "postern sim --help shows how "+what+" is written.", err)
 	}
@@ -37,6 +41,13 @@ func (s *simAccess) arrange(x *sim.Exchange, accounts []sim.Account) error {
 	}
 	for _, scheme := range s.LogOn {
 		logOn.Schemes = append(logOn.Schemes, sim.Scheme(scheme))
+	}
+	if s.Kerberos != "" {
+		keys, err := s.realm(accounts, company)
+		if err != nil {
+			return no("--kerberos", err)
+		}
+		logOn.Keytab = keys
 	}
 	if err := x.SetLogOn(logOn); err != nil {
 		return no("--log-on", err)
@@ -65,6 +76,43 @@ func (s *simAccess) arrange(x *sim.Exchange, accounts []sim.Account) error {
 		x.Discover(whom, d)
 	}
 	return s.govern(x, accounts)
+}
+
+// realm starts a Kerberos realm, which lives as long as the program, and returns the key of
+// the server in it. Its service goes by the first of the server's names.
+func (s *simAccess) realm(accounts []sim.Account, company string) ([]byte, error) {
+	realm, err := sim.NewRealm(company, "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	service := "HTTP/" + append(slices.Clone(s.Name), "localhost")[0]
+	if err := realm.Set(service, rand.Text()); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(s.Kerberos, 0o755); err != nil {
+		return nil, err
+	}
+	for _, a := range accounts {
+		name, _, _ := strings.Cut(a.Login[strings.LastIndexByte(a.Login, '\\')+1:], "@")
+		if err := realm.Set(name, a.Password); err != nil {
+			return nil, err
+		}
+		keys, err := realm.Keytab(name)
+		if err != nil {
+			return nil, err
+		}
+		if err := os.WriteFile(filepath.Join(s.Kerberos, name+".keytab"), keys, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	_, domain, _ := strings.Cut(strings.TrimPrefix(service, "HTTP/"), ".")
+	if domain == "" {
+		domain = "localhost"
+	}
+	if err := os.WriteFile(filepath.Join(s.Kerberos, "krb5.conf"), []byte(realm.Config(domain)), 0o644); err != nil {
+		return nil, err
+	}
+	return realm.Keytab(service)
 }
 
 // govern sets who may use EWS, and by which programs.

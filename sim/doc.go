@@ -29,7 +29,7 @@
 //
 // What an administrator sets, and what a client meets then:
 //
-//   - how to sign in: Basic, NTLM with and without Extended Protection, client
+//   - how to sign in: Basic, NTLM and Kerberos with and without Extended Protection, client
 //     certificates ([Exchange.SetLogOn]);
 //   - who acts for whom: impersonation by lists and groups ([Account]), users on their own
 //     ([Exchange.AddUser]), delegates ([Mailbox.Share]);

@@ -36,6 +36,9 @@ type Governance struct {
 	// servers of customers. Of the organization only.
 	// https://github.com/microsoft/CSS-Exchange/issues/1637
 	ImpersonationPasses bool `json:"impersonation_passes,omitempty"`
+	// OwnersToo holds requests to what the mailboxes that they read say of EWS, as well, as
+	// Exchange Online does since 2025: off for either is off. Of the organization only.
+	OwnersToo bool `json:"owners_too,omitempty"`
 }
 
 func (g *Governance) check() error {
@@ -88,9 +91,22 @@ func (c *call) isGoverned(request *ews.Request) bool {
 	if (enabled == nil || *enabled) && (mayPass || own.admits(c.record.UserAgent)) {
 		return false
 	}
-	c.page(http.StatusForbidden, "403 - Forbidden: Access is denied.")
+	c.forbid()
 	return true
 }
+
+// isOff answers for a mailbox whose own EWS is off, where that counts.
+func (c *call) isOff() bool {
+	c.x.mu.RLock()
+	off := c.x.governance.OwnersToo && c.box != nil && c.box.governance.EWS != nil && !*c.box.governance.EWS
+	c.x.mu.RUnlock()
+	if off {
+		c.forbid()
+	}
+	return off
+}
+
+func (c *call) forbid() { c.page(http.StatusForbidden, "403 - Forbidden: Access is denied.") }
 
 // admits tells whether the list lets a program pass.
 func (g *Governance) admits(userAgent string) bool {

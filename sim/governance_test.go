@@ -94,4 +94,18 @@ func TestOnlyTheServiceAccountHasEWS(t *testing.T) {
 	if got := asUser(t, x, "cleo@company.example").verdict(getFolder()); got != "NoError" {
 		t.Errorf("on behalf of the user: %s", got)
 	}
+	for _, tt := range []struct {
+		ownersToo bool
+		want      string
+	}{{false, "NoError"}, {true, "403"}} {
+		if err := x.Govern(Governance{OwnersToo: tt.ownersToo}); err != nil {
+			t.Fatal(err)
+		}
+		if err := x.Mailbox(cleo).Govern(Governance{EWS: new(false)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := asUser(t, x, cleo).verdict(getFolder()); got != tt.want {
+			t.Errorf("of a user without EWS, where owners count %v: got %s, want %s", tt.ownersToo, got, tt.want)
+		}
+	}
 }

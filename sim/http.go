@@ -96,7 +96,7 @@ func (c *call) post(body io.Reader) {
 		c.fault(f)
 		return
 	}
-	if c.isBarred() {
+	if c.isOff() || c.isBarred() {
 		return
 	}
 	done, ok := c.admit()

@@ -3,7 +3,6 @@ package sim
 import (
 	"fmt"
 	"maps"
-	"net/http"
 	"strings"
 	"time"
 
@@ -168,7 +167,7 @@ func (c *call) isBarred() bool {
 	c.x.mu.RUnlock()
 	switch {
 	case barred == "403":
-		c.page(http.StatusForbidden, "403 - Forbidden: Access is denied.")
+		c.forbid()
 	case barred != "":
 		c.fault(fault(barred, barredText[barred]))
 	case moving:
