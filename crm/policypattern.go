@@ -82,6 +82,9 @@ func NormalizeSelector(text string) (Selector, error) {
 	if !strings.Contains(text, "@") {
 		return "", fmt.Errorf("%q is neither an address, nor a pattern such as *@sales.acme.example, nor group:ADDRESS", text)
 	}
+	if text[0] == '@' { // all of a domain
+		text = "*" + text
+	}
 	p, err := NormalizePattern(text)
 	return Selector(p), err
 }
