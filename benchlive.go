@@ -130,7 +130,7 @@ type liveMeasure struct {
 	st       *store.Store
 	org      *store.Org
 	dir      string
-	requests meter
+	requests *meter
 	result   liveMeasured
 }
 
@@ -171,8 +171,10 @@ func (m *liveMeasure) serve() (*liveMeasured, error) {
 		return nil, err
 	}
 	connector := ews.Connector()
+	m.requests = newMeter(m.org)
+	defer m.requests.Close()
 	p := &program{org: m.org, connector: connector, log: log,
-		engine: engine.New(engine.Config{Org: m.org, Connector: connector, AccessLog: &m.requests, Pace: paced, Log: log})}
+		engine: engine.New(engine.Config{Org: m.org, Connector: connector, AccessLog: m.requests, Pace: paced, Log: log})}
 	ctx, cancel := context.WithCancel(m.ctx)
 	var served error
 	var wg sync.WaitGroup

@@ -42,20 +42,21 @@ func (k *collectCommand) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
-	var requests meter
+	requests := newMeter(org)
+	defer requests.Close()
 	began := time.Now()
 	paced, err := k.pace(c.ctx, st, c.log, 0)
 	if err != nil {
 		return err
 	}
-	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(), AccessLog: &requests, Pace: paced, Workers: k.Workers, Log: c.log})
+	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(), AccessLog: requests, Pace: paced, Workers: k.Workers, Log: c.log})
 	if err := e.CatchUp(c.ctx); err != nil {
 		return err
 	}
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
-	result, err := tally(c, org, &requests, began)
+	result, err := tally(c, org, requests, began)
 	if err != nil {
 		return err
 	}

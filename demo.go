@@ -151,8 +151,10 @@ func (d *demoCommand) serve(ctx context.Context, c *common, org *store.Org, peop
 	}
 	connector := ews.Connector()
 	log := slog.New(slog.NewTextHandler(c.errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	accesses := org.AccessWriter()
+	defer accesses.Close()
 	p := &program{org: org, connector: connector, log: log, hint: fmt.Sprintf("In this demonstration: %s with the password %s", who, demoPassword),
-		engine: engine.New(engine.Config{Org: org, Connector: connector, Poll: 3 * time.Second, Log: log})}
+		engine: engine.New(engine.Config{Org: org, Connector: connector, AccessLog: accesses, Poll: 3 * time.Second, Log: log})}
 	fmt.Fprintf(c.out, "\n  Postern is at  http://%s\n  sign in as     %s\n  password       %s\n  data folder    %s\n\n%d letters in %d mailboxes of %s are being collected. Ctrl-C ends it.\n",
 		l.Addr(), who, demoPassword, dir, people.letters, len(people.users), people.company)
 	err = writeURLFile(d.URLFile, map[string]string{"url": "http://" + l.Addr().String(), "user": string(who), "password": demoPassword,
@@ -197,16 +199,17 @@ type proof struct {
 
 // once collects, proves and tells.
 func (d *demoCommand) once(ctx context.Context, c *common, org *store.Org, people *population) error {
-	var requests meter
+	requests := newMeter(org)
+	defer requests.Close()
 	began := time.Now()
-	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(), AccessLog: &requests, Log: c.log})
+	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(), AccessLog: requests, Log: c.log})
 	if err := e.CatchUp(ctx); err != nil {
 		return err
 	}
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
-	done, err := tally(c, org, &requests, began)
+	done, err := tally(c, org, requests, began)
 	if err != nil {
 		return err
 	}

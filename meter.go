@@ -5,38 +5,30 @@ import (
 	"sync"
 
 	"postern/crm"
-	"postern/gate"
+	"postern/store"
 )
 
 // A meter counts the requests to Exchange on their way into the access log.
 type meter struct {
-	log gate.Log
+	*store.AccessWriter
 
 	mu       sync.Mutex
 	requests map[string]int // by operation
 	bytes    int64          // sent and received
 }
 
+// newMeter returns a meter of an organization, to be closed when nothing is asked any more.
+func newMeter(org *store.Org) *meter {
+	return &meter{AccessWriter: org.AccessWriter(), requests: make(map[string]int)}
+}
+
 // Record implements gate.Log.
 func (m *meter) Record(a crm.Access) {
 	m.mu.Lock()
-	if m.requests == nil {
-		m.requests = make(map[string]int)
-	}
 	m.requests[a.Operation]++
 	m.bytes += a.Sent + a.Received
 	m.mu.Unlock()
-	if m.log != nil {
-		m.log.Record(a)
-	}
-}
-
-// Ready implements gate.Log.
-func (m *meter) Ready() error {
-	if m.log == nil {
-		return nil
-	}
-	return m.log.Ready()
+	m.AccessWriter.Record(a)
 }
 
 // read returns what was counted so far.

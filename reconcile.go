@@ -32,7 +32,9 @@ func (r *reconcileCommand) Run(c *common) error {
 	if err != nil {
 		return err
 	}
-	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(), Pace: paced, Log: c.log})
+	accesses := org.AccessWriter()
+	defer accesses.Close()
+	e := engine.New(engine.Config{Org: org, Connector: ews.Connector(), AccessLog: accesses, Pace: paced, Log: c.log})
 	if err := r.settle(c, org); err != nil {
 		return err
 	}

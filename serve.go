@@ -44,8 +44,10 @@ func (s *serveCommand) Run(c *common) error {
 	if err != nil {
 		return err
 	}
+	accesses := org.AccessWriter()
+	defer accesses.Close()
 	p := &program{org: org, connector: connector, log: log,
-		engine: engine.New(engine.Config{Org: org, Connector: connector, Pace: paced, Poll: s.Poll, Workers: s.Workers, Log: log})}
+		engine: engine.New(engine.Config{Org: org, Connector: connector, AccessLog: accesses, Pace: paced, Poll: s.Poll, Workers: s.Workers, Log: log})}
 	l, err := listen(s.Listen)
 	if err != nil {
 		return err

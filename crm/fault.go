@@ -42,6 +42,7 @@ const (
 	Recreated       Cause = "recreated"        // a new mailbox under the old address
 	Unlicensed      Cause = "unlicensed"       // may not be used by EWS: licence or access taken away
 	NotPermitted    Cause = "not-permitted"    // the service account may not act for it
+	BlockedByPolicy Cause = "blocked-by-policy" // EWS is closed to this program or to the account
 	PasswordExpired Cause = "password-expired" // of the service account
 	PasswordRefused Cause = "password-refused" // of the service account
 	Unreachable     Cause = "unreachable"      // no answer from the server, or none of Exchange
@@ -68,6 +69,8 @@ func (c Cause) Title() string {
 		return "mailbox may not be used through EWS"
 	case NotPermitted:
 		return "the account may not read this mailbox"
+	case BlockedByPolicy:
+		return "blocked by EWS application policy"
 	case PasswordExpired:
 		return "password has expired"
 	case PasswordRefused:

@@ -28,8 +28,8 @@ func (e *Engine) settle(ctx context.Context, line *line, box *crm.Mailbox, began
 	}
 	now := e.Now()
 	f := crm.AsFault(err)
-	if f.Code == connectionChanged { // no trouble of the mailbox: it is read by the new one at once
-		box.Due = now
+	if f.Code == connectionChanged || f.Code == textNotGranted { // no trouble of the mailbox
+		box.Due = now.Add(f.After)
 		return e.Org.SaveMailbox(ctx, box)
 	}
 	e.stop(ctx, line, box, err)
@@ -53,9 +53,11 @@ func (e *Engine) settle(ctx context.Context, line *line, box *crm.Mailbox, began
 	return nil
 }
 
-// connectionChanged is the gate's code for a call that ended because the connection is
-// another now.
-const connectionChanged = "connection-changed"
+// The gate's codes for a call that ended because something else holds now.
+const (
+	connectionChanged = "connection-changed"
+	textNotGranted    = "text-not-granted" // decided by a policy that is another now
+)
 
 // followable tells whether news of the mailbox are of use: it has been read once, and what
 // trouble there is, is with a folder alone or passes by itself.

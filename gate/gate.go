@@ -147,7 +147,7 @@ func (g *Gate) Open(c crm.Connector) (crm.Source, io.Closer, error) {
 	if !ok {
 		closer = io.NopCloser(nil)
 	}
-	guarded := guard{g, era, src, &listings{byBox: map[mail.Address]map[string]crm.Folder{}}}
+	guarded := guard{g, era, src, &listings{byBox: map[mail.Address]listing{}}}
 	if n, ok := src.(crm.Notifier); ok {
 		return notifyingGuard{guarded, n}, closer, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"time"
 
 	"postern/crm"
 	"postern/mail"
@@ -21,26 +22,47 @@ type guard struct {
 // by itself which folder a call is about.
 type listings struct {
 	mu    sync.Mutex
-	byBox map[mail.Address]map[string]crm.Folder
+	byBox map[mail.Address]listing
+}
+
+// A listing is the folders of one mailbox by their ids, and where each stands.
+type listing map[string]struct {
+	crm.Folder
+	path string
 }
 
 func (l *listings) put(box mail.Address, list []crm.Folder) {
-	byID := make(map[string]crm.Folder, len(list))
-	for i, path := range crm.Paths(list) {
-		f := list[i]
-		f.Name = path
-		byID[f.ID] = f
+	paths := crm.Paths(list)
+	byID := make(listing, len(list))
+	for i, f := range list {
+		at := byID[f.ID]
+		at.Folder, at.path = f, paths[i]
+		byID[f.ID] = at
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.byBox[box] = byID
 }
 
-func (l *listings) get(box mail.Address, id string) (f crm.Folder, known bool) {
+func (l *listings) get(box mail.Address) listing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	f, known = l.byBox[box][id]
-	return f, known
+	return l.byBox[box]
+}
+
+// excluded tells whether the limits exclude a folder, by itself or with one above it.
+func (l listing) excluded(id string, limits *crm.Limits) bool {
+	for range len(l) + 1 { // counted: a server may tell of a circle
+		f, known := l[id]
+		if !known {
+			return false
+		}
+		if !limits.AllowsFolder(f.path, f.Folder) {
+			return true
+		}
+		id = f.Parent
+	}
+	return true
 }
 
 // ofMailbox grants what concerns a mailbox as a whole.
@@ -48,29 +70,32 @@ func ofMailbox(box *crm.Mailbox) func(*Terms) error {
 	return func(t *Terms) error { return t.allow(box.Address) }
 }
 
-// ofFolder grants what concerns one folder: its kind of data and its path. One that was
-// not listed yet is listed first.
+// ofFolder grants what concerns one folder: its kind of data and its place. In a mailbox
+// whose folders were not listed yet they are listed first, if their place matters.
 func (g guard) ofFolder(ctx context.Context, box *crm.Mailbox, f crm.Folder) (func(*Terms) error, error) {
-	if listed, known := g.known.get(box.Address, f.ID); known {
-		f = listed
-	} else if g.gate.hasFolderRules(box.Address) {
+	known := g.known.get(box.Address)
+	if _, listed := known[f.ID]; !listed && g.gate.hasFolderRules(box.Address) {
 		if _, err := g.Folders(ctx, box); err != nil {
 			return nil, err
 		}
-		if listed, known = g.known.get(box.Address, f.ID); !known {
+		known = g.known.get(box.Address)
+		if _, listed = known[f.ID]; !listed {
 			return nil, &crm.Fault{Verdict: crm.Gone, Scope: crm.FolderScope, Code: "folder-unknown",
 				Message: "The folder is not in the mailbox any more.", Advice: "Nothing to do: the folders are listed anew by themselves."}
 		}
-		f = listed
+	}
+	kind := f.Kind
+	if listed, ok := known[f.ID]; ok {
+		kind = listed.Kind // whatever the caller takes it for
 	}
 	return func(t *Terms) error {
 		if err := t.allow(box.Address); err != nil {
 			return err
 		}
-		if !t.Policy.AllowsKind(f.Kind) {
-			return denied(crm.Fault{Code: "kind-not-allowed", Message: "This kind of data is not collected: "+string(f.Kind)+"."})
+		if !t.Policy.AllowsKind(kind) {
+			return denied(crm.Fault{Code: "kind-not-allowed", Message: "This kind of data is not collected: " + string(kind) + "."})
 		}
-		if limits := t.limits(box.Address); !limits.AllowsFolder(f.Name, f) {
+		if limits := t.limits(box.Address); known.excluded(f.ID, &limits) {
 			return denied(crm.Fault{Code: "folder-excluded", Message: "The folder is excluded."})
 		}
 		return nil
@@ -126,7 +151,16 @@ func (g guard) Headers(ctx context.Context, box *crm.Mailbox, ids []string) ([]c
 
 // Load asks about each header whether its text may be fetched.
 func (g guard) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Header, take func(*crm.Item) error) error {
-	ctx, leave, err := g.gate.enter(ctx, g.era, func(t *Terms) error {
+	ctx, leave, err := g.gate.enter(ctx, g.era, ofTexts(box, headers))
+	if err != nil {
+		return err
+	}
+	return leave(g.src.Load(ctx, box, headers, take))
+}
+
+// ofTexts grants the texts of messages.
+func ofTexts(box *crm.Mailbox, headers []crm.Header) func(*Terms) error {
+	return func(t *Terms) error {
 		if err := t.allow(box.Address); err != nil {
 			return err
 		}
@@ -136,16 +170,12 @@ func (g guard) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Header,
 		}
 		for i := range headers {
 			if reason, _ := limits.Refuses(&headers[i]); reason != "" {
-				return &crm.Fault{Verdict: crm.Refused, Scope: crm.ItemScope, Code: "text-not-granted",
+				return &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "text-not-granted", After: time.Second,
 					Message: "The text of a message is not to be fetched: " + reason.Title() + ".", Advice: "Nothing to do: the message is decided about anew."}
 			}
 		}
 		return nil
-	})
-	if err != nil {
-		return err
 	}
-	return leave(g.src.Load(ctx, box, headers, take))
 }
 
 func (g guard) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Attachment, take func(int, io.Reader, *crm.Fault) error) error {
@@ -164,17 +194,14 @@ func (g guard) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Att
 	return leave(g.src.Attachments(ctx, box, list, take))
 }
 
-// Original stays granted until it is closed.
+// Original looks at the header first, by which it is granted or not, and stays granted
+// until it is closed.
 func (g guard) Original(ctx context.Context, box *crm.Mailbox, id string) (io.ReadCloser, error) {
-	ctx, leave, err := g.gate.enter(ctx, g.era, func(t *Terms) error {
-		if err := t.allow(box.Address); err != nil {
-			return err
-		}
-		if t.limits(box.Address).HeadersOnly {
-			return denied(crm.Fault{Code: "texts-not-allowed", Message: "Texts of messages are not fetched."})
-		}
-		return nil
-	})
+	headers, err := g.Headers(ctx, box, []string{id})
+	if err != nil {
+		return nil, err
+	}
+	ctx, leave, err := g.gate.enter(ctx, g.era, ofTexts(box, headers))
 	if err != nil {
 		return nil, err
 	}
