@@ -64,6 +64,7 @@ func (s *simCommand) Run(c *common) error {
 	if err != nil {
 		return err
 	}
+	defer s.close()
 	if err := s.arrange(x, accounts, people.company); err != nil {
 		return err
 	}

@@ -28,6 +28,15 @@ type simAccess struct {
 	BlockAgent      []string `help:"Programs whose User-Agent is like this may not use EWS." sep:"none"`
 	NoEWS           bool     `name:"no-ews" help:"Switch EWS off for the organization. Accounts with a mailbox of their own keep it."`
 	AutodiscoverFor []string `name:"autodiscover" help:"What Autodiscover says: WHOM=JSON, with an address, @DOMAIN or nothing as WHOM, and the fields that the control face takes, such as {\"hops\":100}." sep:"none"`
+
+	centre *sim.Realm // of --kerberos
+}
+
+// close ends what arrange began.
+func (s *simAccess) close() {
+	if s.centre != nil {
+		s.centre.Close()
+	}
 }
 
 // arrange carries the flags out. The mailboxes and the accounts are there already.
@@ -78,13 +87,14 @@ func (s *simAccess) arrange(x *sim.Exchange, accounts []sim.Account, company str
 	return s.govern(x, accounts)
 }
 
-// realm starts a Kerberos realm, which lives as long as the program, and returns the key of
-// the server in it. Its service goes by the first of the server's names.
+// realm starts a Kerberos realm and returns the key of the server in it. Its service goes by
+// the first of the server's names.
 func (s *simAccess) realm(accounts []sim.Account, company string) ([]byte, error) {
 	realm, err := sim.NewRealm(company, "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
+	s.centre = realm
 	service := "HTTP/" + append(slices.Clone(s.Name), "localhost")[0]
 	if err := realm.Set(service, rand.Text()); err != nil {
 		return nil, err
