@@ -40,6 +40,11 @@ type Account struct {
 	Keytab   Secret // for Kerberos in place of a password: the file in base64
 }
 
+// Equal tells whether two are the same login with the same secrets.
+func (a Account) Equal(b Account) bool {
+	return a.Login == b.Login && a.Password.Equal(b.Password) && a.Keytab.Equal(b.Keytab)
+}
+
 // Empty tells whether there is nothing to log on with.
 func (a Account) Empty() bool { return a.Login == "" || a.Password.Empty() && a.Keytab.Empty() }
 

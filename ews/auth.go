@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/bodgit/ntlmssp"
@@ -18,10 +19,12 @@ import (
 type Scheme string
 
 const (
-	AnyScheme Scheme = ""          // what the server offers: NTLM rather than Basic
-	Basic     Scheme = "Basic"     // over TLS, or to this machine, only
-	NTLM      Scheme = "NTLM"      // per connection, bound to the server's certificate
-	negotiate Scheme = "Negotiate" // the wider scheme, in which IIS takes plain NTLM, too
+	AnyScheme   Scheme = ""            // what the server offers: NTLM rather than Basic
+	Basic       Scheme = "Basic"       // over TLS, or to this machine, only
+	NTLM        Scheme = "NTLM"        // per connection, bound to the server's certificate
+	Kerberos    Scheme = "Kerberos"    // a ticket with each request, see Config.Ticket
+	Certificate Scheme = "Certificate" // the client's, at the TLS handshake; no request says who we are
+	negotiate   Scheme = "Negotiate"   // the wider scheme: Kerberos' home, in which IIS takes plain NTLM, too
 )
 
 // Errors of logging on.
@@ -34,7 +37,25 @@ var (
 	ErrLogonFailed = errors.New("the server refused a login that it took before")
 	// ErrNoScheme says that the server offers no way to log on that is known and allowed.
 	ErrNoScheme = errors.New("the server offers no way to log on that can be used")
+	// ErrDowngrade says that a server which took NTLM now wants the password itself.
+	ErrDowngrade = errors.New("the server took NTLM before, and now wants the password itself")
+	// ErrCertificateRefused says that the server does not take our certificate for a log-on.
+	ErrCertificateRefused = errors.New("the server refuses the client certificate")
 )
+
+// An OfferError says that the server offers no way to log on that may be answered. It is
+// ErrNoScheme or ErrDowngrade.
+type OfferError struct {
+	Pinned  Scheme
+	Offered []string // names of schemes, as the server calls them
+	Err     error
+}
+
+func (e *OfferError) Error() string {
+	return fmt.Sprintf("%v (offered: %s)", e.Err, strings.Join(e.Offered, ", "))
+}
+
+func (e *OfferError) Unwrap() error { return e.Err }
 
 // logonPatience is how many calls in a row may be refused with credentials that worked
 // before, until they count as refused.
@@ -42,16 +63,22 @@ const logonPatience = 3
 
 // authorize exchanges one request on the lane with whatever the scheme asks for. There
 // are at most two 401 on the way that are not final: one that tells the schemes, one
-// with NTLM's challenge.
+// with NTLM's challenge. Kerberos and certificates need neither.
 func (c *Client) authorize(ctx context.Context, l *lane, t *transaction) (*http.Response, error) {
+	switch c.cfg.Scheme {
+	case Kerberos:
+		return c.byTicket(ctx, l, t)
+	case Certificate:
+		return c.byCertificate(ctx, l, t)
+	}
 	scheme := c.scheme()
 	if scheme == AnyScheme {
 		resp, err := c.leg(ctx, l, t, t.body, "")
 		if err != nil || resp.StatusCode != http.StatusUnauthorized {
 			return resp, err
 		}
-		if scheme = c.choose(resp); scheme == AnyScheme {
-			return resp, ErrNoScheme
+		if scheme, err = c.choose(resp); err != nil {
+			return resp, err
 		}
 		if err := discard(resp); err != nil {
 			return nil, err
@@ -70,35 +97,107 @@ func (c *Client) authorize(ctx context.Context, l *lane, t *transaction) (*http.
 		return nil, err
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
-		c.setScheme(c.choose(resp)) // the server may have changed what it offers
+		next, _ := c.choose(resp) // the server may have changed what it offers
+		c.setScheme(next)
 		return resp, c.refused(t.password)
 	}
-	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusInternalServerError {
-		c.accepted() // Exchange itself has answered, not something in front of it
-	}
+	c.noteAnswer(resp, scheme)
 	return resp, nil
 }
 
-// choose picks a scheme from what the server offers.
-func (c *Client) choose(resp *http.Response) Scheme {
-	offers := map[Scheme]bool{}
+// noteAnswer takes note that a log-on has worked, if Exchange itself has answered, not
+// something in front of it.
+func (c *Client) noteAnswer(resp *http.Response, scheme Scheme) {
+	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusInternalServerError {
+		c.accepted(scheme == NTLM || scheme == negotiate)
+	}
+}
+
+// byTicket sends the request with a ticket at once: to be asked for it first would cost
+// each request another one.
+func (c *Client) byTicket(ctx context.Context, l *lane, t *transaction) (*http.Response, error) {
+	token, err := c.cfg.Ticket(ctx, l.leaf)
+	if err != nil {
+		if errors.Is(err, ErrPasswordRefused) {
+			err = c.refused(t.password)
+		}
+		return nil, err
+	}
+	resp, err := c.leg(ctx, l, t, t.body, string(negotiate)+" "+base64.StdEncoding.EncodeToString(token))
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		if err == nil {
+			c.noteAnswer(resp, Kerberos)
+		}
+		return resp, err
+	}
+	if list := offers(resp); !slices.Contains(list, string(negotiate)) {
+		return resp, &OfferError{Kerberos, list, ErrNoScheme}
+	}
+	return resp, c.refused(t.password)
+}
+
+// byCertificate sends the request bare: who we are was said when the connection was made
+// secure.
+func (c *Client) byCertificate(ctx context.Context, l *lane, t *transaction) (*http.Response, error) {
+	resp, err := c.leg(ctx, l, t, t.body, "")
+	if err == nil && resp.StatusCode == http.StatusUnauthorized {
+		return resp, &OfferError{Certificate, offers(resp), ErrCertificateRefused}
+	}
+	if err == nil {
+		c.noteAnswer(resp, Certificate)
+	}
+	return resp, err
+}
+
+// offers lists the names of the schemes that a server offers, known ones as we write them.
+func offers(resp *http.Response) (list []string) {
 	for _, h := range resp.Header.Values("WWW-Authenticate") {
 		name, _, _ := strings.Cut(strings.TrimSpace(h), " ")
 		for _, s := range [...]Scheme{Basic, NTLM, negotiate} {
 			if strings.EqualFold(name, string(s)) {
-				offers[s] = true
+				name = string(s)
 			}
 		}
+		if len(list) < maxOffers && !slices.Contains(list, name) && isToken(name) {
+			list = append(list, name)
+		}
 	}
-	switch pinned := c.cfg.Scheme; {
-	case offers[NTLM] && pinned != Basic:
-		return NTLM
-	case offers[negotiate] && pinned != Basic:
-		return negotiate
-	case offers[Basic] && pinned != NTLM && c.private():
-		return Basic
+	return list
+}
+
+const maxOffers = 8
+
+// isToken tells whether a name is one, and none that is there to be shown to people.
+func isToken(name string) bool {
+	return name != "" && len(name) <= 20 && !strings.ContainsFunc(name, func(r rune) bool {
+		return r > 'z' || r < 'a' && r > 'Z' || r < 'A' && r > '9' || r < '0' && r != '-'
+	})
+}
+
+// choose picks a scheme from what the server offers, or says with an OfferError why none.
+func (c *Client) choose(resp *http.Response) (Scheme, error) {
+	list, pinned := offers(resp), c.cfg.Scheme
+	has := func(s Scheme) bool { return slices.Contains(list, string(s)) }
+	basic := has(Basic) && pinned != NTLM && c.private()
+	switch {
+	case has(NTLM) && pinned != Basic:
+		return NTLM, nil
+	case has(negotiate) && pinned != Basic:
+		return negotiate, nil
+	case basic && !c.provenStrong():
+		return Basic, nil
+	case basic:
+		return AnyScheme, &OfferError{pinned, list, ErrDowngrade}
 	}
-	return AnyScheme
+	return AnyScheme, &OfferError{pinned, list, ErrNoScheme}
+}
+
+// provenStrong tells whether NTLM has worked. Whoever then offers nothing but Basic may
+// stand in between and be after the password.
+func (c *Client) provenStrong() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.strong
 }
 
 // private tells whether a password may be sent as it is.
@@ -233,10 +332,11 @@ func (c *Client) setScheme(s Scheme) {
 }
 
 // accepted notes that the credentials work.
-func (c *Client) accepted() {
+func (c *Client) accepted(strong bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.proven, c.denials, c.bad = true, 0, nil
+	c.strong = c.strong || strong
 }
 
 // refused notes a final 401 and says what it means.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -26,8 +27,15 @@ type Config struct {
 	Login string
 	// Password is asked for before each request, so it may change while the client lives.
 	Password func() string
-	// Scheme pins the way to log on; AnyScheme takes what the server offers.
+	// Scheme pins the way to log on: nothing else is answered, and nothing weaker.
+	// AnyScheme takes what the server offers, but no Basic once NTLM has worked.
 	Scheme Scheme
+	// Ticket returns the token of one request under Kerberos, as SPNEGO has it, bound to
+	// the server's certificate where there is one.
+	Ticket func(ctx context.Context, leaf *x509.Certificate) ([]byte, error)
+	// Delegate opens mailboxes by the rights that the account has in them, its own mailbox
+	// included, instead of acting as their owners.
+	Delegate bool
 	// Version is the newest schema to speak; "" is Exchange2013_SP1, which every server
 	// from 2013 on takes. The client steps down by itself, for each mailbox.
 	Version string
@@ -63,10 +71,11 @@ type Config struct {
 // A Call is one HTTP request, for the access log and for statistics.
 type Call struct {
 	Operation string
-	Mailbox   string // impersonated; "" when the login acts for itself
+	Mailbox   string // whose; "" when the login acts for itself
 	Hanging   bool   // stays open to wait for notifications
 	Status    int    // HTTP; 0 when there was no answer
 	Code      string // Exchange's code when the request was refused as a whole, else ""
+	Err       error  // why it failed as a whole, whoever said so; nil when it did not
 	Sent      int64  // bytes of the request, headers included
 	Received  int64  // bytes of the answer, as they came
 	Start     time.Time
@@ -92,6 +101,7 @@ type Client struct {
 	closed   bool
 	chosen   Scheme
 	proven   bool    // the credentials have worked
+	strong   bool    // and that by NTLM: Basic is not answered any more
 	denials  int     // calls in a row that were refused
 	bad      *string // the password that was refused
 	sessions map[string]*Session
@@ -144,6 +154,9 @@ func newClient(cfg Config, u *url.URL) (*Client, error) {
 	}
 	if cfg.Version == "" {
 		cfg.Version = Exchange2013SP1
+	}
+	if cfg.Scheme == Kerberos && cfg.Ticket == nil {
+		return nil, errors.New("a client that is to use Kerberos needs Config.Ticket")
 	}
 	if schemaRank(cfg.Version) < 0 {
 		return nil, errors.New("unknown schema version " + cfg.Version)
@@ -345,7 +358,7 @@ func (c *Client) tell(l *lane, t *transaction, errs ...error) {
 	call := t.call
 	call.Sent, call.Received, call.Took = l.out, l.in, c.now().Sub(call.Start)
 	c.cfg.Observe(call)
-	t.call.RequestID, t.call.Code = "", ""
+	t.call.RequestID, t.call.Code, t.call.Err = "", "", nil
 	t.settle(errs...)
 }
 
@@ -394,6 +407,9 @@ func (c *Client) attempt(ctx context.Context, t *transaction, fresh bool, read f
 	whole := stop() && !t.call.Hanging && (err == nil || c.drained(t.resp))
 	if e, ok := errors.AsType[*Error](err); ok && t.call.Code == "" {
 		t.call.Code = e.Code
+	}
+	if !t.foreign {
+		t.call.Err = err
 	}
 	c.tell(l, t, t.outcome(ctx, err)...)
 	lost = used && t.resp == nil && l.in == 0

@@ -137,11 +137,15 @@ func TestSchemes(t *testing.T) {
 		name   string
 		pinned Scheme
 		offer  []string
+		code   string
+		told   string
 	}{
-		{"NTLM pinned, Basic offered", NTLM, []string{"Basic realm=x"}},
-		{"Basic pinned, NTLM offered", Basic, []string{"Negotiate", "NTLM"}},
-		{"unknown", AnyScheme, []string{"Bearer"}},
-		{"none", AnyScheme, nil},
+		{"NTLM pinned, Basic offered", NTLM, []string{"Basic realm=x"}, "scheme-not-offered", "offers Basic to log on"},
+		{"Basic pinned, NTLM offered", Basic, []string{"Negotiate", "NTLM"}, "scheme-not-offered", "offers Negotiate, NTLM to log on"},
+		{"certificate, others offered", Certificate, []string{"NTLM", "Basic realm=x"}, "certificate-refused", "offers NTLM, Basic"},
+		{"unknown", AnyScheme, []string{"Bearer"}, "no-logon-scheme", "offers Bearer"},
+		{"no name at all", AnyScheme, []string{"<b>x</b> y", strings.Repeat("x", 99)}, "no-logon-scheme", "offers nothing"},
+		{"none", AnyScheme, nil, "no-logon-scheme", "offers nothing"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newServer(t, anything)
@@ -156,8 +160,10 @@ func TestSchemes(t *testing.T) {
 				return true
 			}
 			c := s.client(t, func(cfg *Config) { cfg.Scheme = tt.pinned })
-			if f := verdict(ask(c, "")); f.Code != "no-logon-scheme" {
-				t.Errorf("fault %+v", f)
+			for range 3 {
+				if f := verdict(ask(c, "")); f.Code != tt.code || f.Verdict != crm.Refused || f.Scope != crm.OrgScope || !strings.Contains(f.Message, tt.told) {
+					t.Errorf("fault %+v", f)
+				}
 			}
 		})
 	}

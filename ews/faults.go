@@ -186,10 +186,31 @@ type judge struct {
 	version string // of the server, one of versions
 	login   string
 	host    string
+	model   crm.AuthModel
+	several bool // accounts: what befalls one does not concern the mailboxes of the others
 }
 
 // fault judges an error of a call; scope is how much was asked for.
+//
+// A refused account stops the connection where it is the only one. Of several, its client
+// remembers the refusal and answers all its mailboxes with it, without another try.
 func (j judge) fault(err error, scope crm.Scope) *crm.Fault {
+	f := j.judged(err, scope)
+	if j.several && f.Scope == crm.OrgScope && ofAccount(f) {
+		f.Scope = crm.MailboxScope
+	}
+	if j.model == crm.ByOwnSignIn && f.Verdict == crm.Reauth {
+		f.Advice = "The user enters login and password anew under My Emails → My mailbox. They are not tried again until then, so that the account is not locked."
+	}
+	return f
+}
+
+// ofAccount tells whether a fault is about the account that was shown to the server.
+func ofAccount(f *crm.Fault) bool {
+	return f.Verdict == crm.Reauth || f.Code == "logon-failed" || f.Code == "ErrorExceededConnectionCount"
+}
+
+func (j judge) judged(err error, scope crm.Scope) *crm.Fault {
 	if f, ok := errors.AsType[*crm.Fault](err); ok {
 		return f
 	}
@@ -224,6 +245,9 @@ func (j judge) byCode(e *Error, scope crm.Scope) *crm.Fault {
 	if f.Advice == "" {
 		f.Advice = j.impersonation(e.Mailbox)
 	}
+	if j.model == crm.ByDelegation && (code == "ErrorAccessDenied" || code == "ErrorFolderNotFound" && scope == crm.MailboxScope) {
+		f.Advice = j.delegation(e.Mailbox)
+	}
 	return f
 }
 
@@ -243,6 +267,12 @@ func (j judge) impersonation(mailbox string) string {
 	return fmt.Sprintf(`In the Exchange Management Shell: New-ManagementRoleAssignment -Name "Postern impersonation" -Role ApplicationImpersonation -User %q; if it is there already, check that its scope includes the mailbox. It can take up to an hour until it works.`, account)
 }
 
+// delegation says how to open a mailbox to the account.
+func (j judge) delegation(mailbox string) string {
+	return fmt.Sprintf(`In the Exchange Management Shell: Add-MailboxPermission %q -User %q -AccessRights FullAccess -AutoMapping:$false; or share the folders with the account in Outlook, as Reviewer.`,
+		cmp.Or(mailbox, "MAILBOX"), cmp.Or(j.login, "ACCOUNT"))
+}
+
 // below judges what went wrong below Exchange: the answer of a web server, or none.
 func (j judge) below(e *Error) (string, ruling) {
 	switch err := e.Err; {
@@ -252,8 +282,8 @@ func (j judge) below(e *Error) (string, ruling) {
 		return "password-refused", ruling{crm.Reauth, crm.OrgScope, 0, "The server refuses the login or the password.", "Enter the account's login (DOMAIN\\user or user@domain) and password anew. It is not tried again until then, so that the account is not locked."}
 	case errors.Is(err, ErrLogonFailed):
 		return "logon-failed", ruling{crm.Retry, crm.OrgScope, time.Minute, "The server refused a login that it took before, as servers do under load.", itself}
-	case errors.Is(err, ErrNoScheme):
-		return "no-logon-scheme", ruling{crm.Refused, crm.OrgScope, 0, "The server offers neither NTLM nor, over TLS, Basic to log on.", "Enable Basic or Windows authentication for the EWS virtual directory: Set-WebServicesVirtualDirectory."}
+	case errors.Is(err, ErrNoScheme), errors.Is(err, ErrDowngrade), errors.Is(err, ErrCertificateRefused):
+		return j.unanswered(err)
 	case errors.Is(err, ErrCount):
 		return "count-mismatch", ruling{crm.Retry, "", 0, "Exchange gave another number of answers than was asked for.", itself}
 	case errors.Is(err, errSilent):
@@ -267,6 +297,35 @@ func (j judge) below(e *Error) (string, ruling) {
 		return j.network(e.Err)
 	}
 	return j.http(e)
+}
+
+// unanswered judges offers to log on that were not answered: no credentials were sent.
+func (j judge) unanswered(err error) (string, ruling) {
+	offer, _ := errors.AsType[*OfferError](err)
+	if offer == nil {
+		offer = &OfferError{Err: err}
+	}
+	offered := "nothing"
+	if len(offer.Offered) > 0 {
+		offered = strings.Join(offer.Offered, ", ")
+	}
+	refused := func(message, advice string) ruling {
+		return ruling{crm.Refused, crm.OrgScope, 0, fmt.Sprintf(message, offered), advice}
+	}
+	const directory = "Exchange's own settings are those of Get-WebServicesVirtualDirectory | Format-List Server,*Authentication*."
+	switch {
+	case errors.Is(err, ErrDowngrade):
+		return "logon-downgrade", refused("The server took NTLM before and now offers %s alone. The password itself is not sent to it: somebody may stand in between.",
+			"Find out who answers for the server. If the change is meant, choose the scheme in the Email settings, or save them again. "+directory)
+	case errors.Is(err, ErrCertificateRefused):
+		return "certificate-refused", refused("The server does not take the client certificate for a log-on; it offers %s.",
+			"Map the certificate to the account in Active Directory, and have IIS ask for client certificates at the EWS virtual directory.")
+	case offer.Pinned != AnyScheme:
+		return "scheme-not-offered", refused(fmt.Sprintf("The settings ask for %s, and the server offers %%s to log on. Nothing was sent to it but the question.", offer.Pinned),
+			"Enable it at the server, or choose a scheme that it offers in the Email settings. "+directory)
+	}
+	return "no-logon-scheme", refused("The server offers neither NTLM nor, over TLS, Basic to log on; it offers %s.",
+		"Enable Basic or Windows authentication for the EWS virtual directory: Set-WebServicesVirtualDirectory. "+directory)
 }
 
 // http judges an answer that is none of Exchange's.

@@ -21,7 +21,7 @@ const (
 // attachment. ConversationId came with 2010.
 var headerPaths = []Path{
 	Field("item:ItemClass"), Field("item:Subject"), Field("item:Sensitivity"), Field("item:DateTimeReceived"), Field("item:Size"),
-	Field("item:InReplyTo"), Field("item:IsDraft"), Field("item:DateTimeSent"),
+	Field("item:Categories"), Field("item:InReplyTo"), Field("item:IsDraft"), Field("item:DateTimeSent"),
 	Field("message:Sender"), Field("message:ToRecipients"), Field("message:CcRecipients"), Field("message:BccRecipients"),
 	Field("message:From"), Field("message:InternetMessageId"), Field("message:IsRead"), Field("message:References"), Field("message:ReplyTo"),
 	Tag(tagSenderSMTP, "String"), Tag(tagFromSMTP, "String"),
@@ -102,7 +102,7 @@ func (s *source) header(ctx context.Context, ss *Session, item *Item, h *crm.Hea
 		Kind: kind, Class: class, Subject: item.Subject,
 		MessageID: mail.MessageID(item.InternetMessageID), References: mail.References(item.References, item.InReplyTo),
 		Sent: sensible(item.Sent), Received: sensible(item.Received),
-		Sensitivity: sensitivity(item.Sensitivity), Draft: is(item.IsDraft),
+		Sensitivity: sensitivity(item.Sensitivity), Draft: is(item.IsDraft), Categories: item.Categories,
 	}
 	if item.ConversationID != nil {
 		h.Thread = item.ConversationID.ID

@@ -53,7 +53,13 @@ func (s *source) Subscribe(ctx context.Context, box, anchor *crm.Mailbox) (crm.S
 	if box.Address == anchor.Address {
 		group.Forget() // a new affinity begins with it
 	}
-	r, err := ss.Subscribe(ctx, group, &Subscribe{Streaming: true, AllFolders: true, Events: allEvents})
+	op := &Subscribe{Streaming: true, AllFolders: true, Events: allEvents}
+	if ss.c.cfg.Delegate { // who is not the owner may ask for folders only
+		if err := s.eachFolder(ctx, box, op); err != nil {
+			return crm.Subscription{}, err
+		}
+	}
+	r, err := ss.Subscribe(ctx, group, op)
 	if err == nil && r.SubscriptionID != "" {
 		return crm.Subscription{Box: box, Anchor: anchor, ID: r.SubscriptionID, Streaming: true}, nil
 	}
@@ -62,26 +68,35 @@ func (s *source) Subscribe(ctx context.Context, box, anchor *crm.Mailbox) (crm.S
 			return crm.Subscription{}, f
 		}
 	}
-	return s.subscribeToPull(ctx, box)
+	return s.subscribeToPull(ctx, box, &Subscribe{AllFolders: op.AllFolders, Folders: op.Folders, Events: allEvents, Timeout: pullMinutes})
 }
 
-// subscribeToPull asks for a subscription to all folders or, from Exchange 2007, to each
-// one that is collected.
-func (s *source) subscribeToPull(ctx context.Context, box *crm.Mailbox) (crm.Subscription, error) {
-	ss, op := s.session(box), &Subscribe{AllFolders: true, Events: allEvents, Timeout: pullMinutes}
-	r, err := ss.Subscribe(ctx, s.group(box), op)
+// eachFolder has a subscription ask for each folder that is collected, as of now: in one
+// that is made later nothing is told until the mailbox is subscribed to anew.
+func (s *source) eachFolder(ctx context.Context, box *crm.Mailbox, op *Subscribe) error {
+	folders, err := s.Folders(ctx, box)
+	if err != nil {
+		return err
+	}
+	op.AllFolders = false
+	for i, in := range crm.InScope(folders) {
+		if in {
+			op.Folders = append(op.Folders, FolderID{ID: folders[i].ID})
+		}
+	}
+	return nil
+}
+
+// subscribeToPull asks for a subscription to be pulled, from Exchange 2007 to each folder
+// that is collected.
+func (s *source) subscribeToPull(ctx context.Context, box *crm.Mailbox, op *Subscribe) (crm.Subscription, error) {
+	ss, group := s.session(box), s.group(box)
+	r, err := ss.Subscribe(ctx, group, op)
 	if errors.Is(err, ErrOldServer) {
-		folders, failure := s.Folders(ctx, box)
-		if failure != nil {
-			return crm.Subscription{}, failure
+		if err := s.eachFolder(ctx, box, op); err != nil {
+			return crm.Subscription{}, err
 		}
-		op.AllFolders = false
-		for i, in := range crm.InScope(folders) {
-			if in {
-				op.Folders = append(op.Folders, FolderID{ID: folders[i].ID})
-			}
-		}
-		r, err = ss.Subscribe(ctx, s.group(box), op)
+		r, err = ss.Subscribe(ctx, group, op)
 	}
 	if err == nil && r.SubscriptionID != "" {
 		return crm.Subscription{Box: box, Anchor: box, ID: r.SubscriptionID, Watermark: r.Watermark}, nil
@@ -94,7 +109,10 @@ func (s *source) subscribeToPull(ctx context.Context, box *crm.Mailbox) (crm.Sub
 	return crm.Subscription{}, s.fault(&Error{Err: errors.Join(errNoNotifications, err)}, crm.MailboxScope)
 }
 
-func (s *source) group(anchor *crm.Mailbox) *Group { return s.client.Group(string(anchor.Address)) }
+// group is that of an anchor, under the account that opens it.
+func (s *source) group(anchor *crm.Mailbox) *Group {
+	return s.session(anchor).c.Group(string(anchor.Address))
+}
 
 // Listen hangs on one connection in the name of the group's anchor.
 func (s *source) Listen(ctx context.Context, list []crm.Subscription, tell func(crm.Notice)) error {

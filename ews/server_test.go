@@ -23,6 +23,8 @@ type server struct {
 	// before may answer instead, with anything; it returns whether it did.
 	before func(w http.ResponseWriter, r *http.Request) bool
 	server ServerVersion
+	// passwords by login; nil is that of svc.
+	passwords map[string]string
 }
 
 // newServer starts an Exchange that asks svc for its password pw.
@@ -41,7 +43,11 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.before != nil && s.before(w, r) {
 		return
 	}
-	if user, password, ok := r.BasicAuth(); !ok || user != "svc" || password != "pw" {
+	passwords := s.passwords
+	if passwords == nil {
+		passwords = map[string]string{"svc": "pw"}
+	}
+	if login, password, ok := r.BasicAuth(); !ok || passwords[login] != password {
 		w.Header().Add("WWW-Authenticate", `Basic realm="exchange"`)
 		http.Error(w, "who are you", http.StatusUnauthorized)
 		return

@@ -22,12 +22,14 @@ func schemaRank(version string) int {
 	return slices.Index(schemas, version)
 }
 
-// A Session acts for one mailbox. It remembers which schema version the mailbox's
+// A Session acts for one mailbox: as its owner, or, under Config.Delegate, by the rights
+// that the account has in it. It remembers which schema version the mailbox's
 // server takes (mailboxes of one company live on different servers) and its primary
 // address. It is safe for concurrent use.
 type Session struct {
 	c       *Client
 	mailbox string
+	barred  error // why nothing may be asked; nil as a rule
 
 	mu      sync.Mutex
 	primary string // as learned from ErrorNonPrimarySmtpAddress
@@ -37,8 +39,8 @@ type Session struct {
 	backEnd string // name of the server that the mailbox lives on, as far as told
 }
 
-// As returns the session that acts for a mailbox by impersonation, "" for the login's
-// own. It is always the same one.
+// As returns the session that acts for a mailbox, "" for the login itself. It is always
+// the same one.
 func (c *Client) As(mailbox string) *Session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,13 +70,23 @@ func (s *Session) header() (Header, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := Header{Version: schemas[s.rank]}
-	if s.primary != "" {
+	if s.primary != "" && !s.c.cfg.Delegate {
 		h.Impersonation.PrimarySmtpAddress = s.primary
 	}
 	if s.rank <= schemaRank(Exchange2010) {
 		h.TimeZone = "UTC"
 	}
 	return h, s.rank
+}
+
+// Folder names a folder of the mailbox by its distinguished name. Who does not act as the
+// owner has to say whose it is.
+func (s *Session) Folder(distinguished string) FolderID {
+	id := FolderID{Distinguished: distinguished}
+	if s.c.cfg.Delegate && s.mailbox != "" {
+		id.Mailbox = &Mailbox{EmailAddress: s.Primary()}
+	}
+	return id
 }
 
 // Primary returns the mailbox's primary address, as far as known.
@@ -196,6 +208,9 @@ var ErrOldServer = errors.New("the server is too old for that")
 // carryOut sends an operation in a schema that the server takes, and hands the answer to
 // read.
 func (s *Session) carryOut(ctx context.Context, ex exchange, read func(*transaction, *http.Response) error) error {
+	if s.barred != nil {
+		return s.barred
+	}
 	for {
 		h, rank := s.header()
 		if ex.since != "" && rank > schemaRank(ex.since) {
@@ -203,8 +218,11 @@ func (s *Session) carryOut(ctx context.Context, ex exchange, read func(*transact
 		}
 		t := &transaction{
 			call:   Call{Operation: ex.op.Operation(), Mailbox: s.mailbox, Hanging: ex.hanging},
-			anchor: h.Impersonation.PrimarySmtpAddress, group: ex.group,
+			anchor: s.Primary(), group: ex.group,
 			body: marshal(&Request{Header: h, Op: ex.op}),
+		}
+		if op, ok := ex.op.(subject); ok {
+			t.call.Folder, t.call.Items = op.about()
 		}
 		err := s.c.send(ctx, t, !ex.writes, func(resp *http.Response) error {
 			s.locate(t, resp)
@@ -265,6 +283,9 @@ func read[T any, P interface {
 		answer := P(new(T))
 		if x.read(answer); d.err != nil {
 			return
+		}
+		if list, ok := any(answer).(listing); ok {
+			t.call.Items += list.listed()
 		}
 		r := answer.result()
 		if t.failedPart(r); r.Class == Failure && n == 0 {

@@ -65,11 +65,16 @@ func unopened(err error) *crm.Fault {
 		Advice:  "Write the host name, for example mail.example.com, or https://HOST/EWS/Exchange.asmx."}
 }
 
-// config turns settings and the way to the server into a client's.
-func config(s crm.Settings, transport crm.Transport) Config {
+// config turns settings, the way to the server and an account into a client's.
+func config(s crm.Settings, transport crm.Transport, a crm.Account) Config {
+	secret := a.Password
+	if !a.Keytab.Empty() {
+		secret = a.Keytab
+	}
 	cfg := Config{
-		URL: s.Server, Login: s.Login, Password: s.Password.Reveal, Gzip: s.Gzip, MaxConns: maxConns,
-		Dial: transport.Dial, UserAgent: transport.UserAgent, Observe: func(c Call) { transport.Record(access(s, c)) },
+		URL: s.Server, Login: a.Login, Password: secret.Reveal, Scheme: schemeOf[s.Scheme], Delegate: s.Model != crm.ByImpersonation,
+		Gzip: s.Gzip, MaxConns: maxConns, Dial: transport.Dial, UserAgent: transport.UserAgent,
+		Observe: func(c Call) { transport.Record(access(s, a.Login, c)) },
 	}
 	if u, err := Endpoint(s.Server); err == nil {
 		cfg.TLS = transport.TLS(u.Hostname())
@@ -80,11 +85,19 @@ func config(s crm.Settings, transport crm.Transport) Config {
 	return cfg
 }
 
+// schemeOf has the schemes by the words of settings.
+var schemeOf = map[crm.Scheme]Scheme{
+	crm.AnyScheme: AnyScheme, crm.NTLM: NTLM, crm.Basic: Basic, crm.Kerberos: Kerberos, crm.ClientTLS: Certificate,
+}
+
 // access is a request in the words of the access log.
-func access(s crm.Settings, c Call) crm.Access {
+func access(s crm.Settings, login string, c Call) crm.Access {
+	if c.Err != nil && c.Code == "" {
+		c.Code = judge{version: s.Version}.fault(c.Err, crm.MailboxScope).Code
+	}
 	return crm.Access{
 		At: c.Start, Took: c.Took, Mailbox: mail.Address(c.Mailbox), Operation: c.Operation, Folder: c.Folder, Items: c.Items,
-		Sent: c.Sent, Received: c.Received, UserAgent: c.UserAgent, Source: c.Source, Host: s.Host(), Account: s.Login,
+		Sent: c.Sent, Received: c.Received, UserAgent: c.UserAgent, Source: c.Source, Host: s.Host(), Account: login,
 		RequestID: c.RequestID, ServerRequestID: c.ServerRequestID, Status: c.Status, Code: c.Code, Hanging: c.Hanging,
 	}
 }

@@ -24,14 +24,19 @@ const (
 	packBytes  = 8 << 20
 )
 
-// A source reads mailboxes for one organization by impersonation.
+// A source reads mailboxes for one organization. Each account has a client of its own, so
+// that no connection serves two identities.
 type source struct {
-	client    *Client
+	client    *Client // of the account that the settings name
 	transport crm.Transport
+	config    func(crm.Account) Config
+	own       bool // each mailbox is opened by its owner's account
 	judge
 
-	mu    sync.Mutex
-	roles map[string]map[string]crm.Role // by mailbox and folder id
+	mu      sync.Mutex
+	closed  bool
+	members map[string]member // by login; by mailbox where each has an account of its own
+	roles   map[string]map[string]crm.Role // by mailbox and folder id
 	names map[string]resolved            // by legacy distinguished name
 	// singly is set once the server has answered a batch with another number of
 	// answers: attachments are then asked for one by one.
@@ -43,29 +48,87 @@ type source struct {
 // for one.
 const maxConns = 4096
 
+// A member is an account with its client.
+type member struct {
+	account crm.Account
+	client  *Client
+}
+
 // open makes a source. It does not touch the network.
 func open(s crm.Settings, transport crm.Transport, tune ...func(*Config)) (*source, error) {
-	src := &source{transport: transport, roles: map[string]map[string]crm.Role{}, names: map[string]resolved{}}
-	cfg := config(s, transport)
-	cfg.Admit = src.admit
-	for _, change := range tune {
-		change(&cfg)
+	src := &source{transport: transport, own: s.Model == crm.ByOwnSignIn,
+		members: map[string]member{}, roles: map[string]map[string]crm.Role{}, names: map[string]resolved{}}
+	src.config = func(a crm.Account) Config {
+		cfg := config(s, transport, a)
+		cfg.Admit = src.admit
+		for _, change := range tune {
+			change(&cfg)
+		}
+		return cfg
 	}
+	first := crm.Account{Login: s.Login, Password: s.Password, Keytab: s.Keytab}
 	var err error
-	if src.client, err = New(cfg); err != nil {
+	if src.client, err = New(src.config(first)); err != nil {
 		return nil, err
 	}
-	src.judge = judge{version: s.Version, login: s.Login, host: src.client.url.Hostname()}
+	if !src.own {
+		src.members[s.Login] = member{first, src.client}
+	}
+	src.judge = judge{version: s.Version, login: s.Login, host: src.client.url.Hostname(), model: s.Model, several: src.own || len(s.Others) > 0}
 	return src, nil
 }
 
 // Close closes idle connections.
 func (s *source) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
 	s.client.Close()
+	for _, m := range s.members {
+		m.client.Close()
+	}
 	return nil
 }
 
-func (s *source) session(box *crm.Mailbox) *Session { return s.client.As(string(box.Address)) }
+// clientFor returns the client of the account that opens a mailbox. An account with other
+// credentials than before is another one: it gets connections of its own, and a new try.
+func (s *source) clientFor(box mail.Address) (*Client, error) {
+	a, err := s.transport.Account(box)
+	if err != nil {
+		return nil, s.fault(err, crm.MailboxScope)
+	}
+	key := a.Login
+	if s.own {
+		key = string(box)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m, known := s.members[key]
+	if known && m.account.Equal(a) {
+		return m.client, nil
+	}
+	if known {
+		m.client.Close()
+	}
+	c, err := New(s.config(a))
+	if err != nil {
+		return nil, unopened(err)
+	}
+	if s.closed {
+		c.Close()
+	}
+	s.members[key] = member{a, c}
+	return c, nil
+}
+
+// session returns what acts for a mailbox. Where no account may, all its calls say why.
+func (s *source) session(box *crm.Mailbox) *Session {
+	c, err := s.clientFor(box.Address)
+	if err != nil {
+		return &Session{c: s.client, mailbox: string(box.Address), barred: err}
+	}
+	return c.As(string(box.Address))
+}
 
 // Facts tells what the mailbox's session has learned.
 func (s *source) Facts(box *crm.Mailbox) crm.Facts {
@@ -135,11 +198,12 @@ func (s *source) rolesOf(ctx context.Context, box *crm.Mailbox) (map[string]crm.
 	if roles != nil {
 		return roles, nil
 	}
+	ss := s.session(box)
 	op := &GetFolder{Shape: FolderShape{Base: IDOnly}}
 	for _, role := range distinguished {
-		op.IDs = append(op.IDs, FolderID{Distinguished: string(role)})
+		op.IDs = append(op.IDs, ss.Folder(string(role)))
 	}
-	answers, err := s.session(box).GetFolder(ctx, op)
+	answers, err := ss.GetFolder(ctx, op)
 	if err != nil {
 		return nil, s.fault(err, crm.MailboxScope)
 	}
@@ -164,11 +228,12 @@ func (s *source) rolesOf(ctx context.Context, box *crm.Mailbox) (map[string]crm.
 }
 
 func (s *source) hierarchy(ctx context.Context, box *crm.Mailbox, roles map[string]crm.Role) ([]crm.Folder, error) {
+	ss := s.session(box)
 	var list []crm.Folder
 	place := map[string]int{} // in list; a folder may come twice, the last one counts
-	op := &SyncFolderHierarchy{Shape: folderShape, Folder: &FolderID{Distinguished: string(crm.Root)}}
+	op := &SyncFolderHierarchy{Shape: folderShape, Folder: new(ss.Folder(string(crm.Root)))}
 	for {
-		page, err := s.session(box).SyncFolderHierarchy(ctx, op)
+		page, err := ss.SyncFolderHierarchy(ctx, op)
 		if err != nil {
 			return nil, s.fault(err, crm.MailboxScope)
 		}
