@@ -57,6 +57,8 @@ func (l *life) acts() []func() error {
 	joined := named("5", "joined", cyn)
 	joined.References = []string{"1@mail.example", "6@mail.example", "7@mail.example"}
 	changed := named("8", "item-1-moved", cyn)
+	removed := letter("20", who, string(ann), "bcc:"+string(cyn))
+	removed.Attachments = []crm.Attachment{{Name: "large", Content: []byte(large)}, {Name: "small", Content: []byte("removed")}}
 	quarantine := func(do func(o *store.Org, id int64) error) func() error {
 		return func() error {
 			for _, left := range []bool{false, true} {
@@ -141,6 +143,22 @@ func (l *life) acts() []func() error {
 			}
 			return err
 		},
+		func() error { // what was filed is taken out again
+			p, err := org().Policy(ctx)
+			if err != nil || slices.Contains(p.Excluded, crm.Pattern(who)) {
+				return org().FinishRemoval(ctx)
+			}
+			if err := save(l.page(&l.ann, removed)); err != nil {
+				return err
+			}
+			p.Excluded = append(p.Excluded, crm.Pattern(who))
+			_, err = org().SavePolicy(ctx, p, true)
+			return err
+		},
+		func() error {
+			return org().SaveUserLimits(ctx, l.annUser, crm.Limits{Categories: []string{"private"}})
+		},
+		func() error { return org().SaveGroup(ctx, "sales@acme.example", []mail.Address{ann}) },
 		func() error { box := l.ann; box.State = crm.Live; return org().SaveMailbox(ctx, &box) },
 		func() error { return org().LookNow(ctx) },
 		func() error {
@@ -225,7 +243,7 @@ func (l *life) content(t *testing.T) []string {
 	lines := query(t, db, "select 'contact', c.name, c.company, a.address from contact c left join contact_address a on a.contact_id = c.id",
 		"select 'user', c.name, c.password, a.address, a.active from account c left join user_address a on a.user_id = c.id",
 		"select 'mailbox', address, state, due_at from mailbox", "select 'folder', source_id, name, cursor, listed, epoch from folder",
-		"select 'policy', version, text from policy", "select 'removal', version, messages, copies, done_at from removal", "select 'discarded', sha256 from discarded",
+		"select 'policy', version, text from policy", "select 'limits', user_id, text from user_limits", "select 'group', address, members from policy_group", "select 'removal', version, messages, copies, done_at from removal", "select 'discarded', sha256 from discarded",
 		"select 'budget', scope, key from budget",
 		"select 'alert', code, closed_at from alert", "select 'blob', length(content) from blob")
 	for _, line := range dump(t, db) {
@@ -247,7 +265,7 @@ func TestStepsOfALife(t *testing.T) {
 		}
 		for _, name := range []string{"save page/insert decision", "save page/update folder", "commit before: save page", "commit after: save page",
 			"settle missing/update copy", "save contacts/insert activity_link", "save folders/delete folder", "save page/delete message",
-			"blob: create", "blob: write", "blob: sync", "blob: make folder", "blob: rename", "blob: sync folder"} {
+			"remove/delete copy", "delete discarded/delete blob", "blob: remove", "blob: create", "blob: write", "blob: sync", "blob: make folder", "blob: rename", "blob: sync folder"} {
 			if steps[name] == 0 {
 				t.Errorf("no step %q", name)
 			}
