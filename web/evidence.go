@@ -37,6 +37,8 @@ type Evidence struct {
 	Operations  []operationEvidence `json:"operations"`                 // that can be sent at all
 	Unknown     []operationEvidence `json:"operations_not_in_the_code"` // that the log tells of; there must be none
 	Origins     []originEvidence    `json:"origins"`
+	Check       *checkEvidence      `json:"last_check,omitempty"` // absent = none was run
+	Probes      []probeEvidence     `json:"must_fail_probes"`     // the newest first
 	Keys        keyEvidence         `json:"keys"`
 	Audit       auditEvidence       `json:"audit"`
 	AccessDays  int                 `json:"access_log_days"`
@@ -124,6 +126,33 @@ type originEvidence struct {
 	Answered    bool `json:"answered_since_saved"` // one of the two, and answered since the settings were saved: that must not be
 }
 
+type checkEvidence struct {
+	At       time.Time `json:"at"`
+	By       string    `json:"by"`
+	Findings int       `json:"findings"`
+	Red      int       `json:"red"`
+	Warnings int       `json:"warnings"`
+}
+
+// A probeEvidence is an attempt at what Exchange itself must refuse.
+type probeEvidence struct {
+	At      time.Time  `json:"at"`
+	Code    string     `json:"code"`
+	Step    string     `json:"step"`
+	Result  probeState `json:"result"`
+	Detail  string     `json:"detail"`
+	Current bool       `json:"current"` // the latest attempt of its kind that showed something
+}
+
+// probeState is what an attempt showed.
+type probeState string
+
+const (
+	probeRefused  probeState = "refused"   // as it should be
+	probeLetIn    probeState = "let-in"    // it must not be
+	probeNotShown probeState = "not-shown" // nothing can be said
+)
+
 type keyEvidence struct {
 	Master   string    `json:"master"`
 	Made     time.Time `json:"made"`
@@ -146,7 +175,7 @@ type auditEvidence struct {
 func GatherEvidence(ctx context.Context, org *store.Org, connector crm.Connector, now time.Time) (*Evidence, error) {
 	e := &Evidence{At: now.UTC(), Version: productVersion()}
 	for _, gather := range []func(context.Context, *store.Org, crm.Connector) error{
-		e.gatherSettings, e.gatherPolicy, e.gatherMailboxes, e.gatherOperations, e.gatherOrigins, e.gatherProofs,
+		e.gatherSettings, e.gatherPolicy, e.gatherMailboxes, e.gatherOperations, e.gatherOrigins, e.gatherProbes, e.gatherProofs,
 	} {
 		if err := gather(ctx, org, connector); err != nil {
 			return nil, err
@@ -167,7 +196,10 @@ func productVersion() string {
 			version = "build " + s.Value[:min(len(s.Value), 12)]
 		}
 	}
-	return strings.Trim(version, "()")
+	if version == "" || version == "(devel)" {
+		return "development build"
+	}
+	return version
 }
 
 func (e *Evidence) gatherSettings(ctx context.Context, org *store.Org, connector crm.Connector) error {
@@ -360,6 +392,55 @@ func (e *Evidence) gatherOrigins(ctx context.Context, org *store.Org, _ crm.Conn
 		e.differ(n.Answered)
 	}
 	return nil
+}
+
+// mustFail begins the codes of steps that try what Exchange must refuse.
+const mustFail = "must-fail-"
+
+// shownChecks is how many runs of the connection test are looked through for probes.
+const shownChecks = 20
+
+// gatherProbes lists the attempts at what Exchange must refuse. Of those that showed
+// something, the latest of each kind counts.
+func (e *Evidence) gatherProbes(ctx context.Context, org *store.Org, _ crm.Connector) error {
+	runs, err := org.Checks(ctx, shownChecks)
+	if err != nil || len(runs) == 0 {
+		return err
+	}
+	last := &runs[0]
+	e.Check = &checkEvidence{last.Began, last.By, len(last.Findings), last.Red(), last.Warnings()}
+	shown := map[string]bool{}
+	for i := range runs {
+		for j := range runs[i].Findings {
+			f := &runs[i].Findings[j]
+			if !strings.HasPrefix(f.Code, mustFail) || i > 0 && f.Skip {
+				continue
+			}
+			p := probe(runs[i].Began, f)
+			if p.Result != probeNotShown && !shown[p.Code] {
+				shown[p.Code], p.Current = true, true
+				e.differ(p.Result == probeLetIn)
+			}
+			e.Probes = append(e.Probes, p)
+		}
+	}
+	return nil
+}
+
+// probe says what an attempt showed. One that failed in another way than by a refusal
+// shows nothing.
+func probe(at time.Time, f *crm.Finding) probeEvidence {
+	p := probeEvidence{At: at, Code: f.Code, Step: f.Step, Result: probeNotShown, Detail: f.Detail}
+	switch {
+	case f.Fault != nil && f.Fault.Code == "wider-than-needed":
+		p.Result = probeLetIn
+	case f.OK && !f.Warn && !f.Skip:
+		p.Result = probeRefused
+	}
+	if f.Fault != nil {
+		p.Detail = f.Fault.Message
+	}
+	return p
 }
 
 func (e *Evidence) gatherProofs(ctx context.Context, org *store.Org, _ crm.Connector) error {

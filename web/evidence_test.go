@@ -11,6 +11,7 @@ import (
 
 	"postern/crm"
 	"postern/mail"
+	"postern/store"
 )
 
 // sampleEvidence gathers the evidence of a site whose connector sends two operations.
@@ -98,6 +99,43 @@ func TestEvidenceOfWhatMustNotBe(t *testing.T) {
 			s.expect(ann, "/access/evidence", c.words, "")
 		})
 	}
+}
+
+// The latest attempt of each kind that showed something counts; older ones stay in sight.
+func TestEvidenceOfWhatMustFail(t *testing.T) {
+	s := newFilledSite(t)
+	wider := &crm.Fault{Code: "wider-than-needed", Message: "Exchange lets the account open boss@acme.example."}
+	run := func(day int, findings ...crm.Finding) {
+		t.Helper()
+		findings = append(findings, crm.Finding{Code: "dns", Step: "Name and address", OK: true})
+		if _, err := s.org.SaveCheck(t.Context(), store.Check{Began: sampleNow.AddDate(0, 0, day), Findings: findings}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	box := crm.Finding{Code: "must-fail-mailbox", Step: "Mailbox that must be refused"}
+	agent := crm.Finding{Code: "must-fail-agent", Step: "User-Agent that must be refused"}
+
+	letIn := box
+	letIn.Fault = wider
+	skipped := agent
+	skipped.Skip, skipped.Detail = true, "not shown: no filter"
+	run(-3, letIn, skipped)
+	if e := s.sampleEvidence(); e.Differences != 1 || e.Check.Red != 1 || len(e.Probes) != 2 || e.Probes[0].Result != probeLetIn || e.Probes[1].Result != probeNotShown {
+		t.Errorf("let in: %+v, %+v", e.Check, e.Probes)
+	}
+	s.expect(ann, "/access/evidence", "not refused: wider than needed|Exchange lets the account open boss@acme.example.|not shown: no filter|1 red", "No check has been run")
+
+	refused := box
+	refused.OK, refused.Detail = true, "Exchange refuses boss@acme.example"
+	run(-2, refused, skipped)
+	broken := box
+	broken.Fault = &crm.Fault{Code: "timeout", Message: "No answer came."}
+	run(-1, broken)
+	e := s.sampleEvidence()
+	if e.Differences != 0 || len(e.Probes) != 3 || e.Probes[0].Result != probeNotShown || e.Probes[1].Result != probeRefused || !e.Probes[1].Current || e.Probes[2].Current {
+		t.Errorf("refused since: %+v", e.Probes)
+	}
+	s.expect(ann, "/access/evidence", "refused, as it should be|No answer came.|no difference", `class="bad"`)
 }
 
 // The file stands alone: nothing is fetched, and no secret is in it. Making it is written

@@ -21,6 +21,7 @@ func wordFuncs(now func() time.Time) template.FuncMap {
 		"ago":      func(t time.Time) template.HTML { return timeTag(t, ago(t, now()), "ago") },
 		"next":     func(t time.Time) template.HTML { return timeTag(t, next(t, now()), "next") },
 		"full":     func(t time.Time) template.HTML { return timeTag(t, fullTime(t, now()), "full") },
+		"day":      func(t time.Time) template.HTML { return timeTag(t, t.UTC().Format("2 Jan"), "day") },
 		"clock":    func(t time.Time) template.HTML { return timeTag(t, t.UTC().Format("15:04:05"), "clock") },
 		"utc":      utc,
 		"num":      number,

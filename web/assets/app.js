@@ -52,7 +52,7 @@ function full(t) {
   return forms.weekday.format(t) + " " + day(t) + ", " + clock.format(t);
 }
 
-const words = { ago, next, short, full, clock: (t) => forms.clock.format(t) };
+const words = { ago, next, short, full, day, clock: (t) => forms.clock.format(t) };
 
 function localTimes(root) {
   for (const e of $$("time[data-form]", root)) {
