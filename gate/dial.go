@@ -54,14 +54,12 @@ func (g *Gate) anyWay(t *Terms) way {
 // granted says whether connections may lead there, and whether it is the very server that
 // the settings name.
 func (w way) granted(d destination) (named bool, err error) {
-	named, err = w.isServer(d.host)
-	if own, _ := server(w.terms.Settings); named && own.port == d.port {
-		return true, nil
-	}
-	if w.owns(d.host) && (d.port == httpsPort || d.port == httpPort) {
+	own, err := server(w.terms.Settings)
+	named = err == nil && own.host == d.host
+	switch {
+	case named && own.port == d.port, w.owns(d.host) && (d.port == httpsPort || d.port == httpPort):
 		return named, nil
-	}
-	if err != nil {
+	case err != nil && len(w.owned) == 0:
 		return false, err
 	}
 	return false, notGranted(d)
@@ -70,12 +68,6 @@ func (w way) granted(d destination) (named bool, err error) {
 // owns tells whether a host is in one of the domains that may be searched.
 func (w way) owns(host string) bool {
 	return slices.ContainsFunc(w.owned, func(domain string) bool { return below(host, domain) })
-}
-
-// isServer tells whether the settings name a host. The error says that they name none.
-func (w way) isServer(host string) (bool, error) {
-	own, err := server(w.terms.Settings)
-	return err == nil && own.host == host, err
 }
 
 // dial opens a connection to host:port, by the proxy if there is one.
@@ -175,11 +167,13 @@ func (w way) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
 	if err != nil {
 		return nil, err
 	}
-	named, err := w.isServer(host)
-	if !named {
-		if _, err = w.granted(destination{host, httpsPort}); err != nil {
-			return nil, err
-		}
+	port := uint16(httpsPort)
+	if own, err := server(w.terms.Settings); err == nil && own.host == host {
+		port = own.port
+	}
+	named, err := w.granted(destination{host, port})
+	if err != nil {
+		return nil, err
 	}
 	if w.terms.Egress.Proxy != "" {
 		return nil, nil

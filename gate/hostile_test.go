@@ -233,6 +233,10 @@ func servers(list ...string) (rows []hostileRow) {
 // families is the table.
 func families() []family {
 	all := slices.Concat(forbidden, neverAllowed)
+	never := family{name: "what cannot be approved", approved: everything, opened: everything, control: hostileRow{server: url("127.0.0.1")}}
+	for _, a := range neverAllowed {
+		never.rows = append(never.rows, hostileRow{server: url(a)}, hostileRow{server: url(ownHost), answers: []string{a}})
+	}
 	addressed, named, mixed := family{name: "addresses", opened: thisMachine, control: hostileRow{server: url("127.0.0.1")}},
 		family{name: "names that lead to them", opened: thisMachine, control: hostileRow{server: url(ownHost), answers: []string{"127.0.0.1"}}},
 		family{name: "answers that mix good and bad", opened: thisMachine, control: hostileRow{server: url(ownHost), answers: []string{ownAddress + " 127.0.0.1"}}}
@@ -244,7 +248,7 @@ func families() []family {
 		}
 	}
 	return []family{
-		addressed, named, mixed,
+		addressed, named, mixed, never,
 		{name: "answers that change", control: honest, rows: []hostileRow{
 			{server: url(ownHost), answers: []string{"127.0.0.1", ownAddress, "10.0.0.1"}},
 			{server: url(ownHost), answers: []string{"10.0.0.1", "169.254.169.254", "::1"}},
