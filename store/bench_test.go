@@ -169,3 +169,65 @@ func cpuTime() time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// BenchmarkAccess writes requests down as they come from many goroutines, a thousand in
+// each round, and beside it the same rows by one plain insert each, in transactions as
+// large as the writer's. The ratio of the two is what words, origins and totals cost.
+func BenchmarkAccess(b *testing.B) {
+	const size = 1000
+	b.Run("writer", func(b *testing.B) {
+		eachDatabase(b, func(b *testing.B, s *stage) {
+			w := s.org.AccessWriter()
+			n, before := 0, cpuTime()
+			for b.Loop() {
+				for _, a := range accesses(&n, size) {
+					w.Record(a)
+				}
+			}
+			s.must(w.Close())
+			b.ReportMetric(float64((cpuTime()-before).Microseconds())/float64(n), "cpu-µs/each")
+		})
+	})
+	b.Run("plain", func(b *testing.B) {
+		db := storetest.OpenDB(b, store.Options{})
+		db.Exec(b, "create table plain (at bigint, took bigint, mailbox text, operation text, folder text, user_agent text, source text, host text, account text, items bigint, sent bigint, received bigint, status bigint, code text, request text, server_request text)")
+		n := 0
+		measure(b, size, func() func() {
+			list := accesses(&n, size)
+			return func() {
+				tx, err := db.SQL.BeginTx(b.Context(), nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				stmt, err := tx.PrepareContext(b.Context(), "insert into plain values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+				if err != nil {
+					b.Fatal(err)
+				}
+				for _, a := range list {
+					if _, err := stmt.ExecContext(b.Context(), a.At.UnixMicro(), a.Took.Microseconds(), string(a.Mailbox), a.Operation, a.Folder, a.UserAgent, a.Source, a.Host, a.Account,
+						a.Items, a.Sent, a.Received, a.Status, a.Code, a.RequestID, a.ServerRequestID); err != nil {
+						b.Fatal(err)
+					}
+				}
+				if err := tx.Commit(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	})
+}
+
+// accesses are requests of 500 mailboxes with 12 folders each.
+func accesses(n *int, size int) []crm.Access {
+	list := make([]crm.Access, size)
+	for i := range list {
+		*n++
+		list[i] = crm.Access{
+			At: noon.Add(time.Duration(*n) * time.Millisecond), Took: 20 * time.Millisecond, Mailbox: mail.Address(fmt.Sprintf("u%d@acme.example", *n%500)),
+			Operation: []string{"SyncFolderItems", "GetItem", "SyncFolderHierarchy"}[*n%3], Folder: strings.Repeat("AAMkAGI2TG93AAA", 8) + fmt.Sprint(*n%6000),
+			Items: *n % 50, Sent: 1200, Received: 34_000, UserAgent: "Acme-CRM/1.0", Source: "192.0.2.7:50123", Host: "mail.acme.example", Account: `ACME\svc`,
+			RequestID: fmt.Sprintf("0f8fad5b-d9cb-469f-a165-%012d", *n), ServerRequestID: fmt.Sprintf("1f8fad5b-d9cb-469f-a165-%012d", *n), Status: 200,
+		}
+	}
+	return list
+}

@@ -185,7 +185,7 @@ func (s *site) collect(box *crm.Mailbox, f store.Folder) {
 		s.Fatal(err)
 	}
 	page := store.Page{Mailbox: box, Folder: f.ID, Epoch: f.Epoch, Rev: rev, SetCursor: true, Next: "end", Last: true}
-	for i, d := range match.Decide(headers, people, match.Rules{Domains: []string{"acme.example"}}) {
+	for i, d := range match.Decide(headers, people, match.Rules{Domains: []string{"acme.example"}, Limits: crm.DefaultPolicy().Limits}) {
 		e := store.Entry{Header: &headers[i], Decision: d, Folder: f.ID}
 		if d.Outcome == crm.Filed {
 			e.Item = items[i]
