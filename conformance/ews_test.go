@@ -90,7 +90,7 @@ func openEWS(t *testing.T, s crm.Settings) crm.Source {
 	g := gate.New(gate.Config{})
 	g.Set(gate.Terms{
 		Settings:   s,
-		Policy:     crm.Policy{Domains: append(s.Domains, "company.example"), Kinds: []crm.Kind{crm.Email, crm.Event, crm.Task, crm.ContactKind}, Limits: crm.Limits{FilePrivate: true}},
+		Policy:     crm.Policy{Domains: append(s.Domains, "company.example"), Kinds: []crm.Kind{crm.Email, crm.Event, crm.Task, crm.ContactKind}},
 		Deployment: crm.Deployment{Ranges: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}},
 	})
 	src, closer, err := g.Open(ews.Connector())

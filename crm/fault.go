@@ -33,19 +33,19 @@ type Cause string
 
 const (
 	NoCause         Cause = ""
-	Throttled       Cause = "throttled"        // the server asks for silence
-	Moving          Cause = "moving"           // on its way to another database or server
-	MovedAway       Cause = "moved-away"       // lives where this server may not ask
-	Renamed         Cause = "renamed"          // another primary address
-	NoMailbox       Cause = "no-mailbox"       // nothing under this address (any more)
-	Disabled        Cause = "disabled"         // the account of the mailbox is disabled
-	Recreated       Cause = "recreated"        // a new mailbox under the old address
-	Unlicensed      Cause = "unlicensed"       // may not be used by EWS: licence or access taken away
-	NotPermitted    Cause = "not-permitted"    // the service account may not act for it
+	Throttled       Cause = "throttled"         // the server asks for silence
+	Moving          Cause = "moving"            // on its way to another database or server
+	MovedAway       Cause = "moved-away"        // lives where this server may not ask
+	Renamed         Cause = "renamed"           // another primary address
+	NoMailbox       Cause = "no-mailbox"        // nothing under this address (any more)
+	Disabled        Cause = "disabled"          // the account of the mailbox is disabled
+	Recreated       Cause = "recreated"         // a new mailbox under the old address
+	Unlicensed      Cause = "unlicensed"        // may not be used by EWS: licence or access taken away
+	NotPermitted    Cause = "not-permitted"     // the service account may not act for it
 	BlockedByPolicy Cause = "blocked-by-policy" // EWS is closed to this program or to the account
-	PasswordExpired Cause = "password-expired" // of the service account
-	PasswordRefused Cause = "password-refused" // of the service account
-	Unreachable     Cause = "unreachable"      // no answer from the server, or none of Exchange
+	PasswordExpired Cause = "password-expired"  // of the service account
+	PasswordRefused Cause = "password-refused"  // of the service account
+	Unreachable     Cause = "unreachable"       // no answer from the server, or none of Exchange
 )
 
 // Title says the cause to people.
