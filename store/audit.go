@@ -124,9 +124,9 @@ type AuditQuery struct {
 	Offset int
 }
 
-// AuditLog returns a part of the audit log, and how many entries match in all.
-func (o *Org) AuditLog(ctx context.Context, q AuditQuery) ([]crm.AuditEntry, int, error) {
-	where, args := "org_id = $1", []any{o.id}
+// where returns the condition, and its arguments.
+func (q AuditQuery) where(org crm.OrgID) (string, []any) {
+	where, args := "org_id = $1", []any{org}
 	for _, f := range [...]struct{ column, want string }{{"actor", q.Actor}, {"action", q.Action}} {
 		if f.want != "" {
 			args = append(args, f.want)
@@ -136,6 +136,12 @@ func (o *Org) AuditLog(ctx context.Context, q AuditQuery) ([]crm.AuditEntry, int
 	if q.Widens {
 		where += " and widens"
 	}
+	return where, args
+}
+
+// AuditLog returns a part of the audit log, and how many entries match in all.
+func (o *Org) AuditLog(ctx context.Context, q AuditQuery) ([]crm.AuditEntry, int, error) {
+	where, args := q.where(o.id)
 	var total int
 	if err := one(ctx, o.read(), "select count(*) from audit where "+where, args, &total); err != nil {
 		return nil, 0, err
@@ -148,6 +154,18 @@ func (o *Org) AuditLog(ctx context.Context, q AuditQuery) ([]crm.AuditEntry, int
 		return err
 	})
 	return list, total, err
+}
+
+// EachAudit hands out all entries that match, the first one first.
+func (o *Org) EachAudit(ctx context.Context, q AuditQuery, take func(*crm.AuditEntry) error) error {
+	where, args := q.where(o.id)
+	return rows(ctx, o.read(), "select "+auditColumns+" from audit where "+where+" order by seq", args, func(r *sql.Rows) error {
+		e, _, err := scanAudit(r)
+		if err != nil {
+			return err
+		}
+		return take(&e)
+	})
 }
 
 // AuditWords lists who stands in the log, and the actions.

@@ -229,18 +229,40 @@ func TestSessions(t *testing.T) {
 		s.must(err)
 		second, err := s.org.NewSession(t.Context(), s.annUser, 2*time.Hour)
 		s.must(err)
-		if u, err := s.org.Session(t.Context(), first); err != nil || u.ID != s.annUser {
+		if u, err := s.org.Session(t.Context(), first, false); err != nil || u.ID != s.annUser {
 			t.Errorf("session: %+v, %v", u, err)
 		}
 		if n := db.Exec(t, "update session set user_id = user_id where token_hash = $1", []byte(first)); n != 0 {
 			t.Error("the token itself stands in the database")
 		}
+		now = noon.Add(29 * time.Minute)
+		if _, err := s.org.Session(t.Context(), first, false); err != nil {
+			t.Errorf("a session that lay idle for 29 minutes: %v", err)
+		}
+		now = noon.Add(58 * time.Minute)
+		if _, err := s.org.Session(t.Context(), first, true); err != nil {
+			t.Errorf("29 minutes after it was used: %v", err)
+		}
+		now = noon.Add(59*time.Minute + time.Second)
+		if _, err := s.org.Session(t.Context(), first, false); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a session that lay idle for half an hour: %v", err)
+		}
+		third, err := s.org.NewSession(t.Context(), s.annUser, time.Minute)
+		s.must(err)
+		u, err := s.org.User(t.Context(), s.annUser)
+		s.must(err)
+		u.Admin = false
+		_, err = s.org.SaveUsers(t.Context(), []crm.User{u.User})
+		s.must(err)
+		if _, err := s.org.Session(t.Context(), third, false); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a session of before the rights changed: %v", err)
+		}
 		now = noon.Add(time.Hour)
-		if _, err := s.org.Session(t.Context(), first); !errors.Is(err, store.ErrNotFound) {
+		if _, err := s.org.Session(t.Context(), first, false); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("expired session: %v", err)
 		}
 		s.must(s.org.EndSession(t.Context(), second))
-		if _, err := s.org.Session(t.Context(), second); !errors.Is(err, store.ErrNotFound) {
+		if _, err := s.org.Session(t.Context(), second, false); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("ended session: %v", err)
 		}
 	})

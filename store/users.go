@@ -109,6 +109,9 @@ func (o *Org) saveUser(ctx context.Context, t *tx, h hasher, u crm.User, index i
 		}
 		_, err = t.exec(ctx, "update account set name = $3, admin = $4, active = $5, words = $6 where org_id = $1 and id = $2",
 			o.id, u.ID, u.Name, u.Admin, u.Active, words)
+		if err == nil && old.Admin != u.Admin {
+			_, err = t.exec(ctx, "delete from session where org_id = $1 and user_id = $2", o.id, u.ID) // other rights, another session
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -326,20 +329,38 @@ func (o *Org) NewSession(ctx context.Context, user crm.UserID, ttl time.Duration
 		if _, err := t.exec(ctx, "delete from session where org_id = $1 and expires_at <= $2", o.id, micros(now)); err != nil {
 			return err
 		}
-		_, err := t.exec(ctx, "insert into session (org_id, token_hash, user_id, expires_at) values ($1, $2, $3, $4)",
-			o.id, tokenHash(token), user, micros(now.Add(ttl)))
+		_, err := t.exec(ctx, "insert into session (org_id, token_hash, user_id, expires_at, used_at) values ($1, $2, $3, $4, $5)",
+			o.id, tokenHash(token), user, micros(now.Add(ttl)), micros(now))
 		return err
 	})
 }
 
-// Session returns the active user of a session, or ErrNotFound.
-func (o *Org) Session(ctx context.Context, token string) (*crm.User, error) {
+// idleTime is how long the session of an administrator may lie idle. That it is used is
+// noted once in usedAgain at most.
+const (
+	idleTime  = 30 * time.Minute
+	usedAgain = time.Minute
+)
+
+// Session returns the active user of a session, or ErrNotFound: it has expired, was ended,
+// or, of an administrator, lay idle for half an hour. A look that a page takes by itself
+// (byItself) is no use of it.
+func (o *Org) Session(ctx context.Context, token string, byItself bool) (*crm.User, error) {
 	var id int64
-	err := one(ctx, o.read(), `select a.id from session s join account a on a.id = s.user_id
-		where s.org_id = $1 and s.token_hash = $2 and s.expires_at > $3 and a.active`,
-		[]any{o.id, tokenHash(token), micros(o.s.now())}, &id)
+	var used time.Time
+	now := o.s.now()
+	err := one(ctx, o.read(), `select a.id, s.used_at from session s join account a on a.id = s.user_id
+		where s.org_id = $1 and s.token_hash = $2 and s.expires_at > $3 and a.active and (not a.admin or s.used_at > $4)`,
+		[]any{o.id, tokenHash(token), micros(now), micros(now.Add(-idleTime))}, &id, stamp{&used})
 	if err != nil {
 		return nil, err
+	}
+	if !byItself && now.Sub(used) >= usedAgain {
+		// On a full disk pages must still be shown; the session then ends early.
+		_ = o.db.update(ctx, "use session", func(t *tx) error {
+			_, err := t.exec(ctx, "update session set used_at = $3 where org_id = $1 and token_hash = $2", o.id, tokenHash(token), micros(now))
+			return err
+		})
 	}
 	return first(o.users(ctx, o.read(), []int64{id}))
 }

@@ -63,6 +63,7 @@ var sampleLetters = []letter{
 // A site is the pages over a real store with the sample in it.
 type site struct {
 	*testing.T
+	now        time.Time
 	org        *store.Org
 	server     *server
 	looked     [][]crm.MailboxID
@@ -78,12 +79,13 @@ type site struct {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	ctx := context.Background()
-	st, err := store.Open(ctx, store.Options{Dir: t.TempDir(), Now: func() time.Time { return sampleNow }})
+	s := &site{T: t, now: sampleNow, cookies: map[string]string{}}
+	st, err := store.Open(ctx, store.Options{Dir: t.TempDir(), Now: func() time.Time { return s.now }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { st.Close() })
-	s := &site{T: t, org: st.Org(1), cookies: map[string]string{}}
+	s.org = st.Org(1)
 	_, err = s.org.SaveUsers(ctx, []crm.User{
 		{Name: "Ann Archer", Addresses: []mail.Address{ann}, Admin: true, Active: true},
 		{Name: "Bob Baker", Addresses: []mail.Address{bob}, Active: true},
@@ -100,7 +102,7 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	s.server, err = newServer(Config{
-		Org: s.org, Connector: sampleConnector, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: func() time.Time { return sampleNow },
+		Org: s.org, Connector: sampleConnector, Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Now: func() time.Time { return s.now },
 		LookNow: func(_ context.Context, ids ...crm.MailboxID) error { s.looked = append(s.looked, ids); return nil },
 		Test: func(_ context.Context, settings crm.Settings, tell func(crm.Finding)) error {
 			s.tested = append(s.tested, settings)

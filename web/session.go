@@ -36,8 +36,16 @@ func setCookie(w http.ResponseWriter, r *http.Request, token string, age time.Du
 
 type viewerKey struct{}
 
+// stranger acts in the audit log where nobody is signed in.
+const stranger = "nobody signed in"
+
+// withViewer has the user, or a stranger, be who does what the request does.
 func withViewer(r *http.Request, u *crm.User) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), viewerKey{}, u))
+	actor := stranger
+	if u != nil {
+		actor = u.Actor()
+	}
+	return r.WithContext(context.WithValue(crm.WithActor(r.Context(), actor), viewerKey{}, u))
 }
 
 // viewerOf returns who is signed in; nil for nobody.
@@ -46,13 +54,16 @@ func viewerOf(r *http.Request) *crm.User {
 	return u
 }
 
+// refreshHeader marks what a page fetches by itself.
+const refreshHeader = "Postern-Refresh"
+
 // viewer finds the user of the request's session; nil without one.
 func (s *server) viewer(r *http.Request) (*crm.User, error) {
 	cookie, err := r.Cookie(cookieName(r))
 	if err != nil || cookie.Value == "" {
 		return nil, nil
 	}
-	user, err := s.Org.Session(r.Context(), cookie.Value)
+	user, err := s.Org.Session(r.Context(), cookie.Value, r.Header.Get(refreshHeader) != "")
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
@@ -86,6 +97,9 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) error {
 	}
 	account, from := strings.ToLower(strings.TrimSpace(form.Address)), remoteHost(r)
 	if wait := s.attempts.take(account, from); wait > 0 {
+		if err := s.audit(r.Context(), s.failures.note(account, from)...); err != nil {
+			return err
+		}
 		w.Header().Set("Retry-After", strconv.Itoa(int(wait.Seconds())+1))
 		return refuse(http.StatusTooManyRequests, "Too many attempts. Try again in "+span(wait)+".")
 	}
@@ -94,9 +108,16 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if user == nil {
+		if err := s.audit(r.Context(), s.failures.note(account, from)...); err != nil {
+			return err
+		}
 		return refuse(http.StatusUnauthorized, "Address and password do not go together. Check both; passwords are set by an administrator.")
 	}
 	s.attempts.forget(account, from)
+	ctx := crm.WithActor(r.Context(), user.Actor())
+	if err := s.audit(ctx, append(s.failures.over(), crm.AuditEntry{Action: "sign-in", Detail: "from " + from})...); err != nil {
+		return err
+	}
 	token, err := s.Org.NewSession(r.Context(), user.ID, sessionTime)
 	if err != nil {
 		return err
@@ -124,9 +145,24 @@ func (s *server) checkPassword(ctx context.Context, account, password string) (*
 	return user, nil
 }
 
+// audit writes entries that belong to no change of the store.
+func (s *server) audit(ctx context.Context, entries ...crm.AuditEntry) error {
+	for _, e := range entries {
+		if err := s.Org.Audit(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (s *server) signOut(w http.ResponseWriter, r *http.Request) error {
 	if cookie, err := r.Cookie(cookieName(r)); err == nil {
 		if err := s.Org.EndSession(r.Context(), cookie.Value); err != nil {
+			return err
+		}
+	}
+	if viewerOf(r) != nil {
+		if err := s.audit(r.Context(), crm.AuditEntry{Action: "sign-out"}); err != nil {
 			return err
 		}
 	}

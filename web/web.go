@@ -47,6 +47,7 @@ type server struct {
 	assets   *assets
 	hashing  hasher
 	attempts *attempts
+	failures *failures
 	counted  counted
 }
 
@@ -60,7 +61,7 @@ func New(c Config) (http.Handler, error) {
 }
 
 func newServer(c Config) (*server, error) {
-	s := &server{Config: c, hashing: newHasher(), attempts: newAttempts(c.Now)}
+	s := &server{Config: c, hashing: newHasher(), attempts: newAttempts(c.Now), failures: newFailures(c.Now)}
 	var err error
 	if s.assets, err = loadAssets(assetFiles); err != nil {
 		return nil, fmt.Errorf("load the style sheet and script: %w", err)
@@ -116,6 +117,7 @@ func (s *server) routes() *http.ServeMux {
 	on("POST /quarantine/try", administrator, s.tryNow)
 	on("POST /quarantine/leave", administrator, s.leave)
 	s.accessRoutes(on)
+	s.auditRoutes(on)
 	s.egressRoutes(on)
 	on("GET /system/configuration", administrator, redirectTo(settingsPath))
 	on("GET "+settingsPath, administrator, s.settingsForm)

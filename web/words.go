@@ -39,6 +39,7 @@ func wordFuncs(now func() time.Time) template.FuncMap {
 		"lacks":    lacks,
 		"first":    firstName,
 		"join":     strings.Join,
+		"action":   actionWord,
 		"add":      func(a, b int) int { return a + b },
 	}
 }

@@ -64,8 +64,8 @@ function localTimes(root) {
 
 // ---------- parts of a page, fetched anew ----------
 
-async function fetchPage(url) {
-  const answer = await fetch(url, { headers: { Accept: "text/html" } });
+async function fetchPage(url, headers = {}) {
+  const answer = await fetch(url, { headers: { Accept: "text/html", ...headers } });
   if (!answer.ok || answer.redirected) throw new Error("fetch " + url + ": " + answer.status);
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
@@ -84,7 +84,7 @@ const REFRESH = 5000;
 async function refresh() {
   if (document.hidden || $("form :focus")) return;
   try {
-    const page = await fetchPage(location.href);
+    const page = await fetchPage(location.href, { "Postern-Refresh": "1" }); // nobody asked: a session ends all the same
     for (const e of $$("[data-live]")) swap(e.id, page);
   } catch {
     // The server restarts, or the session has ended: the next click will tell.

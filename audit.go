@@ -1,0 +1,132 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"postern/crm"
+	"postern/store"
+	"postern/web"
+)
+
+type auditCommand struct {
+	List   auditList   `cmd:"" default:"withargs" help:"Show the latest entries."`
+	Verify auditVerify `cmd:"" help:"Prove that every entry is as it was written; exit 1 and name the first that is not."`
+	Export auditExport `cmd:"" help:"Write all entries, as CSV or as JSON, one entry a line."`
+}
+
+// auditFlags say which entries are meant.
+type auditFlags struct {
+	Actor  string `help:"Who, as the log has it."`
+	Action string `help:"What, such as settings.save."`
+	Widens bool   `help:"Only what widens access."`
+}
+
+func (f *auditFlags) query() store.AuditQuery {
+	return store.AuditQuery{Actor: f.Actor, Action: f.Action, Widens: f.Widens}
+}
+
+type auditList struct {
+	dataFlags
+	auditFlags
+	Limit int  `help:"How many." default:"50"`
+	JSON  bool `help:"Print JSON, one entry a line."`
+}
+
+func (l *auditList) Run(c *common) error {
+	st, org, err := l.open(c, false)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	q := l.query()
+	q.Limit = l.Limit
+	list, _, err := org.AuditLog(c.ctx, q)
+	if err != nil {
+		return err
+	}
+	if l.JSON {
+		return web.WriteAudit(c.out, web.JSON, func(take func(*crm.AuditEntry) error) error {
+			for i := range list {
+				if err := take(&list[i]); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "ENTRY\tTIME\tWIDENS\tWHO\tACTION\tSUBJECT\tDETAILS")
+	for _, e := range list {
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Seq, clock(e.At), map[bool]string{true: "widens"}[e.Widens], e.Actor, e.Action, e.Subject, strings.ReplaceAll(e.Detail, "\n", "; "))
+	}
+	return w.Flush()
+}
+
+type auditVerify struct {
+	dataFlags
+	Checkpoints []string `help:"Further file of checkpoints, such as a sink, to hold the log against." type:"existingfile"`
+	JSON        bool     `help:"Print JSON."`
+}
+
+func (v *auditVerify) Run(c *common) error {
+	st, org, err := v.open(c, false)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	verdict, err := org.VerifyAudit(c.ctx, v.Checkpoints...)
+	if err != nil {
+		return err
+	}
+	if v.JSON {
+		text, err := json.MarshalIndent(web.NewVerdictJSON(verdict), "", "  ")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.out, "%s\n", text)
+	} else {
+		describeVerdict(c.out, verdict)
+	}
+	if !verdict.OK() {
+		return exitError(1)
+	}
+	return nil
+}
+
+func describeVerdict(w io.Writer, v crm.AuditVerdict) {
+	if !v.OK() {
+		fmt.Fprintf(w, "first bad entry: %d [%s]\n  %s\n", v.Bad, v.Code, v.Why)
+		return
+	}
+	fmt.Fprintf(w, "%d entries, all as they were written\n", v.Entries)
+	if v.Checkpoint > 0 {
+		fmt.Fprintf(w, "entry %d and all before it are covered by a checkpoint signed %s\n", v.Checkpoint, clock(v.Signed))
+	}
+	if v.Head != "" {
+		fmt.Fprintf(w, "hash of the last: %s\n%s", v.Head, v.PublicKey)
+	}
+}
+
+type auditExport struct {
+	dataFlags
+	auditFlags
+	Format string `help:"csv or json." enum:"csv,json" default:"csv"`
+}
+
+func (e *auditExport) Run(c *common) error {
+	st, org, err := e.open(c, false)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	return web.ExportAudit(c.ctx, org, c.out, e.Format, e.query())
+}
+
+// auditSink is a file to which checkpoints are written besides, best one that another
+// machine keeps.
+func auditSink() string { return os.Getenv("POSTERN_AUDIT_SINK") }

@@ -1,0 +1,161 @@
+package web
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"postern/crm"
+	"postern/store"
+)
+
+func (s *site) auditLog() []crm.AuditEntry {
+	s.Helper()
+	list, _, err := s.org.AuditLog(s.Context(), store.AuditQuery{Limit: 1000})
+	if err != nil {
+		s.Fatal(err)
+	}
+	return list
+}
+
+// What is done on the pages is written down under the name of who is signed in.
+func TestPagesAreAudited(t *testing.T) {
+	s := newSite(t)
+	s.setPassword("Ann", samplePassword)
+	r := s.signIn(ann, samplePassword)
+	s.cookies[ann] = r.Cookies()[0].Value
+	s.post(ann, "/contacts", "name=Eve&addresses=eve@client.example")
+	s.post(ann, "/quarantine/leave", "id=1")
+	s.post(ann, "/sign-out", "")
+	var got []string
+	for _, e := range s.auditLog()[:4] {
+		got = append(got, e.Action+" "+e.Subject+" by "+e.Actor)
+	}
+	const by = " by Ann Archer <ann@acme.example>"
+	want := "sign-out " + by + "|quarantine.leave " + by + "|contacts.save Eve" + by + "|sign-in " + by
+	if strings.Join(got, "|") != want {
+		t.Errorf("entries\n%s, want\n%s", strings.Join(got, "|"), want)
+	}
+}
+
+// Any number of failures leaves a bounded number of entries, and no typed password.
+func TestFailedSignInsAreCounted(t *testing.T) {
+	s := newSite(t)
+	s.setPassword("Ann", samplePassword)
+	now := sampleNow
+	s.server.failures.now = func() time.Time { return now }
+	before := len(s.auditLog())
+	for range 9 {
+		s.signIn(ann, "wrong")
+	}
+	s.signIn("my secret passphrase", "")
+	if got := s.auditLog(); len(got) != before+2 || got[1].Action != "sign-in.failed" || got[1].Subject != ann || got[1].Detail != "from 192.0.2.1" || got[1].Actor != stranger || got[0].Subject != "no address" {
+		t.Errorf("within a minute: %d entries, %+v", len(got)-before, got[:2])
+	}
+	now = now.Add(failureWindow)
+	s.signIn(bob, "wrong")
+	told := false
+	for _, e := range s.auditLog()[:2] {
+		told = told || e.Subject == ann && strings.HasSuffix(e.Detail, "further attempts in the minute after 12:00:00 UTC: 8")
+		if strings.Contains(fmt.Sprint(e), "passphrase") {
+			t.Errorf("what was typed stands in %+v", e)
+		}
+	}
+	if !told {
+		t.Errorf("the others are not told: %+v", s.auditLog()[:2])
+	}
+	f := newFailures(func() time.Time { return now })
+	n := 0
+	for i := range 10000 {
+		n += len(f.note(fmt.Sprintf("user%d@acme.example", i), fmt.Sprint("10.0.0.", i%250)))
+	}
+	now = now.Add(failureWindow)
+	if rest := f.over(); n != failuresKept+1 || len(rest) != 1 || !strings.HasSuffix(rest[0].Detail, ": 9949") {
+		t.Errorf("10000 accounts: %d entries at once, then %v", n, rest)
+	}
+}
+
+func TestAuditPage(t *testing.T) {
+	s := newFilledSite(t)
+	if err := s.org.Audit(crm.WithActor(t.Context(), "=cmd|' /C calc'!A0"), crm.AuditEntry{Action: "test.action", Subject: "<script>alert(1)</script>", Detail: "@SUM(A1)"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ who, url, words, never string }{
+		{ann, "/access/audit", "entries are as written|covered by a checkpoint|Email settings saved|server: none → mail.acme.example|widens access|&lt;script&gt;alert(1)|test.action|BEGIN PUBLIC KEY", "hidden-password|<script>alert"},
+		{ann, "/access/audit?widens=1", "Email settings saved", "<td>Contacts saved"},
+		{ann, "/access/audit?action=settings.save", "Email settings saved", "<td>Contacts saved"},
+		{ann, "/access/audit?actor=nobody", "Nothing of this kind", "mail.acme.example"},
+		{ann, "/api/access/audit?limit=1", `"items":[{"seq":`, "hidden-password"},
+		{ann, "/api/access/audit/verdict", `"ok":true`, "first_bad_entry"},
+		{bob, "/access/audit", "not-an-administrator", "mail.acme.example"},
+		{bob, "/access/audit.csv", "not-an-administrator", "mail.acme.example"},
+		{bob, "/api/access/audit", "not-an-administrator", "mail.acme.example"},
+	} {
+		body := text(t, s.get(c.who, c.url))
+		for word := range strings.SplitSeq(c.words, "|") {
+			if !strings.Contains(body, word) {
+				t.Errorf("%s %s: no %q in\n%s", c.who, c.url, word, body)
+			}
+		}
+		for word := range strings.SplitSeq(c.never, "|") {
+			if word != "" && strings.Contains(body, word) {
+				t.Errorf("%s %s: %q in it", c.who, c.url, word)
+			}
+		}
+	}
+
+	rows, err := csv.NewReader(strings.NewReader(text(t, s.get(ann, "/access/audit.csv")))).ReadAll()
+	if err != nil || len(rows) < 5 {
+		t.Fatalf("CSV: %d rows, %v", len(rows), err)
+	}
+	last := rows[len(rows)-1]
+	if last[3] != "audit-log.export" {
+		t.Errorf("the export is not in the log: %v", last)
+	}
+	if r := rows[len(rows)-2]; r[2] != "'=cmd|' /C calc'!A0" || r[5] != "'@SUM(A1)" {
+		t.Errorf("a formula is left in %q", r)
+	}
+	lines := strings.Split(strings.TrimSpace(text(t, s.get(ann, "/access/audit.json"))), "\n")
+	for i, line := range lines {
+		var e auditJSON
+		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Seq != int64(i+1) {
+			t.Errorf("line %d: %q, %v", i+1, line, err)
+		}
+	}
+}
+
+// The session of an administrator ends when nobody uses it, be a page open or not.
+func TestIdleSessionEnds(t *testing.T) {
+	s := newSite(t)
+	s.setPassword("Ann", samplePassword)
+	s.setPassword("Bob", samplePassword)
+	for _, who := range []string{ann, bob} {
+		s.cookies[who] = s.signIn(who, samplePassword).Cookies()[0].Value
+	}
+	look := func(who string, headers ...string) int {
+		t.Helper()
+		return s.do(who, "GET", "/mails", "", "", headers...).StatusCode
+	}
+	s.now = s.now.Add(25 * time.Minute)
+	if look(ann) != 200 {
+		t.Error("after 25 minutes it has ended")
+	}
+	s.now = s.now.Add(25 * time.Minute)
+	if look(ann, refreshHeader, "1") != 200 {
+		t.Error("25 minutes after a use it has ended")
+	}
+	s.now = s.now.Add(10 * time.Minute)
+	if look(ann) != 303 {
+		t.Error("what a page fetches by itself counts as use")
+	}
+	if look(bob) != 200 {
+		t.Error("that of a user has ended, too")
+	}
+	s.now = s.now.Add(sessionTime)
+	if look(bob) != 303 {
+		t.Error("it outlives twelve hours")
+	}
+}
