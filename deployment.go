@@ -89,7 +89,7 @@ func parseRange(text string) (netip.Prefix, error) {
 
 // orgsCommand lists the organizations and adds one.
 type orgsCommand struct {
-	List orgsListCommand `cmd:"" default:"1" help:"List the organizations."`
+	List orgsListCommand `cmd:"" default:"withargs" help:"List the organizations."`
 	Add  orgsAddCommand  `cmd:"" help:"Add an organization."`
 }
 

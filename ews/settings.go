@@ -55,6 +55,7 @@ func Connector(tune ...func(*Config)) crm.Connector {
 	c.Check = func(ctx context.Context, t crm.Trial, tell func(crm.Finding)) {
 		(&check{Trial: t, tune: tune, tell: tell}).run(ctx)
 	}
+	c.Scripts = scripts
 	return c
 }
 

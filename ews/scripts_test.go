@@ -1,0 +1,356 @@
+package ews
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"postern/crm"
+)
+
+// hostile are names that break out of strings that are quoted carelessly.
+var hostile = []string{
+	"Postern mailboxes",
+	`O'Brien's "team" $(Remove-Mailbox -Identity *) ; # ` + "`n",
+	"typographic \u2018 \u2019 \u201a \u201b \u201c\u201d quotes'; Remove-Mailbox *",
+	"'", "\u2019", `'@; @'`, "$env:PATH", "%{{quote}} @{ } | & < > \\",
+	"日本語 Ünïcödé \U0001f600",
+}
+
+// permits are what scripts are made for: each version and model, with hostile names in turn.
+func permits(yield func(name string, p crm.Permit) bool) {
+	n := 0
+	for _, v := range versions {
+		for _, model := range []crm.AuthModel{crm.ByImpersonation, crm.ByDelegation, crm.ByOwnSignIn} {
+			for range 3 {
+				bad := hostile[n%len(hostile)]
+				p := crm.Permit{
+					Settings: crm.Settings{Version: v.name, Model: model, Login: `ACME\svc ` + bad, UserAgent: "Agent " + bad + "/1.0",
+						Others: []crm.Account{{Login: bad + "@acme.example"}}},
+					Policy: crm.Policy{Allow: []crm.Selector{"ann@acme.example", "o'brien@acme.example", "*@sales.acme.example", "group:crm@acme.example"}},
+					Group:  bad, AppIDs: []string{"11111111-2222-3333-4444-555555555555", bad},
+				}
+				if n++; !yield(fmt.Sprintf("%s/%s/%d", v.name, model, n), p) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// A psJob is scripts to parse, and those of order to run in an Exchange.
+type psJob struct {
+	Scripts map[string]string `json:"scripts"`
+	State   psState           `json:"state"`
+	Order   []string          `json:"order"`
+}
+
+type psState map[string]any
+
+type psResult struct {
+	Errors map[string][]string `json:"errors"`
+	Runs   []psRun             `json:"runs"`
+	State  psState             `json:"state"`
+}
+
+type psRun struct {
+	Name, Error   string
+	Output, Trace []string
+}
+
+func psJobOf(p crm.Permit, state psState, order ...string) psJob {
+	job := psJob{Scripts: map[string]string{}, State: state}
+	for _, s := range scripts(p) {
+		job.Scripts[s.Name] = s.Text
+	}
+	for _, name := range order {
+		if job.Scripts[name] != "" {
+			job.Order = append(job.Order, name)
+		}
+	}
+	return job
+}
+
+// powershell has all jobs done, by a parser of PowerShell and an interpreter on top of it.
+func powershell(t *testing.T, jobs []psJob) []psResult {
+	t.Helper()
+	if err := preparePowershell(); err != nil {
+		if os.Getenv("POSTERN_TEST_REQUIRE") == "1" {
+			t.Fatal(err)
+		}
+		t.Skipf("no PowerShell parser: %v", err)
+	}
+	in, err := json.Marshal(jobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", "--liftoff-only", "run.js") // to compile the grammar any further takes a minute
+	cmd.Dir, cmd.Stdin = powershellDir, bytes.NewReader(in)
+	out, err := cmd.Output()
+	if err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			t.Fatalf("%v\n%s", err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	var results []psResult
+	if err := json.Unmarshal(out, &results); err != nil || len(results) != len(jobs) {
+		t.Fatalf("%d results of %d jobs, %v", len(results), len(jobs), err)
+	}
+	return results
+}
+
+var powershellDir = filepath.Join("testdata", "powershell")
+
+func preparePowershell() error {
+	for _, tool := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(filepath.Join(powershellDir, "node_modules")); err == nil {
+		return nil
+	}
+	cmd := exec.Command("npm", "ci", "--no-audit", "--no-fund")
+	cmd.Dir = powershellDir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("npm ci: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func TestScriptsParse(t *testing.T) {
+	var names []string
+	var jobs []psJob
+	for name, p := range permits {
+		names, jobs = append(names, name), append(jobs, psJobOf(p, nil))
+	}
+	for i, r := range powershell(t, jobs) {
+		for script, where := range r.Errors {
+			t.Errorf("%s: %s does not parse: %q", names[i], script, where)
+		}
+	}
+	t.Logf("%d sets of scripts", len(jobs))
+
+	// The parser finds what is wrong.
+	broken := powershell(t, []psJob{{Scripts: map[string]string{
+		"brace": "if ($a) { Get-Mailbox", "quote": "$a = 'O'Brien'", "typographic": "$a = 'O\u2019Brien'", "operator": "$a = (1 + )", "line": "$a = 'two\nlines'",
+		"good": "$a = 'O''Brien O\u2019\u2019Brien'",
+	}}})[0].Errors
+	for _, name := range []string{"brace", "quote", "typographic", "operator", "line"} {
+		if len(broken[name]) == 0 {
+			t.Errorf("the parser takes %s for PowerShell", name)
+		}
+	}
+	if len(broken["good"]) > 0 {
+		t.Errorf("the parser refuses good quoting: %q", broken["good"])
+	}
+}
+
+// What a person typed stands at the top of a script, in a line that gives it a name.
+func TestScriptsNameWhatWasTypedOnce(t *testing.T) {
+	for name, p := range permits {
+		for _, s := range scripts(p) {
+			for line := range strings.Lines(s.Text) {
+				typed := slices.ContainsFunc([]string{"svc", "@acme.example", "= 'Agent ", "Remove-Mailbox "}, func(word string) bool { return strings.Contains(line, word) })
+				if typed && !strings.HasPrefix(line, "$group = '") && !strings.HasPrefix(line, "$accounts = @('") && !strings.HasPrefix(line, "$mailboxes = @('") &&
+					!strings.HasPrefix(line, "$agent = '") && !strings.HasPrefix(line, "$entry = '") {
+					t.Fatalf("%s: %s: %s", name, s.Name, line)
+				}
+			}
+			if strings.ContainsAny(s.Text, "\r\x00\x85") {
+				t.Errorf("%s: %s has a control character", name, s.Name)
+			}
+		}
+	}
+}
+
+func TestScriptsOfAVersion(t *testing.T) {
+	for version, want := range map[string]string{
+		version2007:   "inventory grant verify undo",
+		"ExchangeSE":  "inventory grant user-agent ews-enabled verify undo",
+		versionOnline: "inventory grant user-agent allowed-apps verify undo",
+	} {
+		p := crm.Permit{Settings: crm.Settings{Version: version, Login: `ACME\svc`}}
+		var names []string
+		for _, s := range scripts(p) {
+			names = append(names, s.Name)
+			if s.Title == "" || s.Says == "" || s.Reads != (s.Name == "inventory" || s.Name == "verify") {
+				t.Errorf("%s: %+v", version, s)
+			}
+			changes := strings.Contains(s.Text, "\nNew-") || strings.Contains(s.Text, " New-") || strings.Contains(s.Text, " Set-") || strings.Contains(s.Text, " Add-") || strings.Contains(s.Text, "Remove-")
+			if changes == s.Reads {
+				t.Errorf("%s: %s changes something: %v", version, s.Name, changes)
+			}
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%s: got %q, want %q", version, got, want)
+		}
+	}
+}
+
+// An account of the customer's Exchange before Postern came.
+func psExchange(p crm.Permit, variant string) psState {
+	dn := func(name string) string { return "CN=" + name + ",DC=acme,DC=example" }
+	person := func(name string, aliases ...string) map[string]any {
+		return map[string]any{"Name": name, "DistinguishedName": dn(name), "Aliases": aliases, "Mailbox": true, "PrimarySmtpAddress": name}
+	}
+	cas := func(name string, enabled any, aliases ...string) map[string]any {
+		return map[string]any{"Name": name, "DistinguishedName": dn(name), "Aliases": aliases, "EwsEnabled": enabled, "EwsApplicationAccessPolicy": nil,
+			"EwsAllowList": []any{}, "EwsBlockList": []any{}}
+	}
+	config := map[string]any{"Name": "acme", "EwsEnabled": true, "EwsApplicationAccessPolicy": nil, "EwsAllowList": []any{}, "EwsBlockList": []any{}, "EwsAllowedAppIDs": nil}
+	state := psState{
+		"files": map[string]any{}, "config": config, "assignments": []any{}, "servicePrincipals": []any{}, "mailboxPermissions": []any{}, "directoryPermissions": []any{},
+		"objects": []any{person("Ann", "ann@acme.example"), person("O'Brien, Pat", "o'brien@acme.example"), person("Zed", "zed@acme.example"),
+			person("service 1", p.Settings.Login), person("service 2", p.Settings.Others[0].Login), map[string]any{"Name": "CAS1", "DistinguishedName": dn("CAS1"), "Server": true}},
+		"cas":        []any{cas("service 1", false, p.Settings.Login), cas("Ann", nil, "ann@acme.example")},
+		"groups":     []any{map[string]any{"Name": "Board", "DistinguishedName": dn("Board"), "Members": []any{dn("Zed")}}},
+		"scopes":     []any{map[string]any{"Name": "Another scope", "RecipientFilter": "City -eq 'Oslo'"}},
+		"roleGroups": []any{map[string]any{"Name": "Discovery", "Roles": []any{"ApplicationImpersonation"}, "Scope": "Another scope", "Members": []any{dn("Zed")}}},
+	}
+	switch variant {
+	case "allow list":
+		config["EwsApplicationAccessPolicy"], config["EwsAllowList"] = "EnforceAllowList", []any{"OtherCRM/*", "Outlook-iOS/*"}
+		config["EwsAllowedAppIDs"] = "aaaaaaaa-2222-3333-4444-555555555555,bbbbbbbb-2222-3333-4444-555555555555"
+		account := state["cas"].([]any)[0].(map[string]any)
+		account["EwsApplicationAccessPolicy"], account["EwsAllowList"] = "EnforceAllowList", []any{"Backup/*"}
+	case "block list":
+		config["EwsApplicationAccessPolicy"], config["EwsBlockList"] = "EnforceBlockList", []any{"Agent*"}
+	case "half there":
+		state["groups"] = append(state["groups"].([]any), map[string]any{"Name": p.Group, "DistinguishedName": dn("the group"), "Members": []any{dn("Ann"), dn("Zed")}})
+		state["cas"] = []any{cas("service 1", true, p.Settings.Login)}
+		state["mailboxPermissions"] = []any{map[string]any{"Identity": dn("Ann"), "User": dn("service 1"), "IsInherited": false, "AccessRights": []any{"FullAccess"}}}
+		state["directoryPermissions"] = []any{map[string]any{"Identity": dn("CAS1"), "User": dn("service 1"), "IsInherited": false, "ExtendedRights": []any{"ms-Exch-EPI-Impersonation"}}}
+		config["EwsApplicationAccessPolicy"], config["EwsAllowList"] = "EnforceAllowList", []any{agentEntry(p.Settings.UserAgent)}
+		config["EwsAllowedAppIDs"] = p.AppIDs[0]
+	}
+	return state
+}
+
+// inverse is what takes a step of the trace back.
+func inverse(step string) string {
+	switch step[0] {
+	case '+':
+		return "-" + step[1:]
+	case '-':
+		return "+" + step[1:]
+	}
+	name, values, _ := strings.Cut(step, ": ")
+	was, now, _ := strings.Cut(values, " -> ")
+	return name + ": " + now + " -> " + was
+}
+
+var psOrder = []string{"inventory", "grant", "user-agent", "ews-enabled", "allowed-apps", // then once more:
+	"grant", "user-agent", "ews-enabled", "allowed-apps", "verify", "undo", "undo"}
+
+// compareUndo compares the undo with the grants, and says what does not fit.
+func compareUndo(r psResult, before psState) (wrong []string, made int) {
+	var steps, undone []string
+	ran := map[string]int{}
+	for _, run := range r.Runs {
+		ran[run.Name]++
+		switch {
+		case run.Error != "":
+			wrong = append(wrong, run.Name+": "+run.Error)
+		case run.Name == "inventory" || run.Name == "verify" || ran[run.Name] > 1:
+			if len(run.Trace) > 0 {
+				wrong = append(wrong, fmt.Sprintf("%s (%d) changes something: %q", run.Name, ran[run.Name], run.Trace))
+			}
+		case run.Name == "undo":
+			undone = run.Trace
+		default:
+			steps = append(steps, run.Trace...)
+		}
+	}
+	var want []string
+	for _, step := range steps {
+		want = append(want, inverse(step))
+	}
+	slices.Sort(undone)
+	slices.Sort(want)
+	if !slices.Equal(undone, want) {
+		wrong = append(wrong, fmt.Sprintf("undone %q, want %q", undone, want))
+	}
+	var as psState
+	if text, err := json.Marshal(before); err != nil || json.Unmarshal(text, &as) != nil || !reflect.DeepEqual(r.State, as) {
+		wrong = append(wrong, fmt.Sprintf("afterwards Exchange is not as before: %v, want %v", r.State, as))
+	}
+	return wrong, len(steps)
+}
+
+func TestUndoListsWhatGrantMade(t *testing.T) {
+	var names []string
+	var jobs []psJob
+	variants := []string{"nothing set", "allow list", "block list", "half there"}
+	for name, p := range permits {
+		variant := variants[len(names)%len(variants)] // each hostile name with each of them, over the versions
+		names, jobs = append(names, name+"/"+variant), append(jobs, psJobOf(p, psExchange(p, variant), psOrder...))
+	}
+	results := powershell(t, jobs)
+	steps := 0
+	for i, r := range results {
+		wrong, made := compareUndo(r, jobs[i].State)
+		steps += made
+		for _, w := range wrong {
+			t.Errorf("%s: %s", names[i], w)
+		}
+		if t.Failed() && i > 20 {
+			t.FailNow()
+		}
+	}
+	t.Logf("%d lives, %d steps taken and undone", len(jobs), steps)
+
+	// An undo that leaves a step out, or does one too many, is found.
+	i := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "ExchangeSE//") && strings.HasSuffix(name, "/allow list") })
+	for _, spoil := range [][2]string{
+		{"Remove-ManagementScope -Identity $of -Confirm:$false", "Write-Output 'left'"},
+		{"Set-CASMailbox -Identity $of -EwsEnabled $step.was", "Set-CASMailbox -Identity $of -EwsEnabled $null"},
+		{"Set-OrganizationConfig -EwsAllowList @{ Remove = $of }", "Set-OrganizationConfig -EwsAllowList $null"},
+	} {
+		job := jobs[i]
+		job.Scripts = map[string]string{}
+		for name, text := range jobs[i].Scripts {
+			job.Scripts[name] = strings.Replace(text, spoil[0], spoil[1], 1)
+		}
+		if reflect.DeepEqual(job.Scripts, jobs[i].Scripts) {
+			t.Fatalf("nothing to spoil: %s", spoil[0])
+		}
+		if wrong, _ := compareUndo(powershell(t, []psJob{job})[0], job.State); len(wrong) == 0 {
+			t.Errorf("not found: %s", spoil[1])
+		}
+	}
+}
+
+// No filter is switched on that would shut others out; with others named it is, and undone.
+func TestUserAgentScriptShutsNobodyOut(t *testing.T) {
+	p := crm.Permit{Settings: crm.Settings{Version: "ExchangeSE", Login: "svc", UserAgent: "Acme-CRM/1", Others: []crm.Account{{Login: "svc2"}}}}
+	job := psJobOf(p, psExchange(p, ""), "user-agent", "undo")
+	if r := powershell(t, []psJob{job})[0]; len(r.Runs[0].Trace) > 0 || !strings.Contains(strings.Join(r.Runs[0].Output, " "), "would refuse every other client") {
+		t.Errorf("with nobody named: %+v", r.Runs[0])
+	}
+	job.Scripts["user-agent"] = strings.Replace(job.Scripts["user-agent"], "$others = @()", "$others = @('Outlook-iOS/*')", 1)
+	r := powershell(t, []psJob{job})[0]
+	if wrong, made := compareUndo(r, job.State); len(wrong) > 0 || made != 3 {
+		t.Errorf("with others named: %q, %d steps: %+v", wrong, made, r.Runs)
+	}
+}
+
+func TestPowerShellQuoting(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "''", "a": "'a'", "O'Brien": "'O''Brien'", "\u2018\u2019\u201a\u201b": "'\u2018\u2018\u2019\u2019\u201a\u201a\u201b\u201b'",
+		"a\r\nb\x00c\u0085d\u2028e": "'abcde'", "$x `n \"": "'$x `n \"'",
+	} {
+		if got := psQuote(text); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
