@@ -172,8 +172,10 @@ func (x *Exchange) AddAccount(a Account) {
 // unknown login is an error.
 func (x *Exchange) ChangeAccount(login string, change func(*Account)) error {
 	return x.changeAccount(login, func(a *account) {
-		change(&a.Account)
-		a.Login = login
+		fresh := *a // requests under way go on with what they began with
+		change(&fresh.Account)
+		fresh.Login = a.Login
+		x.accounts[strings.ToLower(login)] = &fresh
 	})
 }
 

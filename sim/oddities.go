@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"slices"
 )
 
 // An Oddity is an answer that is none of the protocol's.
@@ -20,7 +19,7 @@ const (
 
 // Oddities lists them all.
 func Oddities() []Oddity {
-	return slices.Clone([]Oddity{OddHuge, OddGarbage, OddDTD, OddPage, OddSilent})
+	return []Oddity{OddHuge, OddGarbage, OddDTD, OddPage, OddSilent}
 }
 
 const (
