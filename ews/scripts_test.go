@@ -310,7 +310,9 @@ func TestUndoListsWhatGrantMade(t *testing.T) {
 	t.Logf("%d lives, %d steps taken and undone", len(jobs), steps)
 
 	// An undo that leaves a step out, or does one too many, is found.
-	i := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "ExchangeSE//") && strings.HasSuffix(name, "/allow list") })
+	i := slices.IndexFunc(names, func(name string) bool {
+		return strings.HasPrefix(name, "ExchangeSE//") && strings.HasSuffix(name, "/allow list")
+	})
 	for _, spoil := range [][2]string{
 		{"Remove-ManagementScope -Identity $of -Confirm:$false", "Write-Output 'left'"},
 		{"Set-CASMailbox -Identity $of -EwsEnabled $step.was", "Set-CASMailbox -Identity $of -EwsEnabled $null"},
