@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"os/user"
 	"runtime/debug"
 	"syscall"
 
@@ -24,25 +23,25 @@ import (
 )
 
 type cli struct {
-	Demo       demoCommand       `cmd:"" help:"Show Postern on a simulated Exchange with a cast of people, or on your own letters."`
-	Serve      serveCommand      `cmd:"" help:"Collect mail and serve the pages."`
-	Collect    collectCommand    `cmd:"" help:"Collect mail until caught up, then end."`
-	Settings   settingsCommand   `cmd:"" help:"Show or change the Email settings."`
-	Policy     policyCommand     `cmd:"" help:"Show or change whose mailboxes may be read and what of them is filed."`
-	Contacts   contactsCommand   `cmd:"" help:"Import contacts."`
-	Users      usersCommand      `cmd:"" help:"Import users and set passwords."`
-	Mailboxes  mailboxesCommand  `cmd:"" help:"Show the state of each mailbox, or have some looked at now."`
-	Explain    explainCommand    `cmd:"" help:"Say what became of a message and why."`
-	Reconcile  reconcileCommand  `cmd:"" help:"Prove that every item on the server has its decision; exit 1 if anything differs."`
-	Audit      auditCommand      `cmd:"" help:"Show the log of what people and settings did, prove that nobody has altered it, or export it."`
-	Keys       keysCommand       `cmd:"" help:"Show, change or destroy the keys that seal passwords."`
-	Access     accessCommand     `cmd:"" help:"Show or export the log of requests to Exchange, or say how long it is kept."`
-	Evidence   evidenceCommand   `cmd:"" help:"Write what holds and what was done, as a page to print."`
-	Deployment deploymentCommand `cmd:"" help:"Show or change for whom the installation is, and what private addresses may be connected to."`
-	Egress     egressCommand     `cmd:"" help:"Show or change the addresses that requests leave from, and print rules for firewalls."`
-	Orgs       orgsCommand       `cmd:"" help:"List the organizations, or add one."`
-	Sim        simCommand        `cmd:"" help:"Run the simulated Exchange alone."`
-	Bench      benchCommand      `cmd:"" help:"Measure."`
+	Demo         demoCommand         `cmd:"" help:"Show Postern on a simulated Exchange with a cast of people, or on your own letters."`
+	Serve        serveCommand        `cmd:"" help:"Collect mail and serve the pages."`
+	Collect      collectCommand      `cmd:"" help:"Collect mail until caught up, then end."`
+	Settings     settingsCommand     `cmd:"" help:"Show or change the Email settings."`
+	Policy       policyCommand       `cmd:"" help:"Show or change whose mailboxes may be read and what of them is filed."`
+	Contacts     contactsCommand     `cmd:"" help:"Import contacts."`
+	Users        usersCommand        `cmd:"" help:"Import users and set passwords."`
+	Mailboxes    mailboxesCommand    `cmd:"" help:"Show the state of each mailbox, or have some looked at now."`
+	Explain      explainCommand      `cmd:"" help:"Say what became of a message and why."`
+	Reconcile    reconcileCommand    `cmd:"" help:"Prove that every item on the server has its decision; exit 1 if anything differs."`
+	Access       accessCommand       `cmd:"" help:"Show or export the log of requests to Exchange, or say how long it is kept."`
+	Evidence     evidenceCommand     `cmd:"" help:"Write what holds and what was done, as a page to print."`
+	Deployment   deploymentCommand   `cmd:"" help:"Show or change for whom the installation is, and what private addresses may be connected to."`
+	Egress       egressCommand       `cmd:"" help:"Show or change the addresses that requests leave from, and print rules for firewalls."`
+	Check        checkCommand        `cmd:"" help:"Try the Email settings step by step, and what Exchange must refuse; exit 1 if something is wrong."`
+	Autodiscover autodiscoverCommand `cmd:"" help:"Find the server of a mailbox by what its domain publishes."`
+	Orgs         orgsCommand         `cmd:"" help:"List the organizations, or add one."`
+	Sim          simCommand          `cmd:"" help:"Run the simulated Exchange alone."`
+	Bench        benchCommand        `cmd:"" help:"Measure."`
 }
 
 // common is what every command is handed.
@@ -60,22 +59,12 @@ type folderFlags struct {
 
 // open opens the data folder of an installation that is there already.
 func (f *folderFlags) open(c *common, exclusive bool) (*store.Store, error) {
-	return openStore(c, store.Options{Dir: f.Data, Exclusive: exclusive, MustExist: true})
+	return store.Open(c.ctx, store.Options{Dir: f.Data, Exclusive: exclusive, MustExist: true})
 }
 
 // make opens the data folder, and makes it when it is not there.
 func (f *folderFlags) make(c *common, exclusive bool) (*store.Store, error) {
-	return openStore(c, store.Options{Dir: f.Data, Exclusive: exclusive})
-}
-
-// openStore opens a data folder, with what the environment says of its keys and log.
-func openStore(c *common, o store.Options) (*store.Store, error) {
-	var err error
-	if o.Master, err = master(); err != nil {
-		return nil, err
-	}
-	o.AuditSink = auditSink()
-	return store.Open(c.ctx, o)
+	return store.Open(c.ctx, store.Options{Dir: f.Data, Exclusive: exclusive})
 }
 
 // dataFlags name the data folder and one organization in it.
@@ -135,7 +124,6 @@ func run(args []string, out, errOut io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx = crm.WithActor(ctx, operator())
 	log := slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	err = call.Run(&common{ctx: ctx, out: out, errOut: errOut, log: log})
 	if err == nil {
@@ -146,14 +134,6 @@ func run(args []string, out, errOut io.Writer) int {
 	}
 	explain(errOut, err)
 	return 1
-}
-
-// operator is who acts, in the audit log: the system's user that runs the command.
-func operator() string {
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		return "command line (" + u.Username + ")"
-	}
-	return fmt.Sprintf("command line (user %d)", os.Getuid())
 }
 
 // explain says what happened, why and what to do.

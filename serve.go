@@ -98,7 +98,8 @@ type program struct {
 // serve collects and serves until ctx ends.
 func (p *program) serve(ctx context.Context, l net.Listener) error {
 	pages, err := web.New(web.Config{Org: p.org, Connector: p.connector, Log: p.log, Now: time.Now,
-		LookNow: p.engine.LookNow, Test: p.engine.Test, Progress: p.engine.Progress, Watch: p.engine.Watch, Trouble: p.engine.Trouble, Budgets: p.engine.Pace.Budgets,
+		LookNow: p.engine.LookNow, Test: p.engine.Test, NextCheck: p.engine.NextCheck, Check: p.engine.Check, Discover: p.engine.Discover,
+		Progress: p.engine.Progress, Watch: p.engine.Watch, Trouble: p.engine.Trouble, Budgets: p.engine.Pace.Budgets,
 		LoadAttachment: p.engine.LoadAttachment, Original: p.engine.Original,
 		HasAddress: gate.Machine{}.Has, Hint: p.hint})
 	if err != nil {

@@ -96,6 +96,19 @@ const (
 	ForOperator      Audience = "operator"
 )
 
+// Title names them to people.
+func (a Audience) Title() string {
+	switch a {
+	case ForExchangeAdmin:
+		return "For the Exchange administrator"
+	case ForCRMAdmin:
+		return "For the CRM administrator"
+	case ForOperator:
+		return "For the operator of Postern"
+	}
+	return string(a)
+}
+
 // AuthModel is how mailboxes are opened.
 type AuthModel string
 

@@ -69,6 +69,10 @@ type site struct {
 	looked     [][]crm.MailboxID
 	steps      []crm.Finding
 	tested     []crm.Settings
+	checked    []engine.CheckUp
+	sought     []string
+	found      string
+	lost       error
 	watches    map[crm.MailboxID]crm.Watch
 	budgets    []crm.Budget
 	unwritable *crm.Fault        // why nothing can be written down
@@ -110,6 +114,21 @@ func newSite(t *testing.T) *site {
 				tell(f)
 			}
 			return nil
+		},
+		NextCheck: func(context.Context) (engine.CheckUp, error) { return engine.CheckUp{Outside: zed}, nil },
+		Check: func(ctx context.Context, up engine.CheckUp, tell func(crm.Finding)) (*store.Check, error) {
+			s.checked = append(s.checked, up)
+			for _, f := range s.steps {
+				tell(f)
+			}
+			return s.org.SaveCheck(ctx, store.Check{Began: sampleNow, Outside: up.Outside, Stranger: up.Stranger, Findings: s.steps})
+		},
+		Discover: func(_ context.Context, box mail.Address, settings crm.Settings, confirmed string, tell func(crm.Finding)) (string, error) {
+			s.sought = append(s.sought, string(box)+" by "+settings.Login+" "+confirmed)
+			for _, f := range s.steps {
+				tell(f)
+			}
+			return s.found, s.lost
 		},
 		Progress:   func(crm.MailboxID) (engine.Progress, bool) { return engine.Progress{}, false },
 		Watch:      func(id crm.MailboxID) crm.Watch { return s.watches[id] },

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
@@ -38,35 +37,6 @@ type field struct {
 }
 
 func newField(d settingsData, name string) field { return field{name, d.Errors[name]} }
-
-// A stepView is one step of a connection test.
-type stepView struct {
-	State  string // ok, bad or skip
-	Step   string
-	Told   string
-	Advice string // what to do
-	Took   string
-}
-
-func viewStep(f crm.Finding) stepView {
-	v := stepView{State: "ok", Step: f.Step, Told: f.Detail}
-	switch {
-	case f.Skip:
-		v.State = "skip"
-		if v.Told == "" {
-			v.Told = "not reached"
-		}
-	case !f.OK:
-		v.State = "bad"
-	}
-	if f.Fault != nil && !f.OK {
-		v.Told, v.Advice = f.Fault.Error(), f.Fault.Advice
-	}
-	if f.Took > 0 {
-		v.Took = span(f.Took)
-	}
-	return v
-}
 
 func (s *server) settingsForm(w http.ResponseWriter, r *http.Request) error {
 	kept, _, err := s.Org.Settings(r.Context())
@@ -280,19 +250,6 @@ func writeFieldErrors(w http.ResponseWriter, done string, list []crm.FieldError)
 	writeJSON(w, http.StatusUnprocessableEntity, map[string]any{"error": p, "fields": fields})
 }
 
-// stepJSON is one line of the answer to a test. Parts is the advice again, with what is to
-// be run set apart.
-type stepJSON struct {
-	State   string       `json:"state"` // ok, bad, skip
-	Step    string       `json:"step"`
-	Detail  string       `json:"detail,omitempty"`
-	Code    string       `json:"code,omitempty"`
-	Advice  string       `json:"advice,omitempty"`
-	Parts   []advicePart `json:"parts,omitempty"`
-	Took    string       `json:"took,omitempty"`
-	Seconds float64      `json:"seconds"`
-}
-
 // apiTestSettings sends each step as soon as it has ended.
 func (s *server) apiTestSettings(w http.ResponseWriter, r *http.Request) error {
 	var body settingsJSON
@@ -308,21 +265,6 @@ func (s *server) apiTestSettings(w http.ResponseWriter, r *http.Request) error {
 		writeFieldErrors(w, "tested", wrong)
 		return nil
 	}
-	w.Header().Set("Content-Type", "application/x-ndjson; charset=utf-8")
-	out, flush := json.NewEncoder(w), http.NewResponseController(w)
-	err = s.test(r.Context(), checked, func(f crm.Finding) {
-		v := viewStep(f)
-		line := stepJSON{State: v.State, Step: v.Step, Detail: v.Told, Advice: v.Advice, Parts: splitAdvice(v.Advice), Took: v.Took, Seconds: f.Took.Seconds()}
-		if f.Fault != nil {
-			line.Code = f.Fault.Code
-		}
-		_ = out.Encode(line) // the reader may have left; ctx ends the test
-		_ = flush.Flush()
-	})
-	if err != nil && r.Context().Err() == nil {
-		s.Log.Error("test the settings", "err", err)
-		p := problemOf(err)
-		_ = out.Encode(stepJSON{State: "bad", Step: "Test", Detail: p.Message, Code: p.Code, Advice: p.Advice})
-	}
+	s.stream(w, r, "test the settings", func(tell func(crm.Finding)) error { return s.test(r.Context(), checked, tell) })
 	return nil
 }

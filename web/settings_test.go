@@ -282,8 +282,8 @@ func TestTestSettings(t *testing.T) {
 	if r.StatusCode != 200 || len(lines) != 3 {
 		t.Fatalf("API: status %d, lines %q", r.StatusCode, lines)
 	}
-	var step stepJSON
-	if err := json.Unmarshal([]byte(lines[1]), &step); err != nil || step.State != "bad" || step.Code != "ErrorImpersonateUserDenied" || len(step.Parts) != 1 || !step.Parts[0].Command {
+	var step StepJSON
+	if err := json.Unmarshal([]byte(lines[1]), &step); err != nil || step.State != "bad" || step.Fault != "ErrorImpersonateUserDenied" || len(step.Parts) != 1 || !step.Parts[0].Command {
 		t.Errorf("second line %s", lines[1])
 	}
 	if r := s.do(ann, "POST", "/api/settings/test", "application/json", "{}"); r.StatusCode != 422 {

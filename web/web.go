@@ -12,6 +12,7 @@ import (
 
 	"postern/crm"
 	"postern/engine"
+	"postern/mail"
 	"postern/store"
 )
 
@@ -25,6 +26,9 @@ type Config struct {
 	// What the engine does, with the signatures of its methods.
 	LookNow        func(ctx context.Context, ids ...crm.MailboxID) error
 	Test           func(ctx context.Context, s crm.Settings, tell func(crm.Finding)) error
+	NextCheck      func(ctx context.Context) (engine.CheckUp, error)
+	Check          func(ctx context.Context, up engine.CheckUp, tell func(crm.Finding)) (*store.Check, error)
+	Discover       func(ctx context.Context, box mail.Address, s crm.Settings, confirmed string, tell func(crm.Finding)) (server string, err error)
 	Progress       func(id crm.MailboxID) (p engine.Progress, running bool)
 	Watch          func(id crm.MailboxID) crm.Watch
 	Budgets        func() []crm.Budget
@@ -119,6 +123,7 @@ func (s *server) routes() *http.ServeMux {
 	s.accessRoutes(on)
 	s.auditRoutes(on)
 	s.egressRoutes(on)
+	s.policyRoutes(on)
 	on("GET /system/configuration", administrator, redirectTo(settingsPath))
 	on("GET "+settingsPath, administrator, s.settingsForm)
 	on("POST "+settingsPath, administrator, s.saveSettingsForm)

@@ -186,6 +186,13 @@ function addStep(card, step) {
   const item = $("template", card).content.firstElementChild.cloneNode(true);
   item.dataset.state = step.state;
   for (const e of $$("[data-field]", item)) e.textContent = step[e.dataset.field] ?? "";
+  for (const [name, page] of [["step", step.about], ["fault", step.page]]) {
+    if (!page) continue;
+    const link = document.createElement("a"), e = $(`[data-field=${name}]`, item);
+    link.href = page;
+    link.textContent = e.textContent;
+    e.replaceWith(link);
+  }
   for (const part of step.parts ?? []) {
     const e = document.createElement(part.command ? "code" : "p");
     if (part.command) e.className = "command";
@@ -207,39 +214,52 @@ async function lines(body, take) {
   }
 }
 
-async function test(form) {
-  const answer = await fetch("/api/settings/test", {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(formSettings(form)),
-  });
+// run has a test made and shows each step as it ends.
+async function run(url, body, card, title) {
+  const answer = await fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
   if (!answer.ok) throw new Error("test: " + answer.status); // sent as a form, it says what is wrong field by field
-  const card = $("#test"), verdict = $("#verdict");
-  $("h2", card).textContent = "Test of " + forms.clock.format(new Date());
+  const verdict = $("#verdict");
+  $("h2", card).textContent = title + " " + forms.clock.format(new Date());
   $(".steps", card).replaceChildren();
   $("#before").hidden = true;
   verdict.hidden = false;
   verdict.className = "chip";
   verdict.textContent = "under way…";
-  let wrong = 0;
+  const found = { bad: 0, warn: 0 };
   await lines(answer.body, (step) => {
-    wrong += step.state === "bad" ? 1 : 0;
+    found[step.state]++;
     addStep(card, step);
   });
-  verdict.className = "chip " + (wrong ? "warn" : "ok");
-  verdict.textContent = wrong ? (wrong === 1 ? "1 thing" : wrong + " things") + " to fix" : "all is well";
+  const things = (n) => n === 1 ? "1 thing" : n + " things";
+  verdict.className = "chip " + (found.bad ? "bad" : found.warn ? "warn" : "ok");
+  verdict.textContent = found.bad ? things(found.bad) + " to fix" : found.warn ? things(found.warn) + " to see to" : "all is well";
 }
 
-function settings(form) {
-  let asked = false; // the form is sent as it is after the script has looked at it once
+// tries sends a form as it is after the script has failed at it once.
+function tries(form, pressed, make) {
+  let asked = false;
   form.addEventListener("submit", (event) => {
-    if (event.submitter?.value !== "test" || asked) return;
+    if (!pressed(event.submitter) || asked) return;
     event.preventDefault();
     event.submitter.disabled = true;
-    test(form).catch(() => {
+    make(event.submitter).catch(() => {
       asked = true;
       event.submitter.disabled = false;
       form.requestSubmit(event.submitter);
     }).finally(() => { event.submitter.disabled = false; });
   });
+}
+
+function check(form) {
+  tries(form, () => true, () => {
+    const data = new FormData(form);
+    $("#run header .faint")?.remove();
+    return run("/api/access/check", { outside: data.get("outside"), stranger: data.has("stranger") }, $("#run"), "Run of");
+  });
+}
+
+function settings(form) {
+  tries(form, (button) => button?.value === "test", () => run("/api/settings/test", formSettings(form), $("#test"), "Test of"));
 
   const list = $("#domains");
   const number = () => $$("li", list).forEach((item, i) => {
@@ -275,4 +295,5 @@ fitFrames();
 rememberFirst();
 $(".rail [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 if ($("#settings")) settings($("#settings"));
+if ($("#check")) check($("#check"));
 if ($("[data-live]")) setInterval(refresh, REFRESH);

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"postern/crm"
+	"postern/mail"
+	"postern/store"
+	"postern/web"
+)
+
+// autodiscoverCommand finds a server by what a domain publishes.
+type autodiscoverCommand struct {
+	dataFlags
+	Address string `arg:"" help:"Address of a mailbox."`
+	Confirm string `help:"Host that is known to be the server's: the account's credentials may go there." placeholder:"HOST"`
+	Save    bool   `help:"Write the server into the Email settings."`
+	JSON    bool   `help:"Print the steps and the server as one JSON object."`
+}
+
+func (a *autodiscoverCommand) Run(c *common) error {
+	box, err := parseAddress(a.Address)
+	if err != nil {
+		return err
+	}
+	st, org, err := a.make(c, false)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	settings, _, err := org.Settings(c.ctx)
+	if err != nil {
+		return err
+	}
+	e, done := doctor(c, org)
+	defer done()
+	found := search{Mailbox: box}
+	found.Server, err = e.Discover(c.ctx, box, settings, a.Confirm, func(f crm.Finding) {
+		found.Steps = append(found.Steps, web.NewStepJSON(f))
+		if !a.JSON {
+			printHop(c.out, &f)
+		}
+	})
+	if err == nil && a.Save {
+		err = saveServer(c.ctx, org, settings, found.Server)
+	}
+	if a.JSON {
+		return found.print(c.out, err)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.out, "%s\n", found.Server)
+	return err
+}
+
+// A search is what autodiscover found, step by step.
+type search struct {
+	Mailbox mail.Address   `json:"mailbox"`
+	Server  string         `json:"server,omitempty"`
+	Code    string         `json:"code,omitempty"` // why none was found
+	Message string         `json:"message,omitempty"`
+	Advice  string         `json:"advice,omitempty"`
+	Steps   []web.StepJSON `json:"steps"`
+}
+
+func (s *search) print(w io.Writer, err error) error {
+	if err != nil {
+		f := crm.AsFault(err)
+		s.Code, s.Message, s.Advice = f.Code, f.Message, f.Advice
+	}
+	if failure := json.NewEncoder(w).Encode(s); failure != nil {
+		return failure
+	}
+	if err != nil {
+		return exitError(1)
+	}
+	return nil
+}
+
+// printHop says a step of a search in a line.
+func printHop(w io.Writer, f *crm.Finding) {
+	mark := "  "
+	switch {
+	case f.Warn:
+		mark = "! "
+	case f.OK:
+		mark = "→ "
+	}
+	fmt.Fprintf(w, "%s%s\n    %s\n", mark, f.Step, f.Detail)
+}
+
+// saveServer writes the server into the settings, and all else as it was. The password goes
+// with it: who runs the command has seen where to.
+func saveServer(ctx context.Context, org *store.Org, s crm.Settings, server string) error {
+	s.Server = server
+	return org.SaveSettings(ctx, s)
+}
