@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"os/user"
 	"runtime/debug"
 	"syscall"
 
@@ -59,12 +60,22 @@ type folderFlags struct {
 
 // open opens the data folder of an installation that is there already.
 func (f *folderFlags) open(c *common, exclusive bool) (*store.Store, error) {
-	return store.Open(c.ctx, store.Options{Dir: f.Data, Exclusive: exclusive, MustExist: true})
+	return openStore(c, store.Options{Dir: f.Data, Exclusive: exclusive, MustExist: true})
 }
 
 // make opens the data folder, and makes it when it is not there.
 func (f *folderFlags) make(c *common, exclusive bool) (*store.Store, error) {
-	return store.Open(c.ctx, store.Options{Dir: f.Data, Exclusive: exclusive})
+	return openStore(c, store.Options{Dir: f.Data, Exclusive: exclusive})
+}
+
+// openStore opens a data folder, with what the environment says of its keys and log.
+func openStore(c *common, o store.Options) (*store.Store, error) {
+	var err error
+	if o.Master, err = master(); err != nil {
+		return nil, err
+	}
+	o.AuditSink = auditSink()
+	return store.Open(c.ctx, o)
 }
 
 // dataFlags name the data folder and one organization in it.
@@ -124,6 +135,7 @@ func run(args []string, out, errOut io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	ctx = crm.WithActor(ctx, operator())
 	log := slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	err = call.Run(&common{ctx: ctx, out: out, errOut: errOut, log: log})
 	if err == nil {
@@ -134,6 +146,14 @@ func run(args []string, out, errOut io.Writer) int {
 	}
 	explain(errOut, err)
 	return 1
+}
+
+// operator is who acts, in the audit log: the system's user that runs the command.
+func operator() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return "command line (" + u.Username + ")"
+	}
+	return fmt.Sprintf("command line (user %d)", os.Getuid())
 }
 
 // explain says what happened, why and what to do.
