@@ -54,6 +54,11 @@ type keyring struct {
 var sealedColumns = []sealedColumn{
 	{"org", "id", "id", "hash_key"},
 	{"connection", "org_id", "id", "password"},
+	{"connection", "org_id", "id", "keytab"},
+	{"connection", "org_id", "id", "client_key"},
+	{"service_account", "org_id", "id", "password"},
+	{"service_account", "org_id", "id", "keytab"},
+	{"sign_in", "org_id", "user_id", "password"},
 	{"egress", "org_id", "org_id", "proxy_password"},
 }
 
