@@ -216,3 +216,46 @@ func TestExpandDL(t *testing.T) {
 		t.Errorf("resolved to %v", got)
 	}
 }
+
+// TestDelegateReadsAttachments: rights are looked at whenever something is asked for.
+func TestDelegateReadsAttachments(t *testing.T) {
+	x := newExchange(t, Options{})
+	x.AddUser(Person{"Cleo Clark", cleo}, password)
+	fillFromTestdata(t, x)
+	it := itemNamed(t, x, bob, Inbox, "Drawings, second edition")
+	box := x.Mailbox(bob)
+	c := asSelf(t, x, cleo)
+	for _, tt := range []struct {
+		level Level
+		want  string
+	}{{Reviewer, "NoError"}, {FolderVisible, "ErrorItemNotFound"}, {Editor, "NoError"}, {None, "ErrorItemNotFound"}} {
+		if err := box.Share(cleo, tt.level, box.Folder(Inbox)); err != nil {
+			t.Fatal(err)
+		}
+		id := asUser(t, x, bob).item(it, "item:Attachments").Attachments.List[0].ID.ID
+		if got := c.verdict(&ews.GetAttachment{IDs: []string{id}}); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.level, got, tt.want)
+		}
+	}
+}
+
+// TestImpersonationGivesWhatTheOwnerHas: who acts for Ann sees what is shared with Ann, and
+// no more of others than she does.
+func TestImpersonationGivesWhatTheOwnerHas(t *testing.T) {
+	x := newExchange(t, Options{})
+	box := x.Mailbox(bob)
+	if err := box.Share(string(ann), Reviewer, box.Folder(Inbox)); err != nil {
+		t.Fatal(err)
+	}
+	c := asUser(t, x, ann)
+	for role, want := range map[Role]string{Inbox: "NoError", SentItems: "ErrorFolderNotFound"} {
+		got := c.verdict(&ews.GetFolder{Shape: ews.FolderShape{Base: ews.IDOnly}, IDs: []ews.FolderID{inMailbox(role, bob)}})
+		if got != want {
+			t.Errorf("%s: got %s, want %s", role, got, want)
+		}
+	}
+	r := x.Requests()[0]
+	if r.Impersonated != ann || r.Mailbox != bob {
+		t.Errorf("on record: for %s, about %s", r.Impersonated, r.Mailbox)
+	}
+}
