@@ -79,6 +79,7 @@ type addressesData struct {
 	Proxy   string
 	Rules   []crm.FirewallRule
 	Chain   string
+	Shown   bool   // a chain was asked for
 	URL     string // of the published list
 
 	Form        egressForm
@@ -142,7 +143,8 @@ func (s *server) showAddresses(w http.ResponseWriter, r *http.Request, status in
 			d.Changes = append(d.Changes, plannedChange{a.Until, a.Seen, true})
 		}
 	}
-	if d.Chain = r.URL.Query().Get("chain"); !crm.ValidChain(d.Chain) {
+	d.Chain = r.URL.Query().Get("chain")
+	if d.Shown = crm.ValidChain(d.Chain); !d.Shown {
 		d.Chain = crm.DefaultChain
 	}
 	scheme := "http"
