@@ -34,6 +34,8 @@ type cli struct {
 	Mailboxes    mailboxesCommand    `cmd:"" help:"Show the state of each mailbox, or have some looked at now."`
 	Explain      explainCommand      `cmd:"" help:"Say what became of a message and why."`
 	Reconcile    reconcileCommand    `cmd:"" help:"Prove that every item on the server has its decision; exit 1 if anything differs."`
+	Audit        auditCommand        `cmd:"" help:"Show the log of what people and settings did, prove that nobody has altered it, or export it."`
+	Keys         keysCommand         `cmd:"" help:"Show, change or destroy the keys that seal passwords."`
 	Access       accessCommand       `cmd:"" help:"Show or export the log of requests to Exchange, or say how long it is kept."`
 	Evidence     evidenceCommand     `cmd:"" help:"Write what holds and what was done, as a page to print."`
 	Deployment   deploymentCommand   `cmd:"" help:"Show or change for whom the installation is, and what private addresses may be connected to."`
