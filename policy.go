@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -102,32 +101,11 @@ func (f *ownFlags) apply(l *crm.Limits) (err error) {
 		if size.from == nil {
 			continue
 		}
-		if *size.to, err = parseSize(*size.from); err != nil {
-			return err
+		if *size.to, err = crm.ParseBytes(*size.from); err != nil {
+			return badArgument(err.Error()+".", "Write it as 500KB or 10MB; 0 is none.", err)
 		}
 	}
 	return nil
-}
-
-// parseSize reads a number of bytes, as 500KB or 10MB.
-func parseSize(text string) (int64, error) {
-	digits, unit := strings.TrimRight(strings.ToUpper(text), "KMGB "), int64(1)
-	switch strings.TrimSuffix(strings.TrimSpace(strings.ToUpper(text)[len(digits):]), "B") {
-	case "K":
-		unit = 1 << 10
-	case "M":
-		unit = 1 << 20
-	case "G":
-		unit = 1 << 30
-	case "":
-	default:
-		digits = ""
-	}
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil || n < 0 || n > 1<<40/unit {
-		return 0, badArgument(fmt.Sprintf("%q is not a size.", text), "Write it as 500KB or 10MB.", err)
-	}
-	return n * unit, nil
 }
 
 // checkPolicy tells of each field that is not right.

@@ -207,7 +207,7 @@ func (l *Limits) Refuses(h *Header) (Reason, string) {
 	case !l.Since.IsZero() && !when.IsZero() && when.Before(l.Since):
 		return OutsidePeriod, "only messages since " + l.Since.UTC().Format(time.DateOnly) + " are collected"
 	case l.MaxSize > 0 && h.Size > l.MaxSize:
-		return TooLarge, "only messages up to " + bytesText(l.MaxSize) + " are collected"
+		return TooLarge, "only messages up to " + BytesText(l.MaxSize) + " are collected"
 	}
 	for _, c := range l.Categories {
 		if slices.ContainsFunc(h.Categories, func(has string) bool { return strings.EqualFold(has, c) }) {

@@ -323,6 +323,28 @@ func TestCheckedPolicyStays(t *testing.T) {
 	})
 }
 
+func TestBytesAreReadAsTheyAreWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.Int64Range(1, 1<<40).Draw(t, "bytes")
+		if rapid.Bool().Draw(t, "whole") {
+			n = n >> 20 << 20
+		}
+		if got, err := ParseBytes(BytesText(n)); got != n || err != nil {
+			t.Fatalf("%q is read as %d, %v; want %d", BytesText(n), got, err, n)
+		}
+	})
+	for text, want := range map[string]int64{"": 0, "0": 0, "no limit": 0, "10mb": 10 << 20, " 2 GB ": 2 << 30, "7": 7} {
+		if got, err := ParseBytes(text); got != want || err != nil {
+			t.Errorf("%q: %d, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"MB", "ten", "-1", "1 TB", "1.5 MB", "99999999 GB", "9223372036854775808"} {
+		if got, err := ParseBytes(text); err == nil {
+			t.Errorf("%q is read as %d", text, got)
+		}
+	}
+}
+
 func TestCheckNamesWhatIsWrong(t *testing.T) {
 	p := DefaultPolicy()
 	p.Allow, p.Deny = []Selector{"ann"}, []Selector{"group:nobody"}

@@ -13,6 +13,7 @@ type limit struct {
 	name, title string
 	// tighten makes l not wider than by.
 	tighten func(l, by *Limits)
+	copy    func(l, from *Limits)
 	// widens tells whether now lets in something that old kept out.
 	widens func(old, now *Limits) bool
 	// lines are how the field reads: one for each entry of a list, else one.
@@ -30,6 +31,7 @@ var limits = [...]limit{
 				l.Since = by.Since
 			}
 		},
+		copy:   func(l, from *Limits) { l.Since = from.Since },
 		widens: func(old, now *Limits) bool { return now.Since.Before(old.Since) },
 		lines:  func(l *Limits) []string { return []string{sinceText(l.Since)} },
 	},
@@ -40,6 +42,7 @@ var limits = [...]limit{
 	{
 		name: "headers_only", title: "Headers only",
 		tighten: func(l, by *Limits) { l.HeadersOnly = l.HeadersOnly || by.HeadersOnly },
+		copy:    func(l, from *Limits) { l.HeadersOnly = from.HeadersOnly },
 		widens:  func(old, now *Limits) bool { return old.HeadersOnly && !now.HeadersOnly },
 		lines:   func(l *Limits) []string { return []string{map[bool]string{true: "yes", false: "no"}[l.HeadersOnly]} },
 	},
@@ -50,10 +53,11 @@ var limits = [...]limit{
 				l.Attachments = by.Attachments
 			}
 		},
+		copy:   func(l, from *Limits) { l.Attachments = from.Attachments },
 		widens: func(old, now *Limits) bool { return now.Attachments.rank() < old.Attachments.rank() },
 		lines:  func(l *Limits) []string { return []string{string(attachmentModes[l.Attachments.rank()])} },
 	},
-	number("attachment_limit", "Largest attachment", bytesText(DefaultAttachmentLimit), func(l *Limits) *int64 { return &l.AttachmentLimit }),
+	number("attachment_limit", "Largest attachment", BytesText(DefaultAttachmentLimit), func(l *Limits) *int64 { return &l.AttachmentLimit }),
 }
 
 // LimitNames are the JSON names of all limits, in the order in which people read them.
@@ -88,6 +92,7 @@ func list[T ~string](name, title string, of func(*Limits) *[]T) limit {
 			}
 			*of(l) = all
 		},
+		copy: func(l, from *Limits) { *of(l) = *of(from) },
 		widens: func(old, now *Limits) bool {
 			return slices.ContainsFunc(*of(old), func(v T) bool { return !slices.Contains(*of(now), v) })
 		},
@@ -104,12 +109,13 @@ func number(name, title, none string, of func(*Limits) *int64) limit {
 				*of(l) = n
 			}
 		},
+		copy:   func(l, from *Limits) { *of(l) = *of(from) },
 		widens: func(old, now *Limits) bool { return *of(old) > 0 && (*of(now) == 0 || *of(now) > *of(old)) },
 		lines: func(l *Limits) []string {
 			if *of(l) == 0 {
 				return []string{none}
 			}
-			return []string{bytesText(*of(l))}
+			return []string{BytesText(*of(l))}
 		},
 	}
 }
@@ -126,6 +132,17 @@ func (m AttachmentMode) rank() int {
 		return i
 	}
 	return len(attachmentModes) - 1
+}
+
+// KeepLocked returns the limits that a user sets, with those that are locked as they were:
+// a form does not show them, and they would count again if they were unlocked.
+func (p *Policy) KeepLocked(was, now Limits) Limits {
+	for _, f := range limits {
+		if slices.Contains(p.Locked, f.name) {
+			f.copy(&now, &was)
+		}
+	}
+	return now
 }
 
 // A Field is what one field of a policy says, in words for people.
@@ -197,7 +214,8 @@ func (l Line) String() string {
 	return fmt.Sprintf("%s: %s → %s%s", l.Field, l.Old, l.New, mark)
 }
 
-// Diff says what is different in now.
+// Diff says what is different in now. That a limit is locked widens something only where a
+// user had tightened it, which is not for the policy to know.
 func (p *Policy) Diff(now *Policy) []Line {
 	lines := diffList("domains", "Domains", p.Domains, now.Domains, true)
 	allow := diffList("allow", "Mailboxes allowed", plain(p.Allow), plain(now.Allow), true)
@@ -208,7 +226,11 @@ func (p *Policy) Diff(now *Policy) []Line {
 	lines = append(lines, diffList("deny", "Mailboxes denied", plain(p.Deny), plain(now.Deny), false)...)
 	lines = append(lines, diffList("kinds", "Kinds of data", plain(p.Kinds), plain(now.Kinds), true)...)
 	lines = append(lines, DiffLimits(p.Limits, now.Limits)...)
-	return append(lines, diffList("locked", "Locked for users", p.Locked, now.Locked, true)...)
+	locked := diffList("locked", "Locked for users", p.Locked, now.Locked, false)
+	for i := range locked {
+		locked[i].Widens = false
+	}
+	return append(lines, locked...)
 }
 
 // DiffLimits says what is different in now.
@@ -260,8 +282,8 @@ func sinceText(t time.Time) string {
 	return t.UTC().Format(time.RFC3339Nano)
 }
 
-// bytesText writes a number of bytes without losing any of it.
-func bytesText(n int64) string {
+// BytesText writes a number of bytes without losing any of it.
+func BytesText(n int64) string {
 	for _, unit := range [...]struct {
 		size int64
 		name string
@@ -271,6 +293,22 @@ func bytesText(n int64) string {
 		}
 	}
 	return strconv.FormatInt(n, 10) + " bytes"
+}
+
+// ParseBytes reads a number of bytes as people write it: 500 KB, 10MB, 2 GB, 1234. "" and "no
+// limit" are 0.
+func ParseBytes(text string) (int64, error) {
+	text = strings.ToUpper(strings.TrimSpace(text))
+	if text == "" || text == "NO LIMIT" {
+		return 0, nil
+	}
+	digits := strings.TrimRight(text, "BKMGYTES ")
+	shift, known := map[string]int{"": 0, "B": 0, "BYTES": 0, "K": 10, "KB": 10, "M": 20, "MB": 20, "G": 30, "GB": 30}[strings.TrimSpace(text[len(digits):])]
+	n, err := strconv.ParseInt(digits, 10, 64)
+	if !known || err != nil || n < 0 || n > 1<<40>>shift {
+		return 0, fmt.Errorf("%q is not a size such as 500 KB or 10 MB", entry(text))
+	}
+	return n << shift, nil
 }
 
 // entry shortens an entry for a message.

@@ -219,7 +219,19 @@ func (o *Org) insertPolicy(ctx context.Context, t *tx, h hasher, old, now crm.Po
 	if err := o.follow(ctx, t, h, was, is); err != nil {
 		return now, err
 	}
-	return now, o.audit(ctx, t, auditLines("policy.save", fmt.Sprintf("version %d", now.Version), old.Diff(&now)))
+	entry := auditLines("policy.save", fmt.Sprintf("version %d", now.Version), old.Diff(&now))
+	entry.Widens = entry.Widens || unlocks(was, is)
+	return now, o.audit(ctx, t, entry)
+}
+
+// unlocks tells whether what a user had tightened is wider now, as when it was locked.
+func unlocks(was, is granted) bool {
+	for user := range was.own {
+		if len(crm.Loosened(was.limits(user), is.limits(user))) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // auditLines is the audit entry of a change that is told line by line.

@@ -208,6 +208,16 @@ func TestUserTightensTheOwnMailbox(t *testing.T) {
 		if len(own) != 1 || len(own[ann].Excluded) != 1 {
 			t.Errorf("granted: %+v", own)
 		}
+		p, err := s.org.Policy(t.Context())
+		s.must(err)
+		p.Locked = []string{"since"}
+		if change, err := s.org.DryRun(t.Context(), p); err != nil || change.Widens {
+			t.Errorf("locked, what nobody tightened: %+v, %v", change, err)
+		}
+		p.Locked = []string{"excluded"}
+		if change, err := s.org.DryRun(t.Context(), p); err != nil || !change.Widens {
+			t.Errorf("locked, what Ann tightened: %+v, %v", change, err)
+		}
 		if err := s.org.SaveUserLimits(t.Context(), 999, crm.Limits{}); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("limits of nobody: %v", err)
 		}

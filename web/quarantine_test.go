@@ -34,7 +34,7 @@ func (s *site) quarantine() (lost, cut int64) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	decision := match.Decide([]crm.Header{item.Header}, people, match.Rules{Domains: []string{"acme.example"}})[0]
+	decision := match.Decide([]crm.Header{item.Header}, people, match.Rules{Domains: []string{"acme.example"}, Limits: crm.DefaultPolicy().Limits})[0]
 	decision.RetryAt, decision.Tries = sampleNow.Add(10*time.Minute), 2
 	lostHeader := letter{id: "lost", from: cyn, to: bob, box: bob, days: 2}.item().Header
 	_, err = s.org.SavePage(ctx, store.Page{Mailbox: box, Rev: rev, Entries: []store.Entry{

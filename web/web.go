@@ -123,6 +123,7 @@ func (s *server) routes() *http.ServeMux {
 	s.accessRoutes(on)
 	s.auditRoutes(on)
 	s.egressRoutes(on)
+	s.policyRoutes(on)
 	on("GET /system/configuration", administrator, redirectTo(settingsPath))
 	on("GET "+settingsPath, administrator, s.settingsForm)
 	on("POST "+settingsPath, administrator, s.saveSettingsForm)

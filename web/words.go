@@ -270,12 +270,15 @@ func causeOfMany(c crm.Cause) string {
 	return c.Title() // says nothing of a mailbox
 }
 
-// lacks says what of a message could not be had.
+// lacks says what is not there of a message.
 func lacks(m crm.Missing) string {
-	if m == crm.BodyMissing {
-		return "The text and the list of attachments"
+	switch m {
+	case crm.BodyWithheld:
+		return "The policy has no text fetched: the header alone is filed"
+	case crm.BodyMissing:
+		return "The text and the list of attachments could not be read in Exchange"
 	}
-	return "The text"
+	return "The text could not be read in Exchange"
 }
 
 // capital begins a sentence.
