@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"postern/crm"
@@ -46,7 +45,8 @@ const accessBatchSize = 2000
 
 // ExpireAccess takes away what has been kept in the access log for long enough, and tells
 // how many requests that was. Totals stay. It works in small transactions, between which
-// others get on; it is meant to be called once a day.
+// others get on, and writes nothing where there is nothing to take away; it is meant to
+// be called once a day.
 func (o *Org) ExpireAccess(ctx context.Context) (expired int, err error) {
 	days, err := o.AccessRetention(ctx)
 	if err != nil {
@@ -63,25 +63,31 @@ func (o *Org) ExpireAccess(ctx context.Context) (expired int, err error) {
 			break
 		}
 	}
-	// No request is later than the last day of its words, so none of these is in use.
-	err = o.db.update(ctx, "expire access words", func(t *tx) error {
-		_, err := t.exec(ctx, "delete from access_word where org_id = $1 and day < $2", o.id, dayOf(end))
-		return err
-	})
-	return expired, err
+	if expired == 0 {
+		return 0, nil
+	}
+	return expired, o.expireAccessWords(ctx, dayOf(end))
 }
 
 // expireAccess takes away the earliest requests before a time, a batch at most but for
 // those of one microsecond.
 func (o *Org) expireAccess(ctx context.Context, end int64) (n int, err error) {
+	old, err := ids(ctx, o.read(), "select asked_at from access where org_id = $1 and asked_at < $2 order by asked_at limit $3", o.id, end, accessBatchSize)
+	if err != nil || len(old) == 0 {
+		return 0, err
+	}
 	err = o.db.update(ctx, "expire access", func(t *tx) error {
-		last := end - 1
-		err := one(ctx, t, "select asked_at from access where org_id = $1 and asked_at < $2 order by asked_at limit 1 offset $3", []any{o.id, end, accessBatchSize - 1}, &last)
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return err
-		}
-		n, err = t.exec(ctx, "delete from access where org_id = $1 and asked_at <= $2", o.id, last)
+		n, err = t.exec(ctx, "delete from access where org_id = $1 and asked_at <= $2", o.id, old[len(old)-1])
 		return err
 	})
 	return n, err
+}
+
+// expireAccessWords takes away the words that were used before a day only. No request is
+// later than the last day of its words, so none of these is in use.
+func (o *Org) expireAccessWords(ctx context.Context, day int64) error {
+	return o.db.update(ctx, "expire access words", func(t *tx) error {
+		_, err := t.exec(ctx, "delete from access_word where org_id = $1 and day < $2", o.id, day)
+		return err
+	})
 }

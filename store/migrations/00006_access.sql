@@ -1,5 +1,5 @@
 -- Each request to Exchange. What repeats stands once, in access_word and access_origin,
--- under keyed hashes that need no look before they are written: a row has some 120 bytes.
+-- under keyed hashes that need no look before they are written: a row has some 170 bytes with all that belongs to it.
 
 create table access (
 	org_id    bigint not null,
