@@ -28,6 +28,7 @@ import (
 type search struct {
 	mailbox string // whose server is looked for
 	server  string // host that an administrator has set; "" = none
+	place   string // that host, with its port if it has one
 	account bool   // there is something to log on with
 	config  func(host string) Config
 	// services looks up a host's SRV records.
@@ -144,8 +145,8 @@ func (s *search) domain() string { return s.address[strings.LastIndexByte(s.addr
 func (s *search) published(context.Context) []endpoint {
 	var list []endpoint
 	hosts := []string{s.domain(), "autodiscover." + s.domain()}
-	if s.server != "" && !slices.Contains(hosts, s.server) {
-		hosts = slices.Insert(hosts, 0, s.server)
+	if s.place != "" && !slices.Contains(hosts, s.place) {
+		hosts = slices.Insert(hosts, 0, s.place)
 	}
 	for _, host := range hosts {
 		list = append(list, s.places(host, false)...)

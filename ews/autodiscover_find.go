@@ -34,7 +34,9 @@ func discover(ctx context.Context, box mail.Address, s crm.Settings, t crm.Trans
 		tell: func(h hop) { tell(h.finding()) },
 	}
 	if u, err := Endpoint(s.Server); err == nil {
-		search.server = hostOf(u)
+		if search.server = hostOf(u); u.Scheme == "https" {
+			search.place = u.Host
+		}
 	}
 	if r, ok := t.(services); ok {
 		search.services = r.Services

@@ -10,70 +10,84 @@ import (
 
 // A remedy says whom a fault concerns, and what to copy.
 type remedy struct {
-	who crm.Audience
-	fix func(*check) string
+	who    crm.Audience
+	fix    func(*check) string
+	advice string // in place of the fault's own, where that has commands in it
 }
+
+const (
+	toGrant = "Let the account open the mailbox, in the Exchange Management Shell. It can take up to an hour until it works."
+	toAllow = "See in the Exchange Management Shell which of the two it is, and put that right. It can take some minutes until it works."
+)
 
 // remedies by the code of the fault. What is not there concerns whom the step concerns.
 var remedies = map[string]remedy{
-	"server-malformed":    {crm.ForCRMAdmin, settings("--server mail.example.com")},
-	"host-malformed":      {crm.ForCRMAdmin, settings("--server mail.example.com")},
-	"dns-unknown":         {crm.ForCRMAdmin, func(c *check) string { return "nslookup " + c.host() }},
-	"dns-trouble":         {crm.ForOperator, func(c *check) string { return "nslookup " + c.host() }},
-	"address-not-allowed": {crm.ForOperator, nil},
-	"source-address-missing": {crm.ForOperator, func(*check) string {
+	"server-malformed":    {who: crm.ForCRMAdmin, fix: settings("--server mail.example.com")},
+	"host-malformed":      {who: crm.ForCRMAdmin, fix: settings("--server mail.example.com")},
+	"dns-unknown":         {who: crm.ForCRMAdmin, fix: func(c *check) string { return "nslookup " + shellQuoted(c.host()) }},
+	"dns-trouble":         {who: crm.ForOperator, fix: func(c *check) string { return "nslookup " + shellQuoted(c.host()) }},
+	"address-not-allowed": {who: crm.ForOperator},
+	"source-address-missing": {who: crm.ForOperator, fix: func(*check) string {
 		return "ip address show            # what this machine has\npostern egress             # what it is to have"
 	}},
-	"no-source-address":     {crm.ForOperator, func(*check) string { return "postern egress" }},
-	"port-closed":           {crm.ForOperator, (*check).reach},
-	"unreachable":           {crm.ForOperator, (*check).reach},
-	"timeout":               {crm.ForOperator, (*check).reach},
-	"network":               {crm.ForOperator, (*check).reach},
-	"torn-answer":           {crm.ForOperator, (*check).reach},
-	"tls-hung-up":           {crm.ForOperator, (*check).chain},
-	"tls-failed":            {crm.ForExchangeAdmin, (*check).chain},
-	"tls-name-wrong":        {crm.ForExchangeAdmin, (*check).certificates},
-	"tls-expired":           {crm.ForExchangeAdmin, (*check).renew},
-	"tls-expires-soon":      {crm.ForExchangeAdmin, (*check).renew},
-	"tls-unknown-authority": {crm.ForCRMAdmin, (*check).trust},
-	"front-forbids":         {crm.ForOperator, (*check).reach},
-	"not-exchange-web-page": {crm.ForCRMAdmin, (*check).findURL},
-	"logon-page":            {crm.ForCRMAdmin, (*check).findURL},
-	"no-ews-here":           {crm.ForCRMAdmin, (*check).findURL},
-	"owa-not-ews":           {crm.ForCRMAdmin, (*check).findURL},
-	"activesync-not-ews":    {crm.ForCRMAdmin, (*check).findURL},
-	"scheme-not-offered":    {crm.ForExchangeAdmin, (*check).offer},
-	"no-logon-scheme":       {crm.ForExchangeAdmin, (*check).offer},
-	"basic-offered": {crm.ForExchangeAdmin, func(*check) string {
+	"no-source-address":     {who: crm.ForOperator, fix: func(*check) string { return "postern egress" }},
+	"port-closed":           {who: crm.ForOperator, fix: (*check).reach},
+	"unreachable":           {who: crm.ForOperator, fix: (*check).reach},
+	"timeout":               {who: crm.ForOperator, fix: (*check).reach},
+	"network":               {who: crm.ForOperator, fix: (*check).reach},
+	"torn-answer":           {who: crm.ForOperator, fix: (*check).reach},
+	"tls-hung-up":           {who: crm.ForOperator, fix: (*check).chain},
+	"tls-failed":            {who: crm.ForExchangeAdmin, fix: (*check).chain},
+	"tls-name-wrong":        {who: crm.ForExchangeAdmin, fix: (*check).certificates},
+	"tls-expired":           {who: crm.ForExchangeAdmin, fix: (*check).renew},
+	"tls-expires-soon":      {who: crm.ForExchangeAdmin, fix: (*check).renew},
+	"tls-unknown-authority": {who: crm.ForCRMAdmin, fix: (*check).trust},
+	"front-forbids":         {who: crm.ForOperator, fix: (*check).reach},
+	"not-exchange-web-page": {who: crm.ForCRMAdmin, fix: (*check).findURL},
+	"logon-page":            {who: crm.ForCRMAdmin, fix: (*check).findURL},
+	"no-ews-here":           {who: crm.ForCRMAdmin, fix: (*check).findURL},
+	"owa-not-ews":           {who: crm.ForCRMAdmin, fix: (*check).findURL},
+	"activesync-not-ews":    {who: crm.ForCRMAdmin, fix: (*check).findURL},
+	"scheme-not-offered":    {who: crm.ForExchangeAdmin, fix: (*check).offer},
+	"no-logon-scheme":       {who: crm.ForExchangeAdmin, fix: (*check).offer},
+	"basic-offered": {who: crm.ForExchangeAdmin, fix: func(*check) string {
 		return everyDirectory("-WindowsAuthentication $true") + "\n# unless another program needs it:\n" + "Get-WebServicesVirtualDirectory | Set-WebServicesVirtualDirectory -BasicAuthentication $false"
 	}},
-	"password-refused":               {crm.ForCRMAdmin, settings("--login 'DOMAIN\\user' --password-file -")},
-	"account-blocked":                {crm.ForExchangeAdmin, func(c *check) string { return "Unlock-ADAccount -Identity " + quoted(c.user()) }},
-	"ErrorPasswordExpired":           {crm.ForExchangeAdmin, (*check).password},
-	"ErrorPasswordChangeRequired":    {crm.ForExchangeAdmin, (*check).password},
-	"ews-forbidden":                  {crm.ForExchangeAdmin, (*check).allow},
-	"ErrorUserNotAllowedByPolicy":    {crm.ForExchangeAdmin, (*check).allow},
-	"ErrorOrganizationAccessBlocked": {crm.ForExchangeAdmin, (*check).allow},
-	"version-older":                  {crm.ForCRMAdmin, func(c *check) string { return "postern settings --version " + c.server }},
-	"version-unsupported":            {crm.ForExchangeAdmin, nil},
-	"clock-skew": {crm.ForOperator, func(*check) string {
+	"password-refused":               {who: crm.ForCRMAdmin, fix: settings("--login 'DOMAIN\\user' --password-file -")},
+	"account-blocked":                {who: crm.ForExchangeAdmin, fix: func(c *check) string { return "Unlock-ADAccount -Identity " + quoted(c.user()) }},
+	"ErrorPasswordExpired":           {who: crm.ForExchangeAdmin, fix: (*check).password},
+	"ErrorPasswordChangeRequired":    {who: crm.ForExchangeAdmin, fix: (*check).password},
+	"ews-blocked":                    {who: crm.ForExchangeAdmin, fix: (*check).allow, advice: toAllow},
+	"ews-forbidden":                  {who: crm.ForExchangeAdmin, fix: (*check).allow, advice: toAllow},
+	"ErrorUserNotAllowedByPolicy":    {who: crm.ForExchangeAdmin, fix: (*check).allow, advice: toAllow},
+	"ErrorOrganizationAccessBlocked": {who: crm.ForExchangeAdmin, fix: (*check).allow, advice: toAllow},
+	"agent-blocked": {who: crm.ForExchangeAdmin, fix: func(c *check) string {
+		return "Get-OrganizationConfig | Format-List EwsApplicationAccessPolicy, EwsBlockList\nSet-OrganizationConfig -EwsBlockList @{Remove=" + quoted(c.Transport.UserAgent()) + "}"
+	}},
+	"version-older":       {who: crm.ForCRMAdmin, fix: func(c *check) string { return "postern settings --version " + c.server }},
+	"version-unsupported": {who: crm.ForExchangeAdmin},
+	"clock-skew": {who: crm.ForOperator, fix: func(*check) string {
 		return "timedatectl status         # here\nw32tm /query /status       # on the Exchange server"
 	}},
-	"slow-server":                {crm.ForOperator, nil},
-	"ErrorImpersonateUserDenied": {crm.ForExchangeAdmin, (*check).grant},
-	"ErrorImpersonationDenied":   {crm.ForExchangeAdmin, (*check).grant},
-	"ErrorImpersonationFailed":   {crm.ForExchangeAdmin, (*check).grant},
-	"ErrorAccessDenied":          {crm.ForExchangeAdmin, (*check).grant},
-	"ErrorNonExistentMailbox":    {crm.ForCRMAdmin, nil},
-	"ErrorNonPrimarySmtpAddress": {crm.ForCRMAdmin, nil},
-	"wider-than-needed":          {crm.ForExchangeAdmin, (*check).narrow},
-	"autodiscover-confirm":       {crm.ForCRMAdmin, nil},
+	"slow-server":                {who: crm.ForOperator},
+	"ErrorImpersonateUserDenied": {who: crm.ForExchangeAdmin, fix: (*check).grant, advice: toGrant},
+	"ErrorImpersonationDenied":   {who: crm.ForExchangeAdmin, fix: (*check).grant, advice: toGrant},
+	"ErrorImpersonationFailed":   {who: crm.ForExchangeAdmin, fix: (*check).grant, advice: toGrant},
+	"ErrorAccessDenied":          {who: crm.ForExchangeAdmin, fix: (*check).grant, advice: toGrant},
+	"ErrorNonExistentMailbox":    {who: crm.ForCRMAdmin},
+	"ErrorNonPrimarySmtpAddress": {who: crm.ForCRMAdmin},
+	"wider-than-needed":          {who: crm.ForExchangeAdmin, fix: (*check).narrow},
+	"autodiscover-confirm":       {who: crm.ForCRMAdmin},
 }
 
 // prescribe adds to a finding whom it concerns and what to copy.
 func (c *check) prescribe(f *crm.Finding) {
 	r := remedies[f.Fault.Code]
 	f.For = cmp.Or(r.who, f.For)
+	if r.advice != "" {
+		told := *f.Fault
+		told.Advice, f.Fault = r.advice, &told
+	}
 	switch {
 	case f.Fault.Code == "wider-than-needed" && f.Code == "must-fail-agent":
 		f.Fix = c.filter()
@@ -102,19 +116,24 @@ func (c *check) user() string {
 	return account
 }
 
+// quoted is a text as PowerShell takes it without looking into it. It ends such a text at
+// the typographic quotation marks, too.
 func quoted(s string) string {
-	return `"` + strings.NewReplacer("`", "``", `"`, "`\"", "$", "`$").Replace(s) + `"`
+	return "'" + strings.NewReplacer("'", "''", "\u2018", "\u2018\u2018", "\u2019", "\u2019\u2019", "\u201a", "\u201a\u201a", "\u201b", "\u201b\u201b").Replace(s) + "'"
 }
+
+// shellQuoted is a text as a Unix shell takes it without looking into it.
+func shellQuoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 func (c *check) reach() string {
 	if c.src == nil {
 		return ""
 	}
-	return fmt.Sprintf("curl --verbose --user-agent %s %s", quoted(c.Transport.UserAgent()), c.src.client.url)
+	return fmt.Sprintf("curl --verbose --user-agent %s %s", shellQuoted(c.Transport.UserAgent()), shellQuoted(c.src.client.url.String()))
 }
 
 func (c *check) chain() string {
-	return fmt.Sprintf("openssl s_client -connect %s -servername %s </dev/null", c.src.client.address(), c.host())
+	return fmt.Sprintf("openssl s_client -connect %s -servername %s </dev/null", shellQuoted(c.src.client.address()), shellQuoted(c.host()))
 }
 
 func (c *check) certificates() string {
@@ -126,7 +145,7 @@ func (c *check) renew() string {
 }
 
 func (c *check) trust() string {
-	return fmt.Sprintf("# the certificate of your authority, as whoever runs it hands it out, in PEM:\npostern settings --root-cas authority.pem\n# what the server shows:\nopenssl s_client -showcerts -connect %s -servername %s </dev/null", c.src.client.address(), c.host())
+	return fmt.Sprintf("# the certificate of your authority, as whoever runs it hands it out, in PEM:\npostern settings --root-cas authority.pem\n# what the server shows:\nopenssl s_client -showcerts -connect %s -servername %s </dev/null", shellQuoted(c.src.client.address()), shellQuoted(c.host()))
 }
 
 func (c *check) findURL() string {

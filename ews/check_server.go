@@ -141,7 +141,27 @@ func (c *check) logOn(ctx context.Context) (found, error) {
 	if e, ok := errors.AsType[*Error](err); ok && errors.Is(err, errFault) && codes[e.Code].verdict != crm.Reauth {
 		err = nil
 	}
+	if c.blocked(ctx, err) {
+		return found{}, c.fault("agent-blocked", fmt.Sprintf("Exchange forbids EWS to the User-Agent %q, and answers another one.", c.Transport.UserAgent()), "Take it off the list of those that are blocked.")
+	}
 	return found{detail: strings.TrimSuffix(fmt.Sprintf("%s by %s", c.account(), c.src.client.scheme()), " by ")}, err
+}
+
+// blocked tells whether it is our name that Exchange forbids, as far as another one may be
+// tried.
+func (c *check) blocked(ctx context.Context, err error) bool {
+	e, _ := errors.AsType[*Error](err)
+	if e == nil || e.Status != http.StatusForbidden || c.Stranger == nil {
+		return false
+	}
+	other, err := open(c.Settings, c.Stranger, c.tune...)
+	if err != nil {
+		return false
+	}
+	defer other.Close()
+	_, err = other.client.As("").GetFolder(ctx, rootFolder())
+	e, _ = errors.AsType[*Error](err)
+	return err == nil || e != nil && errors.Is(err, errFault)
 }
 
 // version compares what the server says of itself with what was chosen.

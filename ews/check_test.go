@@ -114,7 +114,7 @@ func TestCheckTellsEachStep(t *testing.T) {
 		}
 	}
 	bob := find(t, all, "Mailbox bob@example.com")
-	if bob.For != crm.ForExchangeAdmin || !strings.Contains(bob.Fix, `New-ManagementRoleAssignment`) || !strings.Contains(bob.Fix, `-User "svc"`) {
+	if bob.For != crm.ForExchangeAdmin || !strings.Contains(bob.Fix, `New-ManagementRoleAssignment`) || !strings.Contains(bob.Fix, `-User 'svc'`) {
 		t.Errorf("for %s: %s", bob.For, bob.Fix)
 	}
 	if s.operations()["SyncFolderItems"] != 2 || s.operations()["GetItem"] > 0 {
