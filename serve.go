@@ -24,7 +24,7 @@ import (
 )
 
 type serveCommand struct {
-	dataFlags
+	folderFlags
 	Listen  string        `help:"Address of the pages." default:"127.0.0.1:8317"`
 	Poll    time.Duration `help:"Pause between two looks at a mailbox of which Exchange does not tell by itself." default:"30s"`
 	Workers int           `help:"Mailboxes imported at once; twice as many are looked at, four times as many follow what Exchange tells." default:"4"`
@@ -33,34 +33,55 @@ type serveCommand struct {
 }
 
 func (s *serveCommand) Run(c *common) error {
-	st, org, err := s.make(c, true)
+	st, err := s.make(c, true)
 	if err != nil {
 		return err
 	}
 	defer st.Close()
 	log := slog.New(slog.NewTextHandler(c.errOut, nil))
-	connector := ews.Connector()
 	paced, err := s.pace(c.ctx, st, log, 0)
 	if err != nil {
 		return err
 	}
-	accesses := org.AccessWriter()
-	defer accesses.Close()
-	p := &program{org: org, connector: connector, log: log,
-		engine: engine.New(engine.Config{Org: org, Connector: connector, AccessLog: accesses, Pace: paced, Poll: s.Poll, Workers: s.Workers, Log: log})}
 	l, err := listen(s.Listen)
 	if err != nil {
 		return err
 	}
-	hello, err := p.welcome(c.ctx)
-	if err != nil {
+	ctx, cancel := context.WithCancel(crm.WithActor(c.ctx, "Postern"))
+	defer cancel()
+	t := &tenants{st: st, log: log, programs: map[string]*program{}}
+	t.start = func(ctx context.Context, o store.Organization) (*program, error) {
+		log := log.With("organization", o.Name)
+		connector, org := ews.Connector(), st.Org(o.ID)
+		accesses := org.AccessWriter()
+		p := &program{org: org, connector: connector, log: log, accesses: accesses,
+			engine: engine.New(engine.Config{Org: org, Connector: connector, AccessLog: accesses, Pace: paced, Poll: s.Poll, Workers: s.Workers, Log: log})}
+		hello, err := p.welcome(ctx)
+		if err == nil {
+			err = p.open()
+		}
+		if err != nil {
+			accesses.Close()
+			return nil, err
+		}
+		if hello != "" && t.multi {
+			hello = "Organization " + o.Name + ": " + hello
+		}
+		fmt.Fprint(c.out, hello)
+		return p, nil
+	}
+	if err := t.look(ctx); err != nil {
+		cancel()
+		t.wg.Wait()
 		return err
 	}
-	fmt.Fprintf(c.out, "Postern is at http://%s\n%s", l.Addr(), hello)
+	fmt.Fprintf(c.out, "Postern is at %s\n", t.where(l.Addr()))
 	if err := writeURLFile(s.URLFile, map[string]string{"url": "http://" + l.Addr().String()}); err != nil {
+		cancel()
+		t.wg.Wait()
 		return err
 	}
-	return p.serve(c.ctx, l)
+	return serve(ctx, l, t, log, t.follow)
 }
 
 // limitFlags say how much Exchange is asked for at most.
@@ -86,35 +107,56 @@ func (l *limitFlags) pace(ctx context.Context, st *store.Store, log *slog.Logger
 		}}), nil
 }
 
-// A program is what runs while pages are served: put together here, and nowhere else.
+// A program is what runs for one organization while pages are served: put together here,
+// and nowhere else.
 type program struct {
 	org       *store.Org
 	connector crm.Connector
 	engine    *engine.Engine
+	accesses  *store.AccessWriter // closed when the engine has ended; nil = somebody else's
 	log       *slog.Logger
 	hint      string
+	pages     http.Handler // set by open
 }
 
-// serve collects and serves until ctx ends.
-func (p *program) serve(ctx context.Context, l net.Listener) error {
-	pages, err := web.New(web.Config{Org: p.org, Connector: p.connector, Log: p.log, Now: time.Now,
+// open puts the pages together.
+func (p *program) open() (err error) {
+	p.pages, err = web.New(web.Config{Org: p.org, Connector: p.connector, Log: p.log, Now: time.Now,
 		LookNow: p.engine.LookNow, Test: p.engine.Test, NextCheck: p.engine.NextCheck, Check: p.engine.Check, Discover: p.engine.Discover,
 		Progress: p.engine.Progress, Watch: p.engine.Watch, Trouble: p.engine.Trouble, Budgets: p.engine.Pace.Budgets,
 		LoadAttachment: p.engine.LoadAttachment, Original: p.engine.Original,
 		HasAddress: gate.Machine{}.Has, Hint: p.hint})
-	if err != nil {
+	return err
+}
+
+// run collects until ctx ends.
+func (p *program) run(ctx context.Context) {
+	if err := p.engine.Run(ctx); err != nil {
+		p.log.Error("collecting ended", "err", err)
+	}
+	if p.accesses != nil {
+		if err := p.accesses.Close(); err != nil {
+			p.log.Error("close the access log", "err", err)
+		}
+	}
+}
+
+// serve collects and serves until ctx ends, for one organization.
+func (p *program) serve(ctx context.Context, l net.Listener) error {
+	if err := p.open(); err != nil {
 		return err
 	}
+	return serve(ctx, l, p.pages, p.log, p.run)
+}
+
+// serve serves the pages while work runs, both until ctx ends.
+func serve(ctx context.Context, l net.Listener, pages http.Handler, log *slog.Logger, work func(context.Context)) error {
 	server := &http.Server{Handler: pages, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(p.log.Handler(), slog.LevelWarn)}
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := p.engine.Run(ctx); err != nil {
-			p.log.Error("collecting ended", "err", err)
-		}
-	})
+	wg.Go(func() { work(ctx) })
 	wg.Go(func() {
 		<-ctx.Done()
 		grace, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -123,7 +165,7 @@ func (p *program) serve(ctx context.Context, l net.Listener) error {
 			server.Close()
 		}
 	})
-	err = server.Serve(l)
+	err := server.Serve(l)
 	cancel()
 	wg.Wait()
 	if errors.Is(err, http.ErrServerClosed) {
