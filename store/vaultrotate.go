@@ -206,7 +206,7 @@ func (o *Org) dropOldKeys(ctx context.Context) error {
 		if err := o.changeKeys(ctx, t, ring, handle, wrapped); err != nil {
 			return err
 		}
-		return o.audit(ctx, t, crm.AuditEntry{Action: "keys.rotated", Detail: fmt.Sprintf("old data keys destroyed: %v", ring.others)})
+		return o.audit(ctx, t, crm.AuditEntry{Action: "keys.rotated", Detail: fmt.Sprintf("data keys destroyed: %d", len(ring.others))})
 	})
 	if errors.Is(err, ErrStale) { // another process was faster
 		return nil
@@ -441,7 +441,10 @@ func (s *Store) saveWrapped(ctx context.Context, t *tx, before, after []wrapped,
 	}
 	for _, w := range after {
 		if w.table == "data_key" {
-			e := crm.AuditEntry{Action: "keys.rotate-master", Detail: "master key: " + s.vault.masterKey().Name + " → " + master}
+			e := crm.AuditEntry{Action: "keys.rotate-master", Detail: "master key: another in the same place, " + master}
+			if old := s.vault.masterKey().Name; old != master {
+				e.Detail = "master key: " + old + " → " + master
+			}
 			if err := s.Org(w.org).audit(ctx, t, e); err != nil {
 				return err
 			}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"postern/crm"
@@ -62,12 +63,23 @@ func actionWord(action string) string {
 type auditData struct {
 	list
 	Tab     string
-	Rows    []crm.AuditEntry
+	Rows    []auditRow
 	Filter  store.AuditQuery
 	Actors  []string
 	Actions []string
 	Verdict crm.AuditVerdict
 	Export  string // the filters, for the addresses of the exports
+}
+
+// An auditRow is an entry with the parts of who did it.
+type auditRow struct {
+	crm.AuditEntry
+	Name, Address string
+}
+
+func newAuditRow(e crm.AuditEntry) auditRow {
+	name, address, _ := strings.Cut(e.Actor, " <")
+	return auditRow{e, name, strings.TrimSuffix(address, ">")}
 }
 
 // Filtered tells whether anything is filtered out.
@@ -85,10 +97,12 @@ func readAudit(form url.Values, paging store.ListQuery) store.AuditQuery {
 func (s *server) auditLog(w http.ResponseWriter, r *http.Request) error {
 	q := readAudit(r.URL.Query(), readList(r))
 	d := auditData{Tab: "audit", Filter: q}
-	var total int
-	var err error
-	if d.Rows, total, err = s.Org.AuditLog(r.Context(), q); err != nil {
+	entries, total, err := s.Org.AuditLog(r.Context(), q)
+	if err != nil {
 		return err
+	}
+	for _, e := range entries {
+		d.Rows = append(d.Rows, newAuditRow(e))
 	}
 	d.list = newList(r, "", q.Offset, len(d.Rows), total)
 	if d.Actors, d.Actions, err = s.Org.AuditWords(r.Context()); err != nil {
