@@ -13,7 +13,7 @@ import (
 // A FieldError says what is wrong with one field of a form, in words for the person who
 // filled it in.
 type FieldError struct {
-	Field   string // the field's name: server, version, login, password, domains, user_agent, root_cas
+	Field   string // the field's name in the API: server, version, model, login, …
 	Code    string // stable: required, unknown, malformed, …
 	Message string
 }
@@ -27,11 +27,10 @@ const DefaultUserAgent = "Postern/1"
 // Fields may stay empty while collecting is disabled; what is filled in must be valid.
 func (s Settings) Check(c Connector, kept Settings) (Settings, []FieldError) {
 	var errs []FieldError
-	wrong := func(field, code, format string, args ...any) {
+	var wrong complaint = func(field, code, format string, args ...any) {
 		errs = append(errs, FieldError{field, code, fmt.Sprintf(format, args...)})
 	}
-	s.Server, s.Login = strings.TrimSpace(s.Server), strings.TrimSpace(s.Login)
-	s.UserAgent = strings.TrimSpace(s.UserAgent)
+	s.Server = strings.TrimSpace(s.Server)
 
 	if s.Server == "" {
 		if s.Enabled {
@@ -47,22 +46,7 @@ func (s Settings) Check(c Connector, kept Settings) (Settings, []FieldError) {
 	case s.Version != "" && !known:
 		wrong("version", "unknown", "There is no version %q to choose; there are %s.", s.Version, c.versionNames())
 	}
-	switch {
-	case s.Login == "" && s.Enabled:
-		wrong("login", "required", "Enter the account that reads the mailboxes, for example ACME\\svc-postern.")
-	case hasControl(s.Login):
-		wrong("login", "malformed", "The login holds a control character; type it again.")
-	}
-	if s.Password.Empty() && s.Server == kept.Server && s.Login == kept.Login {
-		s.Password = kept.Password
-	}
-	if s.Password.Empty() && s.Enabled {
-		if kept.Password.Empty() {
-			wrong("password", "required", "Enter the password of the account.")
-		} else {
-			wrong("password", "required-again", "Server or login changed: enter the password again, so that the old one is not sent elsewhere.")
-		}
-	}
+	s.checkLogOn(kept, wrong)
 	domains, bad := checkDomains(s.Domains)
 	for _, err := range bad {
 		wrong("domains", "malformed", "%s", err)
@@ -71,15 +55,26 @@ func (s Settings) Check(c Connector, kept Settings) (Settings, []FieldError) {
 		wrong("domains", "required", "At least one domain is required: only mailboxes of these domains are ever touched.")
 	}
 	s.Domains = domains
-	if s.UserAgent == "" {
+	if s.UserAgent = strings.Trim(s.UserAgent, " "); s.UserAgent == "" {
 		s.UserAgent = DefaultUserAgent
-	} else if hasControl(s.UserAgent) || len(s.UserAgent) > 256 {
-		wrong("user_agent", "malformed", "The User-Agent must be one line of at most 256 characters.")
+	} else if !fitsHeader(s.UserAgent) {
+		wrong("user_agent", "malformed", "The User-Agent must be one line of at most %d letters, digits and signs of ASCII, without line ends and other control characters.", maxHeader)
 	}
 	if s.RootCAs = strings.TrimSpace(s.RootCAs); s.RootCAs != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(s.RootCAs)) {
 		wrong("root_cas", "malformed", "There is no certificate in it: paste the text from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.")
 	}
+	if c.Vet != nil && len(errs) == 0 {
+		errs = c.Vet(s)
+	}
 	return s, errs
+}
+
+// maxHeader bounds what is sent as a header.
+const maxHeader = 256
+
+// fitsHeader tells whether a text can be sent as a header as it is.
+func fitsHeader(s string) bool {
+	return len(s) <= maxHeader && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // versionNames lists the versions to choose from.

@@ -160,6 +160,9 @@ type Connector struct {
 	Versions    []Version // oldest first
 	// Operations are all that a source, a test and a search of it ever send.
 	Operations []Operation
+	// Vet says what only the connector can tell to be wrong with settings that are whole
+	// otherwise; nil = nothing ever is.
+	Vet func(Settings) []FieldError
 	// Source opens a source with these settings, whose every request goes by the transport.
 	// It does not touch the network.
 	Source func(Settings, Transport) (Source, error)

@@ -324,6 +324,9 @@ func (e *Engine) readTerms(ctx context.Context) (t gate.Terms, err error) {
 	if t.Deployment, err = e.Org.Deployment(ctx); err != nil {
 		return t, err
 	}
+	if t.SignIns, err = e.Org.SignIns(ctx); err != nil {
+		return t, err
+	}
 	t.Policy, t.Groups, t.Limits, err = e.Org.Granted(ctx)
 	return t, err
 }

@@ -118,14 +118,15 @@ func (g *Gate) Set(t Terms) {
 }
 
 // sameConnection tells whether a connection that was opened by the one terms may be used
-// under the others. Name and policy are asked at every request; all else is part of the
-// connection. Saving the settings again, even unchanged, makes a new try.
+// under the others. Name, policy and the users' own sign-ins are asked for at every request;
+// all else is part of the connection. Saving the settings again, even unchanged, makes a
+// new try.
 func sameConnection(a, b *Terms) bool {
 	x, y := a.Settings, b.Settings
 	x.UserAgent, y.UserAgent = "", ""
 	x.Domains, y.Domains = nil, nil
 	x.Enabled, y.Enabled = true, true
-	return reflect.DeepEqual(x, y) && reflect.DeepEqual(a.Egress, b.Egress) && reflect.DeepEqual(a.Deployment, b.Deployment) && reflect.DeepEqual(a.SignIns, b.SignIns)
+	return reflect.DeepEqual(x, y) && reflect.DeepEqual(a.Egress, b.Egress) && reflect.DeepEqual(a.Deployment, b.Deployment)
 }
 
 func connectionChanged() error {

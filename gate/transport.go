@@ -78,7 +78,7 @@ func (t *transport) admit(r crm.Request) (login string, err error) {
 		return "", &crm.Fault{Verdict: crm.Retry, Scope: crm.OrgScope, Code: "access-log-unwritable", Err: err,
 			Message: "The access log cannot be written, so nothing is asked of Exchange.", Advice: "Free space for the data folder, or bring the database back; it goes on by itself then."}
 	}
-	return t.terms.account(r.Mailbox).Login, nil
+	return t.account(r.Mailbox).Login, nil
 }
 
 // sends says whether an operation is one of those that may leave at all.
@@ -167,7 +167,17 @@ func (t *transport) Account(box mail.Address) (crm.Account, error) {
 	if err := t.granted(box); err != nil {
 		return crm.Account{}, err
 	}
-	return t.terms.account(box), nil
+	return t.account(box), nil
+}
+
+// account is the one of this moment: a user may have signed in anew.
+func (t *transport) account(box mail.Address) crm.Account {
+	if t.trial != nil {
+		return t.terms.account(box)
+	}
+	t.gate.mu.RLock()
+	defer t.gate.mu.RUnlock()
+	return t.gate.terms.account(box)
 }
 
 // Record implements crm.Transport.

@@ -1,0 +1,182 @@
+package crm
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// AuthModels and Schemes are what there is to choose from.
+var (
+	AuthModels = []AuthModel{ByImpersonation, ByDelegation, ByOwnSignIn}
+	Schemes    = []Scheme{AnyScheme, NTLM, Kerberos, Basic, ClientTLS}
+)
+
+// Title says the model to people.
+func (m AuthModel) Title() string {
+	switch m {
+	case ByImpersonation:
+		return "Service account that impersonates the owners"
+	case ByDelegation:
+		return "Service account to which the mailboxes were opened"
+	case ByOwnSignIn:
+		return "Each user signs in to the own mailbox"
+	}
+	return string(m)
+}
+
+// Title says the scheme to people.
+func (s Scheme) Title() string {
+	switch s {
+	case AnyScheme:
+		return "NTLM, else Basic"
+	case NTLM:
+		return "NTLM only"
+	case Basic:
+		return "Basic only"
+	case Kerberos:
+		return "Kerberos only"
+	case ClientTLS:
+		return "Client certificate only"
+	}
+	return string(s)
+}
+
+// A complaint tells what is wrong with a field.
+type complaint func(field, code, format string, args ...any)
+
+// checkLogOn completes and judges how mailboxes are opened, and by which accounts. Secrets
+// left empty are those that are kept, unless they would go elsewhere.
+func (s *Settings) checkLogOn(kept Settings, wrong complaint) {
+	if !slices.Contains(AuthModels, s.Model) {
+		wrong("model", "unknown", "There is no such way to open mailboxes: %q.", s.Model)
+	}
+	if !slices.Contains(Schemes, s.Scheme) {
+		wrong("scheme", "unknown", "There is no way %q to log on.", s.Scheme)
+	}
+	s.checkCertificate(kept, wrong)
+	s.KDC = oneForm(s.KDC)
+	if s.Scheme == Kerberos && s.KDC == "" && s.Enabled {
+		wrong("kdc", "required", "Enter the Kerberos realm and its servers, as in the file krb5.conf.")
+	}
+	if s.Model == ByOwnSignIn {
+		// The users' own credentials take their place: what serves nothing is not kept.
+		s.Login, s.Password, s.Keytab, s.Others = "", Secret{}, Secret{}, nil
+		if s.Scheme == ClientTLS {
+			wrong("scheme", "unfit", "One client certificate cannot stand for each user: choose another way to log on, or a service account.")
+		}
+		return
+	}
+	first := Account{s.Login, s.Password, s.Keytab}
+	s.checkAccount(&first, Account{kept.Login, kept.Password, kept.Keytab}, kept.Server, fieldsOfFirst, wrong)
+	s.Login, s.Password, s.Keytab = first.Login, first.Password, first.Keytab
+	s.checkOthers(kept, wrong)
+}
+
+// oneForm is a text as it is kept, whatever ends its lines: browsers change that.
+func oneForm(text string) string {
+	return strings.TrimSpace(strings.ReplaceAll(text, "\r\n", "\n"))
+}
+
+// accountFields names the fields of an account in a form.
+type accountFields struct{ login, password, keytab string }
+
+var (
+	fieldsOfFirst  = accountFields{"login", "password", "keytab"}
+	fieldsOfOthers = accountFields{"others", "others", "others"}
+)
+
+// checkAccount judges one service account and completes its secrets.
+func (s *Settings) checkAccount(a *Account, kept Account, server string, field accountFields, wrong complaint) {
+	a.Login = strings.TrimSpace(a.Login)
+	switch {
+	case a.Login == "" && s.Enabled:
+		wrong(field.login, "required", "Enter the account that reads the mailboxes, for example ACME\\svc-postern.")
+	case hasControl(a.Login):
+		wrong(field.login, "malformed", "The login holds a control character; type it again.")
+	case a.Login != "" && s.Scheme == Kerberos && (!strings.Contains(a.Login, "@") || strings.Contains(a.Login, `\`)):
+		wrong(field.login, "malformed", "Kerberos wants the account as user@REALM, for example svc-postern@ACME.EXAMPLE.")
+	}
+	if text := strings.Join(strings.Fields(a.Keytab.Reveal()), ""); text != a.Keytab.Reveal() {
+		a.Keytab = NewSecret(text)
+	}
+	if file, err := base64.StdEncoding.DecodeString(a.Keytab.Reveal()); !a.Keytab.Empty() && (err != nil || len(file) < 2 || file[0] != 5) {
+		wrong(field.keytab, "malformed", "This is no keytab in base64; make it by: base64 -w0 FILE.keytab.")
+	}
+	same := s.Server == server && a.Login == kept.Login
+	if a.Password.Empty() && a.Keytab.Empty() && same {
+		a.Password, a.Keytab = kept.Password, kept.Keytab
+	}
+	switch {
+	case !s.Enabled || a.Login == "" || s.Scheme == ClientTLS || !a.Password.Empty() || s.Scheme == Kerberos && !a.Keytab.Empty():
+	case s.Scheme == Kerberos:
+		wrong(field.keytab, "required", "Enter the keytab of %s, or its password.", a.Login)
+	case !same && !(kept.Password.Empty()):
+		wrong(field.password, "required-again", "Server or login changed: enter the password again, so that the old one is not sent elsewhere.")
+	default:
+		wrong(field.password, "required", "Enter the password of the account.")
+	}
+}
+
+// checkOthers judges the further accounts; rows without a login are left out.
+func (s *Settings) checkOthers(kept Settings, wrong complaint) {
+	var list []Account
+	seen := []string{strings.ToLower(s.Login)}
+	for _, a := range s.Others {
+		if a.Login = strings.TrimSpace(a.Login); a.Login == "" {
+			if !a.Password.Empty() || !a.Keytab.Empty() {
+				wrong("others", "required", "A further account has no login.")
+			}
+			continue
+		}
+		if slices.Contains(seen, strings.ToLower(a.Login)) {
+			wrong("others", "twice", "The account %s is there twice.", a.Login)
+			continue
+		}
+		seen = append(seen, strings.ToLower(a.Login))
+		var before Account
+		if i := slices.IndexFunc(kept.Others, func(b Account) bool { return b.Login == a.Login }); i >= 0 {
+			before = kept.Others[i]
+		}
+		s.checkAccount(&a, before, kept.Server, fieldsOfOthers, func(field, code, format string, args ...any) {
+			wrong(field, code, "%s", a.Login+": "+fmt.Sprintf(format, args...))
+		})
+		list = append(list, a)
+	}
+	if s.Scheme == ClientTLS && len(list) > 0 {
+		wrong("others", "unfit", "A client certificate stands for one account: leave the further accounts out.")
+	}
+	s.Others = list
+}
+
+// checkCertificate judges the client certificate. Its key is kept as long as it fits; where
+// the certificate is the log-on, it also names the account if nothing else does.
+func (s *Settings) checkCertificate(kept Settings, wrong complaint) {
+	s.ClientCertificate = oneForm(s.ClientCertificate)
+	if s.ClientCertificate == "" {
+		s.ClientKey = Secret{}
+		if s.Scheme == ClientTLS && s.Enabled {
+			wrong("client_certificate", "required", "Enter the client certificate and its key.")
+		}
+		return
+	}
+	if s.ClientKey.Empty() && s.ClientCertificate == kept.ClientCertificate {
+		s.ClientKey = kept.ClientKey
+	}
+	if s.ClientKey.Empty() {
+		wrong("client_key", "required", "Enter the key of the client certificate.")
+		return
+	}
+	pair, err := tls.X509KeyPair([]byte(s.ClientCertificate), []byte(s.ClientKey.Reveal()))
+	if err != nil {
+		wrong("client_certificate", "malformed", "Certificate and key do not belong together, or one of them is not PEM. A key must not be encrypted.")
+		return
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if err == nil && s.Scheme == ClientTLS && strings.TrimSpace(s.Login) == "" {
+		s.Login = leaf.Subject.CommonName
+	}
+}
