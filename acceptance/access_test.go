@@ -530,6 +530,50 @@ func TestScenario12EWSOnlyForTheImpersonatingAccount(t *testing.T) {
 			t.Errorf("the test calls an error what was meant so: %s: %v", f.Step, f.Fault)
 		}
 	}
+	// A user who signs in for the own mailbox is refused there, and told why.
+	w.exchange.AddUser(sim.Person{Name: "Ann", Address: ann}, "ann's own")
+	own := settings
+	own.Model, own.Login, own.Password = crm.ByOwnSignIn, "", crm.Secret{}
+	w.save(own)
+	w.must(w.org.SaveSignIn(t.Context(), w.userID(ann), crm.Account{Login: ann, Password: crm.NewSecret("ann's own")}))
+	w.pass(time.Hour)
+	w.collect()
+	if f := w.box(ann).Trouble; f == nil || f.Cause != crm.BlockedByPolicy || f.Advice == "" {
+		t.Errorf("Ann's own sign-in: %+v; want that Exchange's policy blocks it, and what to do", f)
+	}
+}
+
+// TestScenario13ChoiceOfAuthenticationModel: under the one model no user signs in, under
+// the other each does, and only those who did are read.
+func TestScenario13ChoiceOfAuthenticationModel(t *testing.T) {
+	w := connected(t)
+	w.send(letter{from: cyn, to: ann + ", " + bob, subject: "first", text: "Text."})
+	w.collect()
+	own := crm.Account{Login: ann, Password: crm.NewSecret("ann's own")}
+	if err := w.org.SaveSignIn(t.Context(), w.userID(ann), own); err == nil || crm.AsFault(err).Code != "sign-in-not-asked" {
+		t.Errorf("a personal login under the service account: %v, want sign-in-not-asked", err)
+	}
+	w.exchange.AddUser(sim.Person{Name: "Ann", Address: ann}, "ann's own")
+	w.exchange.AddUser(sim.Person{Name: "Bob", Address: bob}, "bob's own")
+	settings := w.settings("acme.example")
+	settings.Model, settings.Login, settings.Password = crm.ByOwnSignIn, "", crm.Secret{}
+	w.save(settings)
+	w.must(w.org.SaveSignIn(t.Context(), w.userID(ann), own))
+	w.exchange.ForgetRequests()
+	w.send(letter{from: cyn, to: ann + ", " + bob, subject: "second", text: "Text."})
+	w.pass(time.Hour)
+	w.collect()
+	for _, r := range w.exchange.Requests() {
+		if r.Impersonated != "" || r.Account != "" && !strings.EqualFold(r.Account, ann) {
+			t.Errorf("%s as %q for %q: want Ann for herself alone", r.Operation, r.Account, r.Impersonated)
+		}
+	}
+	if b := w.box(ann); b.State != crm.Live || b.Counts.Filed != 2 {
+		t.Errorf("Ann's mailbox is %s with %d filed: %+v", b.State, b.Counts.Filed, b.Trouble)
+	}
+	if f := w.box(bob).Trouble; f == nil || f.Code != "not-signed-in" {
+		t.Errorf("Bob's mailbox: %+v; want not-signed-in", f)
+	}
 }
 
 // TestMailOnlyLeavesCalendarsAlone: no request names a folder of appointments, contacts or
