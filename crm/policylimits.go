@@ -79,6 +79,14 @@ func LimitTitle(name string) string {
 	return name
 }
 
+func titles(names []string) []string {
+	list := make([]string, len(names))
+	for i, name := range names {
+		list[i] = LimitTitle(name)
+	}
+	return list
+}
+
 // list is a limit that keeps out whatever one of its entries names.
 func list[T ~string](name, title string, of func(*Limits) *[]T) limit {
 	return limit{
@@ -226,7 +234,7 @@ func (p *Policy) Diff(now *Policy) []Line {
 	lines = append(lines, diffList("deny", "Mailboxes denied", plain(p.Deny), plain(now.Deny), false)...)
 	lines = append(lines, diffList("kinds", "Kinds of data", plain(p.Kinds), plain(now.Kinds), true)...)
 	lines = append(lines, DiffLimits(p.Limits, now.Limits)...)
-	locked := diffList("locked", "Locked for users", p.Locked, now.Locked, false)
+	locked := diffList("locked", "Locked for users", titles(p.Locked), titles(now.Locked), false)
 	for i := range locked {
 		locked[i].Widens = false
 	}
