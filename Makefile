@@ -14,8 +14,8 @@ run: ## the whole thing on this machine: simulated Exchange, SQLite, a cast of p
 build: ## one program, bin/postern
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/postern .
 
-test: ## all tests; installs PostgreSQL, Chromium and xmllint where it may
-	@.ci/install postgresql chromium node xmllint
+test: ## all tests; installs PostgreSQL, Chromium, xmllint and nftables where it may
+	@.ci/install postgresql chromium node xmllint nft ip
 	$(GO) test -timeout 30m ./...
 
 soak: ## 5,000 seeded lives, in all of which everything goes wrong; hours on a small machine

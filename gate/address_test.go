@@ -91,7 +91,7 @@ func TestOneFormOfAHost(t *testing.T) {
 }
 
 func FuzzCanonicalIsStable(f *testing.F) {
-	for _, text := range []string{"mail.acme.example", "127.1", "::ffff:1.2.3.4", "bücher.example", "0x7f.1", "１.1"} {
+	for _, text := range []string{"mail.acme.example", "127.1", "::ffff:1.2.3.4", "bücher.example", "0x7f.1", "１.1", "\xe000"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

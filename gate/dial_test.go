@@ -341,3 +341,45 @@ func TestServicesOfTheOwnDomainsAlone(t *testing.T) {
 		t.Errorf("behind a proxy: %v, %v, asked for %q", list, err, asked)
 	}
 }
+
+// TestResolveSaysWhatDialWouldDo: what the name service said comes with the reason why it is
+// of no use.
+func TestResolveSaysWhatDialWouldDo(t *testing.T) {
+	terms := &Terms{Settings: crm.Settings{Server: "mail.acme.example:8443"}, Policy: crm.Policy{Domains: []string{"acme.example"}}}
+	g := New(Config{Machine: Machine{Resolve: func(_ context.Context, host string) ([]netip.Addr, error) {
+		switch host {
+		case "mail.acme.example":
+			return addresses("198.41.0.4", "::ffff:198.41.0.4", "2001:503:ba3e::2:30"), nil
+		case "autodiscover.acme.example":
+			return addresses("198.41.0.4", "10.0.0.1"), nil
+		case "empty.acme.example":
+			return nil, nil
+		}
+		return nil, &net.DNSError{Name: host, IsNotFound: true}
+	}}})
+	for _, test := range []struct {
+		host, found, code string
+	}{
+		{"Mail.Acme.Example.", "198.41.0.4 2001:503:ba3e::2:30", ""},
+		{"autodiscover.acme.example", "198.41.0.4 10.0.0.1", "address-not-allowed"},
+		{"mail.other.example", "", "host-not-granted"},
+		{"127.1", "", "host-malformed"},
+	} {
+		found, err := g.anyWay(terms).resolve(t.Context(), test.host)
+		if codeOf(err) != test.code || !slices.Equal(found, addresses(strings.Fields(test.found)...)) {
+			t.Errorf("%s: got %v, %v", test.host, found, err)
+		}
+	}
+	for _, host := range []string{"nowhere.acme.example", "empty.acme.example"} {
+		if _, err := g.anyWay(terms).resolve(t.Context(), host); !errors.As(err, new(*net.DNSError)) {
+			t.Errorf("%s: got %v", host, err)
+		}
+	}
+	if _, err := g.way(terms).resolve(t.Context(), "autodiscover.acme.example"); codeOf(err) != "host-not-granted" {
+		t.Errorf("while reading: %v", err)
+	}
+	terms.Egress.Proxy = "http://proxy.acme.example:3128"
+	if found, err := g.way(terms).resolve(t.Context(), "mail.acme.example"); found != nil || err != nil {
+		t.Errorf("behind a proxy: %v, %v", found, err)
+	}
+}

@@ -77,7 +77,13 @@ func canonical(host string) (string, error) {
 		}
 		return a.Unmap().String(), nil
 	}
+	if len(host) > 4*253 { // no name, however it is written
+		return "", malformed(host[:253])
+	}
 	name, err := idna.Lookup.ToASCII(host) // refuses blanks, control characters, @, /, %, and the like
+	if err == nil {
+		_, err = idna.Lookup.ToASCII(name) // what it makes of text that is not UTF-8 it does not take itself
+	}
 	if err != nil || name == "" || len(name) > 253 {
 		return "", malformed(host)
 	}
