@@ -16,13 +16,13 @@ import (
 type policyForm struct {
 	Version              int64 // that it was made of
 	Domains, Allow, Deny string
-	Kinds                []choice
+	Kinds                []option
 	Limits               []limitRow
 	Errors               map[string][]crm.FieldError
 }
 
-// A choice is a box to tick, or an entry of a list to choose one from.
-type choice struct {
+// An option is a box to tick, or an entry of a list to choose one from.
+type option struct {
 	Value, Title string
 	On           bool
 }
@@ -32,18 +32,18 @@ type limitRow struct {
 	Name, Title, Hint string
 	Kind              string // lines, date, size, ticks, switch, choice
 	Text              string // of lines, date, size
-	Choices           []choice
+	Choices           []option
 	On                bool
 	Locked            bool
 	Org               []string // in a user's form: what the organization set
 	Errors            []crm.FieldError
 }
 
-var kindChoices = [...]choice{{Value: string(crm.Email), Title: "Mail"}, {Value: string(crm.Event), Title: "Calendar"}, {Value: string(crm.Task), Title: "Tasks"}, {Value: string(crm.ContactKind), Title: "Contacts"}}
+var kindChoices = [...]option{{Value: string(crm.Email), Title: "Mail"}, {Value: string(crm.Event), Title: "Calendar"}, {Value: string(crm.Task), Title: "Tasks"}, {Value: string(crm.ContactKind), Title: "Contacts"}}
 
-var markingTitles = [...]choice{{Value: string(crm.Personal), Title: "personal"}, {Value: string(crm.Private), Title: "private"}, {Value: string(crm.Confidential), Title: "confidential"}}
+var markingTitles = [...]option{{Value: string(crm.Personal), Title: "personal"}, {Value: string(crm.Private), Title: "private"}, {Value: string(crm.Confidential), Title: "confidential"}}
 
-var attachmentTitles = [...]choice{{Value: string(crm.StoreAttachments), Title: "Fetch and store"}, {Value: string(crm.FetchOnDemand), Title: "Fetch when somebody opens one"}, {Value: string(crm.NameAttachments), Title: "Names only"}}
+var attachmentTitles = [...]option{{Value: string(crm.StoreAttachments), Title: "Fetch and store"}, {Value: string(crm.FetchOnDemand), Title: "Fetch when somebody opens one"}, {Value: string(crm.NameAttachments), Title: "Names only"}}
 
 // limitKinds say how each limit is entered; the order is that of crm.LimitNames.
 var limitKinds = map[string]limitRow{
@@ -77,7 +77,7 @@ func unlines[T ~string](text string) []T {
 	return list
 }
 
-func ticked[T ~string](of []choice, on []T) []choice {
+func ticked[T ~string](of []option, on []T) []option {
 	list := slices.Clone(of)
 	for i := range list {
 		list[i].On = slices.Contains(on, T(list[i].Value))
