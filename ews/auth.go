@@ -236,7 +236,11 @@ func (c *Client) ntlm(ctx context.Context, l *lane, t *transaction, scheme Schem
 	if err := discard(resp); err != nil {
 		return nil, err
 	}
-	proof, err := answerChallenge(client, challenge, l.leaf)
+	leaf := l.leaf
+	if c.cfg.Unbound {
+		leaf = nil
+	}
+	proof, err := answerChallenge(client, challenge, leaf)
 	if err != nil {
 		return nil, err
 	}

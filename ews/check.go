@@ -19,12 +19,13 @@ type check struct {
 	tune []func(*Config)
 	tell func(crm.Finding)
 
-	src    *source
-	ended  string         // name of the step after which nothing can work; "" = none
-	server string         // version found, one of versions
-	offers []string       // ways to log on that the server offers
-	skew   *time.Duration // how far the server's clock is ahead; nil = it does not tell
-	opened []opened       // mailboxes
+	src     *source
+	ended   string             // name of the step after which nothing can work; "" = none
+	server  string             // version found, one of versions
+	offers  []string           // ways to log on that the server offers
+	skew    *time.Duration     // how far the server's clock is ahead; nil = it does not tell
+	clients map[string]*Client // of further accounts, by login
+	opened  []opened           // mailboxes
 }
 
 // A step is one thing that is tried.
@@ -52,7 +53,11 @@ func ofAll(f *crm.Fault) bool { return f.Scope == crm.OrgScope }
 const stepTimeout = 30 * time.Second
 
 func (c *check) run(ctx context.Context) {
+	c.clients = map[string]*Client{}
 	defer func() {
+		for _, client := range c.clients {
+			client.Close()
+		}
 		if c.src != nil {
 			c.src.Close()
 		}
@@ -72,10 +77,15 @@ func (c *check) steps() []step {
 		{"endpoint", "Exchange Web Services", exchange, c.endpoint, always},
 		{"clock", "Clock", operator, c.clock, nil},
 		{"schemes", "Ways to log on", exchange, c.schemes, always},
-		{"logon", "Log-on", admin, c.logOn, always},
+		{"logon", "Log-on", admin, func(ctx context.Context) (found, error) { return c.logOn(ctx, c.accounts()[0]) }, always},
+		{"protection", "Extended Protection", exchange, c.protection, nil},
 		{"version", "Version", admin, c.version, ofAll},
 		{"latency", "Response time", operator, c.latency, nil},
 		{"autodiscover", "Autodiscover", exchange, c.autodiscover, nil},
+	}
+	for _, a := range c.Settings.Others {
+		list = append(list, step{"logon", "Log-on of " + a.Login, admin,
+			func(ctx context.Context) (found, error) { return c.logOn(ctx, a) }, nil})
 	}
 	for _, box := range c.Boxes {
 		list = append(list, step{"mailbox", "Mailbox " + string(box), exchange,
@@ -138,16 +148,30 @@ func (c *check) fault(code, message, advice string) *crm.Fault {
 // session acts for a mailbox as a source would.
 func (c *check) session(box mail.Address) *Session { return c.src.session(&crm.Mailbox{Address: box}) }
 
-func rootFolder() *GetFolder {
-	return &GetFolder{Shape: FolderShape{Base: IDOnly}, IDs: []FolderID{{Distinguished: string(crm.Root)}}}
+// rootOf asks for the id of the folder at the top of a session's mailbox, and nothing more.
+func rootOf(s *Session) *GetFolder {
+	return &GetFolder{Shape: FolderShape{Base: IDOnly}, IDs: []FolderID{s.Folder(string(crm.Root))}}
 }
 
-// account shows whose credentials are tried.
-func (c *check) account() string {
-	if c.Settings.Scheme == crm.ClientTLS && c.Settings.Login == "" {
-		return "the client certificate"
+// accounts are those that open mailboxes in the name of others.
+func (c *check) accounts() []crm.Account {
+	first := crm.Account{Login: c.Settings.Login, Password: c.Settings.Password, Keytab: c.Settings.Keytab}
+	return append([]crm.Account{first}, c.Settings.Others...)
+}
+
+// clientOf returns the client of an account, always the same one.
+func (c *check) clientOf(a crm.Account) (*Client, error) {
+	if a.Login == c.Settings.Login {
+		return c.src.client, nil
 	}
-	return c.Settings.Login
+	if client := c.clients[a.Login]; client != nil {
+		return client, nil
+	}
+	client, err := New(c.src.config(a))
+	if err == nil {
+		c.clients[a.Login] = client
+	}
+	return client, err
 }
 
 // ms shows how long something took.

@@ -16,13 +16,40 @@ func (c *check) outside(ctx context.Context) (found, error) {
 	if c.Outside == "" {
 		return found{detail: "not shown: no mailbox was named that must be refused (--outside ADDRESS)", skip: true}, nil
 	}
-	answers, err := c.session(c.Outside).GetFolder(ctx, rootFolder())
+	if c.Settings.Model == crm.ByOwnSignIn {
+		if len(c.opened) == 0 {
+			return noneOpened, nil
+		}
+		client, err := c.src.clientFor(c.opened[0].box.Address)
+		if err != nil {
+			return found{}, err
+		}
+		return c.outsideBy(ctx, client, "the owner of "+string(c.opened[0].box.Address))
+	}
+	var last found
+	for _, a := range c.accounts() {
+		client, err := c.clientOf(a)
+		if err != nil {
+			return found{}, err
+		}
+		last, err = c.outsideBy(ctx, client, "the account "+a.Login)
+		if err != nil || last.skip || last.warn != nil {
+			return last, err
+		}
+	}
+	return last, nil
+}
+
+// outsideBy asks by one of the accounts.
+func (c *check) outsideBy(ctx context.Context, client *Client, who string) (found, error) {
+	ss := client.As(string(c.Outside))
+	answers, err := ss.GetFolder(ctx, rootOf(ss))
 	if err == nil && len(answers) == 1 {
 		err = answers[0].Err()
 	}
 	if err == nil {
 		return found{}, &crm.Fault{Verdict: crm.Refused, Scope: crm.MailboxScope, Code: "wider-than-needed",
-			Message: fmt.Sprintf("Exchange lets the account %s open %s, which is not among the mailboxes that it is meant for.", c.account(), c.Outside),
+			Message: fmt.Sprintf("Exchange lets %s open %s, which is not among the mailboxes that it is meant for.", who, c.Outside),
 			Advice:  "Narrow the account's rights to the mailboxes that are to be read."}
 	}
 	if own, ok := errors.AsType[*crm.Fault](err); ok {
@@ -58,7 +85,8 @@ func (c *check) stranger(ctx context.Context) (found, error) {
 		box = c.opened[0].box
 	}
 	name := c.Stranger.UserAgent()
-	_, err = other.session(box).GetFolder(ctx, rootFolder())
+	ss := other.session(box)
+	_, err = ss.GetFolder(ctx, rootOf(ss))
 	e, _ := errors.AsType[*Error](err)
 	switch {
 	case e == nil && err != nil:

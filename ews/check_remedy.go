@@ -53,6 +53,9 @@ var remedies = map[string]remedy{
 	"basic-offered": {who: crm.ForExchangeAdmin, fix: func(*check) string {
 		return everyDirectory("-WindowsAuthentication $true") + "\n# unless another program needs it:\n" + "Get-WebServicesVirtualDirectory | Set-WebServicesVirtualDirectory -BasicAuthentication $false"
 	}},
+	"extended-protection-off": {who: crm.ForExchangeAdmin, fix: func(*check) string {
+		return "Get-WebServicesVirtualDirectory | Format-List Identity, ExtendedProtectionTokenChecking\n# the script of Microsoft that sets it on all servers, https://aka.ms/ExchangeEPScript:\n.\\ExchangeExtendedProtectionManagement.ps1"
+	}},
 	"password-refused":               {who: crm.ForCRMAdmin, fix: settings("--login 'DOMAIN\\user' --password-file -")},
 	"account-blocked":                {who: crm.ForExchangeAdmin, fix: func(c *check) string { return "Unlock-ADAccount -Identity " + quoted(c.user()) }},
 	"ErrorPasswordExpired":           {who: crm.ForExchangeAdmin, fix: (*check).password},

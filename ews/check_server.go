@@ -16,7 +16,7 @@ import (
 // EWS; a web page or a redirect is not. What it offers and what time it has is noted.
 func (c *check) endpoint(ctx context.Context) (found, error) {
 	client := c.src.client
-	t := &transaction{call: Call{Operation: "GetFolder"}, body: marshal(&Request{Header: Header{Version: Exchange2007SP1}, Op: rootFolder()})}
+	t := &transaction{call: Call{Operation: "GetFolder"}, body: marshal(&Request{Header: Header{Version: Exchange2007SP1}, Op: rootOf(client.As(""))})}
 	sent := client.now()
 	err := client.probe(ctx, t, func(resp *http.Response) error {
 		x := &codec{d: newDecoder(resp.Body)}
@@ -26,7 +26,7 @@ func (c *check) endpoint(ctx context.Context) (found, error) {
 		return nil
 	})
 	if resp := t.resp; resp != nil {
-		c.offers = offeredSchemes(resp)
+		c.offers = offers(resp)
 		if at, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 			c.skew = new(at.Sub(sent.Add(client.now().Sub(sent) / 2)))
 		}
@@ -42,20 +42,6 @@ func (c *check) endpoint(ctx context.Context) (found, error) {
 			"Let requests through that come from the address above and carry the User-Agent of the settings.")
 	}
 	return found{}, err
-}
-
-// offeredSchemes lists the ways to log on that an answer names.
-func offeredSchemes(resp *http.Response) []string {
-	var list []string
-	for _, h := range resp.Header.Values("WWW-Authenticate") {
-		for part := range strings.SplitSeq(h, ",") {
-			name, _, _ := strings.Cut(strings.TrimSpace(part), " ")
-			if name != "" && !strings.Contains(name, "=") && len(name) < 32 && !slices.Contains(list, name) {
-				list = append(list, name)
-			}
-		}
-	}
-	return list
 }
 
 // Limits of the clock. Kerberos refuses at five minutes as a rule; NTLM bears more.
@@ -133,18 +119,66 @@ func (c *check) schemes(context.Context) (found, error) {
 
 // logOn asks for the account's own root folder. It may have no mailbox; any answer of
 // Exchange's own shows that it let the account in.
-func (c *check) logOn(ctx context.Context) (found, error) {
+func (c *check) logOn(ctx context.Context, a crm.Account) (found, error) {
 	if c.Settings.Model == crm.ByOwnSignIn {
 		return found{detail: "each user logs on by the own account: see the mailboxes", skip: true}, nil
 	}
-	_, err := c.session("").GetFolder(ctx, rootFolder())
-	if e, ok := errors.AsType[*Error](err); ok && errors.Is(err, errFault) && codes[e.Code].verdict != crm.Reauth {
-		err = nil
+	client, err := c.clientOf(a)
+	if err != nil {
+		return found{}, err
 	}
+	err = letIn(knock(ctx, client))
 	if c.blocked(ctx, err) {
 		return found{}, c.fault("agent-blocked", fmt.Sprintf("Exchange forbids EWS to the User-Agent %q, and answers another one.", c.Transport.UserAgent()), "Take it off the list of those that are blocked.")
 	}
-	return found{detail: strings.TrimSuffix(fmt.Sprintf("%s by %s", c.account(), c.src.client.scheme()), " by ")}, err
+	name := a.Login
+	if name == "" {
+		name = "the client certificate"
+	}
+	if scheme := client.scheme(); scheme != AnyScheme {
+		name += " by " + string(scheme)
+	}
+	return found{detail: name}, err
+}
+
+// knock asks for the root folder of the account itself.
+func knock(ctx context.Context, c *Client) error {
+	_, err := c.As("").GetFolder(ctx, rootOf(c.As("")))
+	return err
+}
+
+// letIn takes an answer of Exchange's own, whatever it says, for a log-on that worked.
+func letIn(err error) error {
+	if e, ok := errors.AsType[*Error](err); ok && errors.Is(err, errFault) && codes[e.Code].verdict != crm.Reauth {
+		return nil
+	}
+	return err
+}
+
+// protection logs on once more without binding that to the server's certificate. A server
+// with Extended Protection refuses; one without would take a log-on of ours from somebody
+// in between.
+func (c *check) protection(ctx context.Context) (found, error) {
+	scheme := c.src.client.scheme()
+	if c.Settings.Model == crm.ByOwnSignIn || scheme != NTLM && scheme != negotiate || c.src.client.url.Scheme != "https" {
+		return found{detail: "not shown: it is about log-ons by NTLM over TLS", skip: true}, nil
+	}
+	cfg := c.src.config(c.accounts()[0])
+	cfg.Unbound = true
+	client, err := New(cfg)
+	if err != nil {
+		return found{}, err
+	}
+	defer client.Close()
+	err = letIn(knock(ctx, client))
+	switch {
+	case errors.Is(err, ErrPasswordRefused):
+		return found{detail: "required: a log-on that is not bound to the certificate is refused"}, nil
+	case err != nil:
+		return found{}, err
+	}
+	return found{detail: "not required", warn: c.fault("extended-protection-off", "The server takes a log-on by NTLM that is not bound to its certificate: Extended Protection is off, or allowed only.",
+		"Let the server require Extended Protection, so that nobody in between can pass log-ons on. Postern's are bound already.")}, nil
 }
 
 // blocked tells whether it is our name that Exchange forbids, as far as another one may be
@@ -159,9 +193,7 @@ func (c *check) blocked(ctx context.Context, err error) bool {
 		return false
 	}
 	defer other.Close()
-	_, err = other.client.As("").GetFolder(ctx, rootFolder())
-	e, _ = errors.AsType[*Error](err)
-	return err == nil || e != nil && errors.Is(err, errFault)
+	return letIn(knock(ctx, other.client)) == nil
 }
 
 // version compares what the server says of itself with what was chosen.
@@ -175,7 +207,7 @@ func (c *check) version(ctx context.Context) (found, error) {
 			break
 		}
 		ss := c.session(box)
-		if _, err := ss.GetFolder(ctx, rootFolder()); err == nil {
+		if _, err := ss.GetFolder(ctx, rootOf(ss)); err == nil {
 			server = ss.Server()
 		}
 	}
@@ -253,7 +285,7 @@ func (c *check) latency(ctx context.Context) (found, error) {
 	var took []time.Duration
 	for range latencyTries {
 		start := time.Now()
-		_, err := ss.GetFolder(ctx, rootFolder())
+		_, err := ss.GetFolder(ctx, rootOf(ss))
 		if e, ok := errors.AsType[*Error](err); err != nil && (!ok || e.Status == 0) {
 			return found{}, err
 		}

@@ -38,6 +38,10 @@ func steps(t *testing.T, trial crm.Trial) (list []string, all []crm.Finding) {
 	return list, all
 }
 
+func rootFolder() *GetFolder {
+	return &GetFolder{Shape: FolderShape{Base: IDOnly}, IDs: []FolderID{{Distinguished: string(crm.Root)}}}
+}
+
 // find returns the finding of a step.
 func find(t *testing.T, all []crm.Finding, step string) crm.Finding {
 	t.Helper()
@@ -75,7 +79,7 @@ func whole(r *Request) ([]Answer, *SOAPFault) {
 }
 
 // stages are the steps that are always there, in order.
-var stages = []string{"Name and address", "Connection", "Certificate", "Exchange Web Services", "Clock", "Ways to log on", "Log-on", "Version", "Response time", "Autodiscover"}
+var stages = []string{"Name and address", "Connection", "Certificate", "Exchange Web Services", "Clock", "Ways to log on", "Log-on", "Extended Protection", "Version", "Response time", "Autodiscover"}
 
 // last are those after the mailboxes.
 var last = []string{"Folders", "Synchronization", "Notifications", "Mailbox that must be refused", "User-Agent that must be refused", "EWS of the users themselves"}

@@ -33,6 +33,9 @@ type Config struct {
 	// Ticket returns the token of one request under Kerberos, as SPNEGO has it, bound to
 	// the server's certificate where there is one.
 	Ticket func(ctx context.Context, leaf *x509.Certificate) ([]byte, error)
+	// Unbound leaves the hash of the server's certificate out of NTLM log-ons: to find out
+	// whether the server minds.
+	Unbound bool
 	// Delegate opens mailboxes by the rights that the account has in them, its own mailbox
 	// included, instead of acting as their owners.
 	Delegate bool

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"postern/crm"
+	"postern/docs"
+	"postern/mail"
+	"postern/sim"
+	"postern/store"
+	"postern/web"
+)
+
+// A site is an Exchange organization as it should be, to be broken in one place, and the
+// settings that fit it.
+type site struct {
+	x           *sim.Exchange
+	account     sim.Account
+	front       sim.Front
+	authority   *sim.Authority
+	settings    crm.Settings
+	egress      crm.Egress
+	logOn       sim.LogOn
+	governance  sim.Governance
+	flags       []string
+	certificate sim.Wish
+}
+
+const (
+	agent = "Acme-CRM-Sync/1.0"
+	svc   = "svc-postern"
+)
+
+// checked runs the command against the site and returns its report.
+func (s *site) checked(t *testing.T) (report web.CheckJSON, status int) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.x.AddAccount(s.account)
+	must(s.x.SetLogOn(s.logOn))
+	must(s.x.Govern(s.governance))
+	certificate, err := s.authority.Certificate(s.certificate)
+	must(err)
+	s.front.Certificate = &certificate
+	face, err := s.x.Listen("127.0.0.1:0", s.front)
+	must(err)
+	defer face.Close()
+	s.settings.Server = face.EWS()
+
+	data := t.TempDir()
+	st, err := store.Open(t.Context(), store.Options{Dir: data})
+	must(err)
+	must(st.SaveDeployment(t.Context(), crm.Deployment{Mode: crm.MultiTenant, Ranges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}))
+	org := st.Org(1)
+	must(org.SaveSettings(t.Context(), s.settings))
+	must(org.SaveEgress(t.Context(), s.egress))
+	_, err = org.SaveUsers(t.Context(), []crm.User{{Name: "Ann", Addresses: []mail.Address{"ann@acme.example"}, Active: true}, {Name: "Bob", Addresses: []mail.Address{"bob@acme.example"}, Active: true}})
+	must(err)
+	must(st.Close())
+
+	var out, errOut strings.Builder
+	status = run(append([]string{"check", "--data", data, "--json"}, s.flags...), &out, &errOut)
+	if err := json.Unmarshal([]byte(out.String()), &report); err != nil {
+		t.Fatalf("status %d: %v\n%s%s", status, err, out.String(), errOut.String())
+	}
+	return report, status
+}
+
+// newSite returns one at which all is well: NTLM alone, a role with a scope, a list of
+// programs.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	x, err := sim.New(sim.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { x.Close() })
+	for _, a := range []mail.Address{"ann@acme.example", "bob@acme.example", "boss@acme.example"} {
+		x.AddMailbox(sim.Person{Name: string(a), Address: a})
+	}
+	authority, err := sim.NewAuthority("Acme Issuing CA")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &site{
+		x: x, authority: authority, certificate: sim.Wish{Names: []string{"127.0.0.1"}},
+		account: sim.Account{Login: svc, Password: "correct", Scope: []mail.Address{"ann@acme.example", "bob@acme.example"}},
+		settings: crm.Settings{Enabled: true, Version: "ExchangeSE", Scheme: crm.NTLM, Login: svc, Password: crm.NewSecret("correct"),
+			Domains: []string{"acme.example"}, UserAgent: agent, RootCAs: string(authority.PEM())},
+		logOn:      sim.LogOn{Schemes: []sim.Scheme{sim.NTLM}, Protection: sim.ProtectionRequired},
+		governance: sim.Governance{Policy: sim.EnforceAllowList, Programs: []string{"Acme-CRM-Sync/*"}},
+		flags:      []string{"--outside", "boss@acme.example", "--stranger"},
+	}
+}
+
+// TestCheckNamesTheCause breaks a good site in one place after the other: the first red
+// step names the cause, and has the remedy to copy.
+func TestCheckNamesTheCause(t *testing.T) {
+	day := 24 * time.Hour
+	for _, tt := range []struct {
+		name   string
+		breaks func(*site)
+		step   string // of the first red finding
+		code   string // of its fault; "" = all is well
+		told   string // in its text
+		fix    string // in what is to be copied
+		who    crm.Audience
+	}{
+		{"nothing", func(*site) {}, "", "", "", "", ""},
+		{"the certificate is for another name", func(s *site) { s.certificate.Names = []string{"mail.other.example"} },
+			"tls", "tls-name-wrong", "not for the name 127.0.0.1, but for mail.other.example", "Get-ExchangeCertificate", crm.ForExchangeAdmin},
+		{"the certificate has expired", func(s *site) { s.certificate.From, s.certificate.To = time.Now().Add(-9*day), time.Now().Add(-2*day) },
+			"tls", "tls-expired", "only; here it is", "Enable-ExchangeCertificate", crm.ForExchangeAdmin},
+		{"a firewall signs anew", func(s *site) { s.authority, _ = sim.NewAuthority("Firewall Inspection CA") },
+			"tls", "tls-unknown-authority", `"Firewall Inspection CA"`, "--root-cas", crm.ForCRMAdmin},
+		{"the password is wrong", func(s *site) { s.settings.Password = crm.NewSecret("wrong") },
+			"logon", "password-refused", "refuses the login or the password", "postern settings --login", crm.ForCRMAdmin},
+		{"the pinned scheme is not offered", func(s *site) { s.logOn.Schemes = []sim.Scheme{sim.Basic} },
+			"schemes", "scheme-not-offered", "offers Basic", "-WindowsAuthentication $true", crm.ForExchangeAdmin},
+		{"there is no right to impersonate", func(s *site) { s.account.NoRole = true },
+			"mailbox", "ErrorImpersonateUserDenied", "may not impersonate", "New-ManagementRoleAssignment", crm.ForExchangeAdmin},
+		{"the scope is too wide", func(s *site) { s.account.Scope = nil },
+			"must-fail-mailbox", "wider-than-needed", "boss@acme.example", "-CustomRecipientWriteScope", crm.ForExchangeAdmin},
+		{"there is no filter by User-Agent", func(s *site) { s.governance = sim.Governance{} },
+			"must-fail-agent", "wider-than-needed", "does not hold the account to the User-Agent", "EnforceAllowList", crm.ForExchangeAdmin},
+		{"the filter lacks our User-Agent", func(s *site) { s.governance.Programs = []string{"Other/*"} },
+			"logon", "ews-blocked", `(User-Agent "Acme-CRM-Sync/1.0")`, "-EwsAllowList @{Add='Acme-CRM-Sync/1.0'}", crm.ForExchangeAdmin},
+		{"the filter blocks our User-Agent", func(s *site) {
+			s.governance = sim.Governance{Policy: sim.EnforceBlockList, Programs: []string{"Acme-*"}}
+		}, "logon", "agent-blocked", `"Acme-CRM-Sync/1.0"`, "-EwsBlockList @{Remove=", crm.ForExchangeAdmin},
+		{"EWS is off for the account", func(s *site) { s.governance.EWS = new(false) },
+			"logon", "ews-blocked", "EWS is switched off", "-EwsEnabled $true", crm.ForExchangeAdmin},
+		{"the source address is missing", func(s *site) {
+			s.egress.Addresses = []crm.EgressAddress{{Local: netip.MustParseAddr("192.0.2.77")}}
+		}, "connection", "source-address-missing", "192.0.2.77, which this machine does not have", "postern egress", crm.ForOperator},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t)
+			tt.breaks(s)
+			report, status := s.checked(t)
+			i := slices.IndexFunc(report.Steps, func(j web.StepJSON) bool { return j.State == "bad" })
+			if tt.code == "" {
+				if i >= 0 || status != 0 {
+					t.Fatalf("status %d, %+v", status, report.Steps[max(i, 0)])
+				}
+				s.showedItAll(t, report)
+				return
+			}
+			if i < 0 || status != 1 {
+				t.Fatalf("status %d, nothing is red: %+v", status, report.Steps)
+			}
+			red := report.Steps[i]
+			if red.Code != tt.step || red.Fault != tt.code || red.For != tt.who || !strings.Contains(red.Detail, tt.told) || !strings.Contains(red.Fix, tt.fix) {
+				t.Errorf("the first red step: %+v", red)
+			}
+			if _, ok := docs.Check(red.Fault); !ok || red.Page == "" {
+				t.Errorf("%s has no page", red.Fault)
+			}
+			s.triedOnce(t, tt.code)
+		})
+	}
+}
+
+// showedItAll: with all well, every step was made, and what must fail has failed.
+func (s *site) showedItAll(t *testing.T, report web.CheckJSON) {
+	t.Helper()
+	for _, step := range report.Steps {
+		if step.State != "ok" && step.Code != "autodiscover" && step.Code != "autodiscover-hop" && step.Code != "users-ews" {
+			t.Errorf("%s: %s: %s", step.Code, step.State, step.Detail)
+		}
+	}
+	if report.Outside != "boss@acme.example" || !report.Stranger || report.UserAgent != agent {
+		t.Errorf("kept %+v", report)
+	}
+}
+
+// triedOnce: a password is tried once, by the pinned scheme, and not at all where something
+// is wrong before.
+func (s *site) triedOnce(t *testing.T, code string) {
+	t.Helper()
+	refused, sent := 0, 0
+	for _, r := range s.x.Requests() {
+		if r.Authorization == sim.Basic {
+			t.Errorf("Basic was sent with %s", r.Operation)
+		}
+		if r.Authorization != "" {
+			sent++
+		}
+		if r.Authorization != "" && r.Account == "" && r.Status == 401 {
+			refused++
+		}
+	}
+	// NTLM takes two messages: the first is answered by a challenge.
+	if code == "password-refused" && refused != 2 || code != "password-refused" && refused > sent/2+1 {
+		t.Errorf("%d of %d log-ons were refused", refused, sent)
+	}
+	switch code {
+	case "tls-name-wrong", "tls-expired", "tls-unknown-authority", "scheme-not-offered", "source-address-missing":
+		if sent > 0 {
+			t.Errorf("credentials were sent %d times", sent)
+		}
+	}
+}
+
+// TestEveryFindingHasAPage: each step of the test, and each fault for which it has a
+// remedy; and no page is about nothing.
+func TestEveryFindingHasAPage(t *testing.T) {
+	source := ""
+	for _, name := range []string{"check.go", "check_remedy.go", "autodiscover_find.go", "faults.go"} {
+		text, err := os.ReadFile(filepath.Join("ews", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		source += string(text)
+	}
+	pages := docs.Codes()
+	for _, form := range []string{`(?m)^\t+(?:step)?\{"([a-z-]+)", "[A-Z]`, `(?m)^\t+step\{"([a-z-]+)", "[A-Z]`, `(?m)^\t"([A-Za-z-]+)": +\{who: `, `hopCode = "([a-z-]+)"`} {
+		found := regexp.MustCompile(form).FindAllStringSubmatch(source, -1)
+		if len(found) == 0 {
+			t.Errorf("nothing has the form %s", form)
+		}
+		for _, m := range found {
+			if p, ok := docs.Check(m[1]); !ok || p.Title == "" || len(p.Blocks) == 0 {
+				t.Errorf("%s has no page", m[1])
+			}
+		}
+	}
+	all := sources(t)
+	for _, code := range pages {
+		if !strings.Contains(all, `"`+code+`"`) && !strings.Contains(all, code+" ") {
+			t.Errorf("the page %s is about nothing", code)
+		}
+	}
+	if _, ok := docs.Check("../errors"); ok {
+		t.Error("a page outside of its folder was shown")
+	}
+}
