@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"postern/crm"
+	"postern/mail"
 	"postern/store"
 	"postern/store/storetest"
 )
@@ -23,13 +24,28 @@ import (
 // furnished gives an organization a value in every column that holds sealed ones.
 func furnished(t *testing.T, org *store.Org) {
 	t.Helper()
+	word := crm.NewSecret
 	s := settings("acme.example")
-	s.Password = crm.NewSecret("pass word")
+	s.Model, s.Password, s.Keytab, s.ClientKey = crm.ByOwnSignIn, word("pass word"), word("key tab"), word("client key")
+	s.Others = []crm.Account{{Login: "second", Password: word("second word"), Keytab: word("second tab")}}
 	if err := org.SaveSettings(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	if err := org.SaveEgress(t.Context(), crm.Egress{Proxy: "http://proxy.example:3128", ProxyLogin: "us", ProxyPassword: crm.NewSecret("proxy word")}); err != nil {
+	if _, err := org.SaveUsers(t.Context(), []crm.User{{Name: "Ann", Addresses: []mail.Address{ann}, Active: true}}); err != nil {
 		t.Fatal(err)
+	}
+	user, _, err := org.SignIn(t.Context(), ann)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := org.SaveSignIn(t.Context(), user.ID, crm.Account{Login: "ann", Password: word("own word")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := org.SaveEgress(t.Context(), crm.Egress{Proxy: "http://proxy.example:3128", ProxyLogin: "us", ProxyPassword: word("proxy word")}); err != nil {
+		t.Fatal(err)
+	}
+	if k := keysOf(t, org); k.Values != store.SealedColumns {
+		t.Fatalf("%d values are sealed in %d columns: this function must fill them all", k.Values, store.SealedColumns)
 	}
 }
 
@@ -37,15 +53,17 @@ func furnished(t *testing.T, org *store.Org) {
 func opens(t *testing.T, org *store.Org) string {
 	t.Helper()
 	s, _, err := org.Settings(t.Context())
-	if err == nil && s.Password.Reveal() != "pass word" {
-		t.Errorf("the password is another: %q", s.Password.Reveal())
-	}
 	e, err2 := org.Egress(t.Context())
-	if err2 == nil && e.ProxyPassword.Reveal() != "proxy word" {
-		t.Errorf("the proxy's password is another: %q", e.ProxyPassword.Reveal())
-	}
-	if err := errors.Join(err, err2); err != nil {
+	own, err3 := org.SignIns(t.Context())
+	if err := errors.Join(err, err2, err3); err != nil {
 		return code(err)
+	}
+	got := []string{s.Password.Reveal(), s.Keytab.Reveal(), s.ClientKey.Reveal(), e.ProxyPassword.Reveal(), own[ann].Password.Reveal()}
+	for _, a := range s.Others {
+		got = append(got, a.Password.Reveal(), a.Keytab.Reveal())
+	}
+	if want := []string{"pass word", "key tab", "client key", "proxy word", "own word", "second word", "second tab"}; !slices.Equal(got, want) {
+		t.Errorf("what was sealed is now %q", got)
 	}
 	return ""
 }
@@ -200,7 +218,7 @@ func TestRotateKeysWhileRunning(t *testing.T) {
 		stop()
 		busy.Wait()
 		now := keysOf(t, db.Org(1))
-		if slices.Contains(keys, now.Key) || len(now.Older) > 0 || now.Values != 3 || now.Left != 0 {
+		if slices.Contains(keys, now.Key) || len(now.Older) > 0 || now.Values != store.SealedColumns || now.Left != 0 {
 			t.Errorf("after five rotations of %v: %+v", keys, now)
 		}
 		if found := sealedBy(t, db, append(keys, now.Key)...); len(found) != 1 || found[now.Key] != now.Values {
@@ -363,7 +381,7 @@ func TestShredKeys(t *testing.T) {
 		if err := first.SaveSettings(t.Context(), settings("acme.example")); code(err) != "key-shredded" {
 			t.Errorf("saving: %v", err)
 		}
-		if k := keysOf(t, first); k.Shredded.IsZero() || k.Key != 0 || k.Values != 3 {
+		if k := keysOf(t, first); k.Shredded.IsZero() || k.Key != 0 || k.Values != store.SealedColumns {
 			t.Errorf("status: %+v", k)
 		}
 		if got := opens(t, second); got != "" {

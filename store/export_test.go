@@ -1,0 +1,4 @@
+package store
+
+// SealedColumns is how many columns hold sealed values.
+var SealedColumns = len(sealedColumns)
