@@ -173,7 +173,8 @@ type auditEvidence struct {
 
 // GatherEvidence reads the evidence of an organization.
 func GatherEvidence(ctx context.Context, org *store.Org, connector crm.Connector, now time.Time) (*Evidence, error) {
-	e := &Evidence{At: now.UTC(), Version: productVersion()}
+	e := &Evidence{At: now.UTC(), Version: productVersion(), Sources: []sourceEvidence{}, Versions: []versionEvidence{}, In: []mailboxEvidence{}, Out: []mailboxEvidence{},
+		Others: []strangeEvidence{}, Operations: []operationEvidence{}, Unknown: []operationEvidence{}, Origins: []originEvidence{}, Probes: []probeEvidence{}}
 	for _, gather := range []func(context.Context, *store.Org, crm.Connector) error{
 		e.gatherSettings, e.gatherPolicy, e.gatherMailboxes, e.gatherOperations, e.gatherOrigins, e.gatherProbes, e.gatherProofs,
 	} {
