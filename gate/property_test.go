@@ -22,7 +22,12 @@ import (
 )
 
 // policies is how many random policies TestSimulatorSeesWhatThePolicyGrants tries.
-const policies = 10_000
+func policies() int {
+	if testing.Short() {
+		return 400
+	}
+	return 10_000
+}
 
 // TestSimulatorSeesWhatThePolicyGrants: a reader who asks for everything gets, by the
 // server's own record, nothing but what a judge of this test's own finds granted.
@@ -32,14 +37,14 @@ func TestSimulatorSeesWhatThePolicyGrants(t *testing.T) {
 		t.Run(fmt.Sprint(shard), func(t *testing.T) {
 			t.Parallel()
 			w := newEstate(t)
-			for n := shard; n < policies; n += shards {
+			for n := shard; n < policies(); n += shards {
 				w.try(rand.New(rand.NewPCG(uint64(n), 4)), fenced)
 				if t.Failed() {
 					t.Fatalf("policy %d: %+v\ngroups %v", n, w.policy, w.groups)
 				}
 			}
 			for what, n := range map[string]int{"mailboxes read": w.seen, "mailboxes refused": w.refused, "folders listed": w.folders, "texts fetched": w.texts} {
-				if n < policies/shards/20 {
+				if n < policies()/shards/20 {
 					t.Errorf("%s: %d, too few to prove anything", what, n)
 				}
 			}
