@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/base64"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"postern/crm"
@@ -17,7 +19,14 @@ type settingsCommand struct {
 	Server       *string  `help:"Host name or URL of the Exchange server."`
 	Version      *string  `help:"Version of the server."`
 	Login        *string  `help:"Account that reads the mailboxes."`
+	Model        *string  `help:"By whom mailboxes are opened: impersonation, delegate or own (each user signs in to the own mailbox)."`
+	Scheme       *string  `help:"Way to log on, and no other: any, ntlm, kerberos, basic or certificate."`
 	PasswordFile string   `help:"File with the account's password; - = standard input."`
+	Keytab       string   `help:"Keytab of the account, for Kerberos."`
+	Krb5Conf     string   `name:"krb5-conf" help:"File that names the Kerberos realm and its servers."`
+	Account      []string `sep:"none" placeholder:"LOGIN=FILE" help:"Further account over which the mailboxes are spread, and the file with its password or, under Kerberos, its keytab; LOGIN alone keeps that. Replaces the list; '' empties it."`
+	ClientCert   string   `name:"client-certificate" help:"PEM file of a client certificate."`
+	ClientKey    string   `help:"PEM file of its key."`
 	Domain       []string `help:"Domain whose mailboxes are read; replaces the list."`
 	UserAgent    *string  `help:"User-Agent sent with every request."`
 	Gzip         *bool    `help:"Ask the server for compressed answers." negatable:""`
@@ -52,16 +61,71 @@ func (s *settingsCommand) Run(c *common) error {
 		}
 		kept = checked
 	}
-	fmt.Fprintf(c.out, "enable      %v\nserver      %s\nversion     %s\nlogin       %s\npassword    %s\ndomains     %s\nuser-agent  %s\ngzip        %v\n",
-		kept.Enabled, kept.Server, kept.Version, kept.Login, map[bool]string{true: "none", false: "kept sealed"}[kept.Password.Empty()],
-		strings.Join(kept.Domains, ", "), kept.UserAgent, kept.Gzip)
+	showSettings(c, kept)
 	return nil
+}
+
+func showSettings(c *common, s crm.Settings) {
+	sealed := func(secret crm.Secret) string {
+		if secret.Empty() {
+			return "none"
+		}
+		return "kept sealed"
+	}
+	var others []string
+	for _, a := range s.Others {
+		others = append(others, a.Login)
+	}
+	fmt.Fprintf(c.out, "enable      %v\nserver      %s\nversion     %s\nmodel       %s\nscheme      %s\nlogin       %s\npassword    %s\n",
+		s.Enabled, s.Server, s.Version, nameOf(modelNames, s.Model), nameOf(schemeNames, s.Scheme), s.Login, sealed(s.Password))
+	if !s.Keytab.Empty() || s.Scheme == crm.Kerberos {
+		fmt.Fprintf(c.out, "keytab      %s\n", sealed(s.Keytab))
+	}
+	if len(others) > 0 {
+		fmt.Fprintf(c.out, "accounts    %s\n", strings.Join(others, ", "))
+	}
+	if s.ClientCertificate != "" {
+		fmt.Fprintf(c.out, "client key  %s\n", sealed(s.ClientKey))
+	}
+	fmt.Fprintf(c.out, "domains     %s\nuser-agent  %s\ngzip        %v\n", strings.Join(s.Domains, ", "), s.UserAgent, s.Gzip)
+}
+
+// modelNames and schemeNames are what the command line calls them.
+var (
+	modelNames  = map[string]crm.AuthModel{"impersonation": crm.ByImpersonation, "delegate": crm.ByDelegation, "own": crm.ByOwnSignIn}
+	schemeNames = map[string]crm.Scheme{"any": crm.AnyScheme, "ntlm": crm.NTLM, "kerberos": crm.Kerberos, "basic": crm.Basic, "certificate": crm.ClientTLS}
+)
+
+func nameOf[T comparable](names map[string]T, v T) string {
+	for name, value := range names {
+		if value == v {
+			return name
+		}
+	}
+	return fmt.Sprint(v)
+}
+
+// choose sets what a flag names; an unknown name is left for Check to refuse.
+func choose[T ~string](names map[string]T, flag *string, to *T) (chosen bool) {
+	if flag == nil {
+		return false
+	}
+	v, known := names[*flag]
+	if !known {
+		v = T(*flag)
+	}
+	*to = v
+	return true
 }
 
 // apply returns the settings with what was named on the command line.
 func (s *settingsCommand) apply(kept crm.Settings) (next crm.Settings, changed bool, err error) {
 	next = kept
-	next.Password = crm.Secret{} // kept by Check unless it would go elsewhere
+	next.Password, next.Keytab, next.ClientKey = crm.Secret{}, crm.Secret{}, crm.Secret{} // kept by Check unless they would go elsewhere
+	next.Others = slices.Clone(kept.Others)
+	for i := range next.Others {
+		next.Others[i].Password, next.Others[i].Keytab = crm.Secret{}, crm.Secret{}
+	}
 	for _, f := range []struct {
 		from *string
 		to   *string
@@ -81,21 +145,68 @@ func (s *settingsCommand) apply(kept crm.Settings) (next crm.Settings, changed b
 	if s.Domain != nil {
 		next.Domains, changed = s.Domain, true
 	}
+	files, err := s.applyFiles(&next)
+	return next, changed || files, err
+}
+
+// applyFiles takes what stands in files, and how mailboxes are opened.
+func (s *settingsCommand) applyFiles(next *crm.Settings) (changed bool, err error) {
+	changed = choose(modelNames, s.Model, &next.Model)
+	changed = choose(schemeNames, s.Scheme, &next.Scheme) || changed
+	for _, f := range []struct {
+		flag, file string
+		take       func(text []byte)
+	}{
+		{"--keytab", s.Keytab, func(text []byte) { next.Keytab = crm.NewSecret(base64.StdEncoding.EncodeToString(text)) }},
+		{"--krb5-conf", s.Krb5Conf, func(text []byte) { next.KDC = string(text) }},
+		{"--client-certificate", s.ClientCert, func(text []byte) { next.ClientCertificate = string(text) }},
+		{"--client-key", s.ClientKey, func(text []byte) { next.ClientKey = crm.NewSecret(string(text)) }},
+		{"--root-cas", s.RootCAs, func(text []byte) { next.RootCAs = string(text) }},
+	} {
+		if f.file == "" {
+			continue
+		}
+		text, err := os.ReadFile(f.file)
+		if err != nil {
+			return false, badArgument(fmt.Sprintf("The file of %s cannot be read: %v.", f.flag, err), "Name a file that can be read by "+f.flag+".", err)
+		}
+		f.take(text)
+		changed = true
+	}
 	if s.PasswordFile != "" {
-		text, err := readSecret(s.PasswordFile)
-		if err != nil {
-			return next, false, err
+		if next.Password, err = readSecret(s.PasswordFile); err != nil {
+			return false, err
 		}
-		next.Password, changed = text, true
+		changed = true
 	}
-	if s.RootCAs != "" {
-		pem, err := os.ReadFile(s.RootCAs)
-		if err != nil {
-			return next, false, badArgument(fmt.Sprintf("The file of authorities cannot be read: %v.", err), "Name a PEM file by --root-cas.", err)
+	if s.Account != nil {
+		next.Others, err = s.accounts(next.Scheme)
+		changed = true
+	}
+	return changed, err
+}
+
+// accounts reads the further accounts.
+func (s *settingsCommand) accounts(scheme crm.Scheme) (list []crm.Account, err error) {
+	for _, text := range s.Account {
+		login, file, _ := strings.Cut(text, "=")
+		a := crm.Account{Login: login}
+		switch {
+		case file == "":
+		case scheme == crm.Kerberos:
+			keytab, err := os.ReadFile(file)
+			if err != nil {
+				return nil, badArgument(fmt.Sprintf("The keytab of %s cannot be read: %v.", login, err), "Name a file that can be read by --account LOGIN=FILE.", err)
+			}
+			a.Keytab = crm.NewSecret(base64.StdEncoding.EncodeToString(keytab))
+		default:
+			if a.Password, err = readSecret(file); err != nil {
+				return nil, err
+			}
 		}
-		next.RootCAs, changed = string(pem), true
+		list = append(list, a)
 	}
-	return next, changed, nil
+	return list, nil
 }
 
 // readSecret reads a password from a file or standard input, without the line end.

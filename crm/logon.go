@@ -111,14 +111,30 @@ func (s *Settings) checkAccount(a *Account, kept Account, server string, field a
 		a.Password, a.Keytab = kept.Password, kept.Keytab
 	}
 	switch {
-	case !s.Enabled || a.Login == "" || s.Scheme == ClientTLS || !a.Password.Empty() || s.Scheme == Kerberos && !a.Keytab.Empty():
+	case !s.Enabled || s.Scheme == ClientTLS || !a.Password.Empty() || s.Scheme == Kerberos && !a.Keytab.Empty():
 	case s.Scheme == Kerberos:
-		wrong(field.keytab, "required", "Enter the keytab of %s, or its password.", a.Login)
+		wrong(field.keytab, "required", "Enter the keytab of the account, or its password.")
 	case !same && !(kept.Password.Empty()):
 		wrong(field.password, "required-again", "Server or login changed: enter the password again, so that the old one is not sent elsewhere.")
 	default:
 		wrong(field.password, "required", "Enter the password of the account.")
 	}
+}
+
+// CheckSignIn judges what a user enters to open the own mailbox.
+func CheckSignIn(login, password string) []FieldError {
+	var errs []FieldError
+	wrong := func(field, code, message string) { errs = append(errs, FieldError{field, code, message}) }
+	switch {
+	case login == "":
+		wrong("login", "required", "Enter your Exchange login, for example ACME\\ann or ann@acme.example.")
+	case hasControl(login) || len(login) > maxHeader:
+		wrong("login", "malformed", "The login holds a control character or is too long; type it again.")
+	}
+	if password == "" {
+		wrong("password", "required", "Enter your Exchange password.")
+	}
+	return errs
 }
 
 // checkOthers judges the further accounts; rows without a login are left out.

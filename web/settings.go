@@ -15,6 +15,7 @@ import (
 // settingsData is the form of the connection, as saved or as typed.
 type settingsData struct {
 	crm.Settings
+	logOnData
 	Versions    []crm.Version
 	Entries     []string // domains as typed, an empty one to type into at the end
 	PasswordSet bool     // a password is kept
@@ -43,13 +44,13 @@ func (s *server) settingsForm(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d := settingsData{Settings: kept, Entries: append(shownDomains(kept.Domains), ""), PasswordSet: !kept.Password.Empty(), Saved: r.URL.Query().Get("saved") == "1"}
+	d := settingsData{Settings: kept, logOnData: logOnOf(kept, kept), Entries: append(shownDomains(kept.Domains), ""), PasswordSet: !kept.Password.Empty(), Saved: r.URL.Query().Get("saved") == "1"}
 	return s.showSettings(w, r, http.StatusOK, d)
 }
 
 func (s *server) showSettings(w http.ResponseWriter, r *http.Request, status int, d settingsData) error {
 	d.Versions = s.Connector.Versions
-	d.Password = crm.Secret{} // not even as dots of the right number
+	d.Password, d.Keytab, d.ClientKey, d.Others = crm.Secret{}, crm.Secret{}, crm.Secret{}, nil // not even as dots of the right number
 	boxes, _, err := s.Org.Mailboxes(r.Context(), store.ListQuery{Limit: everyMailbox})
 	if err != nil {
 		return err
@@ -72,16 +73,13 @@ func (s *server) saveSettingsForm(w http.ResponseWriter, r *http.Request) error 
 	if err := r.ParseForm(); err != nil {
 		return errBadForm
 	}
-	typed := crm.Settings{
-		Enabled: r.PostForm.Get("enabled") != "", Server: r.PostForm.Get("server"), Version: r.PostForm.Get("version"),
-		Login: r.PostForm.Get("login"), Password: crm.NewSecret(r.PostForm.Get("password")), Domains: r.PostForm["domain"],
-		UserAgent: r.PostForm.Get("user_agent"), Gzip: r.PostForm.Get("gzip") != "", RootCAs: r.PostForm.Get("root_cas"),
-	}
+	typed := readSettings(r.PostForm)
 	kept, _, err := s.Org.Settings(r.Context())
 	if err != nil {
 		return err
 	}
-	d := settingsData{Settings: typed, Entries: typed.Domains, PasswordSet: !kept.Password.Empty(), Retype: !typed.Password.Empty()}
+	d := settingsData{Settings: typed, logOnData: logOnOf(typed, kept), Entries: typed.Domains, PasswordSet: !kept.Password.Empty(), Retype: !typed.Password.Empty()}
+	d.RetypeMore = secretsBeside(typed)
 	do, arg, _ := strings.Cut(r.PostForm.Get("do"), " ")
 	switch do {
 	case "add":
@@ -174,34 +172,6 @@ func shownDomains(domains []string) []string {
 		shown = append(shown, mail.DisplayDomain(d))
 	}
 	return shown
-}
-
-// settingsJSON is the connection as the API has it. The password goes in only.
-type settingsJSON struct {
-	Enabled     bool     `json:"enabled"`
-	Server      string   `json:"server"`
-	Version     string   `json:"version"`
-	Login       string   `json:"login"`
-	Password    string   `json:"password,omitempty"`
-	PasswordSet bool     `json:"password_set"`
-	Domains     []string `json:"domains"`
-	UserAgent   string   `json:"user_agent"`
-	Gzip        bool     `json:"gzip"`
-	RootCAs     string   `json:"root_cas"`
-}
-
-func settingsToJSON(s crm.Settings) settingsJSON {
-	return settingsJSON{
-		Enabled: s.Enabled, Server: s.Server, Version: s.Version, Login: s.Login, PasswordSet: !s.Password.Empty(),
-		Domains: append([]string{}, s.Domains...), UserAgent: s.UserAgent, Gzip: s.Gzip, RootCAs: s.RootCAs,
-	}
-}
-
-func (j settingsJSON) settings() crm.Settings {
-	return crm.Settings{
-		Enabled: j.Enabled, Server: j.Server, Version: j.Version, Login: j.Login, Password: crm.NewSecret(j.Password),
-		Domains: j.Domains, UserAgent: j.UserAgent, Gzip: j.Gzip, RootCAs: j.RootCAs,
-	}
 }
 
 func (s *server) apiSettings(w http.ResponseWriter, r *http.Request) error {

@@ -96,7 +96,7 @@ func TestSettingsErrors(t *testing.T) {
 				t.Errorf("stored %+v", got)
 			}
 
-			j := settingsJSON{Enabled: true, Server: form.Get("server"), Version: form.Get("version"), Login: form.Get("login"), Password: form.Get("password"), Domains: form["domain"], UserAgent: form.Get("user_agent")}
+			j := settingsJSON{Enabled: true, Server: form.Get("server"), Version: form.Get("version"), accountJSON: accountJSON{Login: form.Get("login"), Password: form.Get("password")}, Domains: form["domain"], UserAgent: form.Get("user_agent")}
 			if got := s.putSettings(ann, j); got.status != 422 || strings.Join(got.fields, " ") != c.fields {
 				t.Errorf("API: status %d, fields %q, want 422 and %q", got.status, got.fields, c.fields)
 			}
@@ -195,7 +195,7 @@ func TestPulseFollowsSettings(t *testing.T) {
 	form.Del("enabled")
 	s.post(ann, settingsPath, form.Encode())
 	says("collecting is off")
-	s.putSettings(ann, settingsJSON{Enabled: true, Server: "mail.acme.example", Version: "2019", Login: `ACME\svc`, Domains: []string{"nobody.example"}})
+	s.putSettings(ann, settingsJSON{Enabled: true, Server: "mail.acme.example", Version: "2019", accountJSON: accountJSON{Login: `ACME\svc`}, Domains: []string{"nobody.example"}})
 	says("no mailbox to read")
 }
 
@@ -276,7 +276,7 @@ func TestTestSettings(t *testing.T) {
 		t.Errorf("tested %+v, want what stands in the form", s.tested)
 	}
 
-	j, _ := json.Marshal(settingsJSON{Server: "mail.acme.example", Version: "2019", Login: "svc", Password: "p", Domains: []string{"acme.example"}})
+	j, _ := json.Marshal(settingsJSON{Server: "mail.acme.example", Version: "2019", accountJSON: accountJSON{Login: "svc", Password: "p"}, Domains: []string{"acme.example"}})
 	r := s.do(ann, "POST", "/api/settings/test", "application/json", string(j))
 	lines := strings.Split(strings.TrimSpace(text(t, r)), "\n")
 	if r.StatusCode != 200 || len(lines) != 3 {

@@ -179,6 +179,11 @@ function formSettings(form) {
     enabled: data.has("enabled"), server: text("server"), version: text("version"), login: text("login"),
     password: text("password"), domains: data.getAll("domain"), user_agent: text("user_agent"),
     gzip: data.has("gzip"), root_cas: text("root_cas"),
+    model: text("model"), scheme: text("scheme"), keytab: text("keytab"), kdc: text("kdc"),
+    client_certificate: text("client_certificate"), client_key: text("client_key"),
+    others: data.getAll("other_login").map((login, i) => ({
+      login, password: data.getAll("other_password")[i], keytab: data.getAll("other_keytab")[i],
+    })),
   };
 }
 
