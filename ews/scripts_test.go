@@ -166,7 +166,7 @@ func TestScriptsNameWhatWasTypedOnce(t *testing.T) {
 					t.Fatalf("%s: %s: %s", name, s.Name, line)
 				}
 			}
-			if strings.ContainsAny(s.Text, "\r\x00\x85") {
+			if strings.ContainsAny(s.Text, "\r\x00\u0085") {
 				t.Errorf("%s: %s has a control character", name, s.Name)
 			}
 		}

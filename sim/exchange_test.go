@@ -103,14 +103,6 @@ func (c *caller) send(op ews.Operation) (int, []byte) {
 	return serve(c.t, c.x, r)
 }
 
-// post sends a whole request to the server.
-func post(t testing.TB, x *Exchange, body []byte) (int, []byte) {
-	t.Helper()
-	r := httptest.NewRequest(http.MethodPost, Path, bytes.NewReader(body))
-	r.SetBasicAuth(login, password)
-	return serve(t, x, r)
-}
-
 // serve has a request answered.
 func serve(t testing.TB, x *Exchange, r *http.Request) (int, []byte) {
 	t.Helper()
