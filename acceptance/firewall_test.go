@@ -1,7 +1,6 @@
 package acceptance
 
 import (
-	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -25,36 +24,44 @@ func TestScenario06AdditiveAllowListing(t *testing.T) {
 		behindTheFirewall(t, dir)
 		return
 	}
-	for _, tool := range []string{"unshare", "nft", "ip"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			leaveOut(t, err)
-		}
-	}
-	if out, err := exec.Command("unshare", "-n", "nft", "list", "ruleset").CombinedOutput(); err != nil {
-		leaveOut(t, fmt.Errorf("%w: %s", err, out))
-	}
+	needNamespace(t)
 	dir := t.TempDir()
 	program, data := build(t, dir), filepath.Join(dir, "data")
 	run(t, program, "egress", "--data", data, "--address", "10.20.0.7=198.51.100.17", "--address", "10.20.0.8=198.51.100.18 from=2999-01-01", "--address", "2001:db8::17")
 	for file, args := range map[string][]string{"apply": nil, "undo": {"--undo"}} {
 		write(t, filepath.Join(dir, file), run(t, program, append([]string{"egress", "--data", data, "--format", "nftables", "--chain", "inet filter input"}, args...)...))
 	}
-	cmd := exec.CommandContext(t.Context(), "unshare", "-n", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	enterNamespace(t, dir)
+}
+
+// needNamespace skips a test where no network of its own with a firewall can be had, if
+// that is allowed.
+func needNamespace(t *testing.T) {
+	t.Helper()
+	leaveOut := t.Skipf
+	if os.Getenv("POSTERN_TEST_REQUIRE") == "1" {
+		leaveOut = t.Fatalf
+	}
+	for _, tool := range []string{"unshare", "nft", "ip"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			leaveOut("no network of its own with a firewall: %v", err)
+		}
+	}
+	if out, err := exec.Command("unshare", "-nm", "nft", "list", "ruleset").CombinedOutput(); err != nil {
+		leaveOut("no network of its own with a firewall: %v: %s", err, out)
+	}
+}
+
+// enterNamespace runs the test once more, in a network and with mounts of its own.
+func enterNamespace(t *testing.T, dir string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "unshare", "-nm", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), inNamespace+"="+dir)
 	out, err := cmd.CombinedOutput()
 	t.Logf("in the namespace:\n%s", out)
 	if err != nil {
 		t.Error(err)
 	}
-}
-
-// leaveOut skips a test for want of a tool, where that is allowed.
-func leaveOut(t *testing.T, why error) {
-	t.Helper()
-	if os.Getenv("POSTERN_TEST_REQUIRE") == "1" {
-		t.Fatalf("no firewall to try the rules in: %v", why)
-	}
-	t.Skipf("no firewall to try the rules in: %v", why)
 }
 
 // formerRules are a firewall that lets in a partner, and mail from anybody.
@@ -74,14 +81,7 @@ const formerRules = `table inet filter {
 `
 
 func behindTheFirewall(t *testing.T, dir string) {
-	must := func(name string, args ...string) string {
-		t.Helper()
-		out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s %s: %v\n%s", name, args, err, out)
-		}
-		return string(out)
-	}
+	must := func(name string, args ...string) string { t.Helper(); return run(t, name, args...) }
 	must("ip", "link", "set", "lo", "up")
 	for _, a := range []string{"198.51.100.17/32", "198.51.100.18/32", "203.0.113.7/32", "203.0.113.9/32", "2001:db8::17/128", "2001:db8::9/128"} {
 		must("ip", "addr", "add", a, "dev", "lo")

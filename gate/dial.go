@@ -39,9 +39,12 @@ func (g *Gate) way(t *Terms) way {
 
 // anyWay leads to any host of those who own the domains whose mailboxes are read as well, at
 // the ports of HTTP. To a host elsewhere no answer of autodiscover leads: an administrator
-// does, by entering it as the server.
+// does, by entering it as the server. On premises that is the only way.
 func (g *Gate) anyWay(t *Terms) way {
 	w := g.way(t)
+	if t.Deployment.Mode == crm.OnPremises {
+		return w
+	}
 	for _, domain := range slices.Concat(t.Policy.Domains, t.Settings.Domains) {
 		if owned, err := publicsuffix.EffectiveTLDPlusOne(domain); err == nil {
 			domain = owned

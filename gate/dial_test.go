@@ -245,6 +245,8 @@ func TestHostsThatAreGranted(t *testing.T) {
 	}}})
 	terms.Deployment.Ranges = prefixes("198.51.100.0/24", "127.0.0.0/8")
 	explicit.Deployment, plain.Deployment = terms.Deployment, terms.Deployment
+	inside := *terms
+	inside.Deployment.Mode = crm.OnPremises
 	server, finding := g.way(terms), g.anyWay(terms)
 	for _, test := range []struct {
 		name    string
@@ -271,6 +273,8 @@ func TestHostsThatAreGranted(t *testing.T) {
 		{"to find: another domain", finding, "autodiscover.other.example:443", "host-not-granted"},
 		{"to find: a domain that ends alike", finding, "autodiscover.notacme.example:443", "host-not-granted"},
 		{"to find: the domain above", finding, "autodiscover.example:443", "host-not-granted"},
+		{"to find, on premises: the server", g.anyWay(&inside), "mail.acme.example:443", ""},
+		{"to find, on premises: the domain", g.anyWay(&inside), "autodiscover.acme.example:443", "host-not-granted"},
 		{"nothing granted", g.way(&Terms{}), "mail.acme.example:443", "host-malformed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
