@@ -3,6 +3,7 @@ package acceptance
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"postern/crm"
 	"postern/mail"
@@ -130,4 +131,41 @@ func TestRemovalOfAMailboxAndItsReturn(t *testing.T) {
 	w.same("with it again", w.filed(store.MailQuery{}), "to Bob", "to both")
 	w.same("Bob's own mail", w.filed(store.MailQuery{Viewer: w.userID(bob), Mine: true}), "to Bob", "to both")
 	w.prove()
+}
+
+// TestMailboxesOfAGroup: a policy that names a group reads the mailboxes of its members, and
+// follows who joins and who leaves; one that Exchange does not know opens nothing.
+func TestMailboxesOfAGroup(t *testing.T) {
+	const sales, inner = mail.Address("sales@acme.example"), mail.Address("inner@acme.example")
+	w := connected(t)
+	w.exchange.SetGroup(sim.Group{Address: sales, Members: []mail.Address{inner, cyn}})
+	w.exchange.SetGroup(sim.Group{Address: inner, Members: []mail.Address{ann, sales}})
+	w.policy(func(p *crm.Policy) { p.Allow = []crm.Selector{crm.Selector("group:" + sales)} })
+	w.send(letter{from: cyn, to: ann, subject: "to Ann"})
+	w.send(letter{from: cyn, to: bob, subject: "to Bob"})
+	w.collect()
+	w.same("of the members", w.filed(store.MailQuery{}), "to Ann")
+	w.same("mailboxes asked for", w.impersonated(), ann)
+
+	w.exchange.SetGroup(sim.Group{Address: inner, Members: []mail.Address{bob}})
+	w.pass(20 * time.Minute)
+	w.collect()
+	w.same("after the group has changed", w.filed(store.MailQuery{}), "to Ann", "to Bob")
+	if box := w.box(ann); box.State != crm.Off {
+		t.Errorf("the mailbox of who has left is %s", box.State)
+	}
+
+	w.exchange.RemoveGroup(sales) // what is known of it holds
+	w.pass(20 * time.Minute)
+	w.collect()
+	if box := w.box(bob); box.State == crm.Off {
+		t.Error("a group that cannot be asked for has no members any more")
+	}
+	w.policy(func(p *crm.Policy) { p.Allow, p.Deny = nil, []crm.Selector{"group:nobody-knows@acme.example"} })
+	w.collect()
+	for _, a := range []mail.Address{ann, bob} {
+		if box := w.box(a); box.State != crm.Off {
+			t.Errorf("%s is read, although who is denied is not known", a)
+		}
+	}
 }

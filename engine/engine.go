@@ -114,6 +114,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { e.bell.Run(ctx) })
 	wg.Go(func() { e.expire(ctx) })
+	wg.Go(func() { e.keepMembers(ctx) })
 	defer wg.Wait()
 	defer func() { e.watching().stop() }()
 	tick := time.NewTicker(e.Tick / glances)
@@ -166,6 +167,10 @@ func (e *Engine) CatchUp(ctx context.Context) error {
 	defer cancel()
 	wg.Go(func() { e.bell.Run(ctx) })
 	wg.Go(func() { e.obey(ctx) })
+	if err := e.open(ctx); err != nil {
+		return err
+	}
+	e.newDirectory().ask(ctx)
 	if err := e.lookAtSound(ctx); err != nil {
 		return err
 	}

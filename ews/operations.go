@@ -12,6 +12,7 @@ var operations = []crm.Operation{
 	{Name: "FindItem", Reads: true, Purpose: "Lists the ids in a folder by another road, for the proof that nothing was missed."},
 	{Name: "GetFolder", Reads: true, Purpose: "Finds the folders of special meaning (Drafts, Junk, …), and tests the log-on."},
 	{Name: "ResolveNames", Reads: true, Purpose: "Finds the e-mail address of a correspondent whom Exchange names by its own directory name."},
+	{Name: "ExpandDL", Reads: true, Purpose: "Lists the members of a group that the policy names."},
 	{Name: "Subscribe", Reads: true, Purpose: "Asks to be told when something changes in a mailbox."},
 	{Name: "GetStreamingEvents", Reads: true, Purpose: "Waits to be told of changes, on one connection for many mailboxes."},
 	{Name: "GetEvents", Reads: true, Purpose: "Asks what has changed, where the server cannot tell by itself."},
