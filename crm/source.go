@@ -175,6 +175,9 @@ type Connector struct {
 	// Scripts are what an administrator of the system runs to let Postern in, to see what
 	// that opens, and to undo it.
 	Scripts func(Permit) []Script
+	// ScriptVersions are those that there are scripts for, oldest first: Versions, and what
+	// is not read from yet.
+	ScriptVersions []Version
 }
 
 // A Trial is what a connection test is to try.

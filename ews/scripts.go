@@ -85,13 +85,13 @@ func scripts(p crm.Permit) []crm.Script {
 		s.Text = strings.TrimSpace(blankLines.ReplaceAllString(b.String(), "\n\n")) + "\n"
 		list = append(list, s)
 	}
-	add("inventory", crm.Script{Name: "inventory", Title: "what there is", Reads: true,
+	add("inventory", crm.Script{Name: "inventory", Title: "What there is", Reads: true,
 		Says: "Shows who may use EWS and act as others already. It changes nothing."})
 	if grant := base.grant(); grant != "" {
-		add(grant, crm.Script{Name: "grant", Title: "grant", Says: base.grantSays()})
+		add(grant, crm.Script{Name: "grant", Title: "Grant", Says: base.grantSays()})
 	}
 	if !base.Is2007 {
-		add("user-agent", crm.Script{Name: "user-agent", Title: "the filter by User-Agent",
+		add("user-agent", crm.Script{Name: "user-agent", Title: "Filter by User-Agent",
 			Says: "Adds Postern's User-Agent to the allow list where one is in force. It replaces nothing."})
 	}
 	if len(base.Accounts) > 0 && base.RoleGroups {
@@ -99,12 +99,12 @@ func scripts(p crm.Permit) []crm.Script {
 			Says: "Switches EWS on for the account that Postern logs on with, and for nobody else."})
 	}
 	if base.Online {
-		add("allowed-apps", crm.Script{Name: "allowed-apps", Title: "the list of applications",
+		add("allowed-apps", crm.Script{Name: "allowed-apps", Title: "List of applications",
 			Says: "Adds Postern to the applications that may use EWS. It replaces nothing."})
 	}
-	add("verify", crm.Script{Name: "verify", Title: "verification", Reads: true,
+	add("verify", crm.Script{Name: "verify", Title: "Verification", Reads: true,
 		Says: "Shows what is permitted now, and warns of what is more than needed. It changes nothing."})
-	add("undo", crm.Script{Name: "undo", Title: "undo",
+	add("undo", crm.Script{Name: "undo", Title: "Undo",
 		Says: "Takes back what these scripts did from this account on this machine, the last step first, and nothing else."})
 	return list
 }

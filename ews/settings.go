@@ -47,6 +47,7 @@ func Connector(tune ...func(*Config)) crm.Connector {
 		},
 	}
 	for _, v := range versions {
+		c.ScriptVersions = append(c.ScriptVersions, crm.Version{Name: v.name, Title: v.title})
 		if v.name != versionOnline { // takes no password any more, so it is not to be chosen here
 			c.Versions = append(c.Versions, crm.Version{Name: v.name, Title: v.title})
 		}

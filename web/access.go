@@ -29,6 +29,7 @@ func accessTabs(current string) []tab {
 func (s *server) accessRoutes(on func(pattern string, who role, do action)) {
 	on("GET /access", administrator, s.access)
 	s.checkRoutes(on)
+	s.exchangeRoutes(on)
 	on("GET /access/log", administrator, s.accessLog)
 	on("GET /access/log.csv", administrator, s.exportAccess(CSV))
 	on("GET /access/log.json", administrator, s.exportAccess(JSON))

@@ -19,8 +19,8 @@ var templateFiles embed.FS
 // pages holds the parsed templates by name. Each is the layout with one page in it.
 type pages struct{ byName map[string]*template.Template }
 
-// bare pages bring their own body: there is no rail for a stranger.
-var bare = map[string]bool{"sign-in": true, "problem-outside": true}
+// bare pages have a layout of their own: there is no rail for a stranger.
+var bare = map[string]string{"sign-in": "door", "problem-outside": "door", "share": "leaf"}
 
 func parsePages(now func() time.Time, assets *assets) (*pages, error) {
 	base, err := template.New("").Funcs(wordFuncs(now)).Funcs(template.FuncMap{"asset": assets.url, "icon": icon, "field": newField, "accessTabs": accessTabs}).ParseFS(templateFiles, "templates/parts/*.html")
@@ -76,8 +76,8 @@ func (s *server) show(w http.ResponseWriter, r *http.Request, status int, name s
 	}
 	p.Viewer = viewerOf(r)
 	layout := "layout"
-	if bare[name] {
-		layout = "door"
+	if alone := bare[name]; alone != "" {
+		layout = alone
 	} else if err := s.frame(r, &p); err != nil {
 		return err
 	}

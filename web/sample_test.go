@@ -148,7 +148,8 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-var sampleConnector = crm.Connector{Name: "ews", Title: "Exchange", Versions: []crm.Version{{Name: "2007", Title: "Exchange 2007"}, {Name: "2019", Title: "Exchange 2019"}}}
+var sampleConnector = crm.Connector{Name: "ews", Title: "Exchange", Versions: []crm.Version{{Name: "2007", Title: "Exchange 2007"}, {Name: "2019", Title: "Exchange 2019"}},
+	ScriptVersions: []crm.Version{{Name: "2007", Title: "Exchange 2007"}, {Name: "2019", Title: "Exchange 2019"}}, Scripts: sampleScripts}
 
 // newFilledSite returns a site that has collected the sample.
 func newFilledSite(t *testing.T) *site {

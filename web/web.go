@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"postern/crm"
@@ -53,6 +54,7 @@ type server struct {
 	attempts *attempts
 	failures *failures
 	counted  counted
+	checking sync.Mutex // a check that a shared page asked for is under way
 }
 
 // New returns the handler of all pages and of the API.

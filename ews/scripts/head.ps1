@@ -39,6 +39,7 @@ foreach ($mailbox in $mailboxes) {
         Add-DistributionGroupMember -Identity $group -Member $dn{{if not .Is2007}} -BypassSecurityGroupManagerCheck{{end}}
     }
 }
+if ($members.Count + $mailboxes.Count -eq 0) { Write-Warning 'The group has no members yet: add the mailboxes that Postern may read.' }
 {{end}}
 
 {{define "scope"}}

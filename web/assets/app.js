@@ -292,6 +292,19 @@ function settings(form) {
   });
 }
 
+// ---------- copying ----------
+
+// The clipboard is given to secure pages alone; elsewhere the text is marked by hand.
+function copying(button) {
+  const word = button.textContent;
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = word; }, 2000);
+  });
+}
+
 // ---------- begin ----------
 
 localTimes(document);
@@ -301,4 +314,5 @@ rememberFirst();
 $(".rail [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 if ($("#settings")) settings($("#settings"));
 if ($("#check")) check($("#check"));
+if (navigator.clipboard) $$("[data-copy]").forEach(copying);
 if ($("[data-live]")) setInterval(refresh, REFRESH);

@@ -1,0 +1,307 @@
+package web
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"postern/crm"
+	"postern/store"
+)
+
+// exchangePath is the page with what an Exchange administrator runs to let Postern in.
+const exchangePath = "/access/exchange"
+
+func (s *server) exchangeRoutes(on func(pattern string, who role, do action)) {
+	on("GET "+exchangePath, administrator, s.exchange)
+	on("GET "+exchangePath+"/{script}", administrator, s.exchangeScript)
+	on("POST "+exchangePath+"/decide", administrator, s.decide)
+	on("POST "+exchangePath+"/share", administrator, s.makeShare)
+	on("POST "+exchangePath+"/revoke", administrator, s.revokeShare)
+	on("GET /api"+exchangePath, administrator, s.apiExchange)
+	on("POST /api"+exchangePath+"/shares", administrator, s.apiMakeShare)
+	on("DELETE /api"+exchangePath+"/shares/{id}", administrator, s.apiRevokeShare)
+	on("GET /share/{token}", anybody, s.shared)
+	on("GET /share/{token}/{script}", anybody, s.sharedScript)
+}
+
+// A choice is what scripts are made for, besides the settings that hold.
+type choice struct {
+	Version string // of Exchange; "" = that of the settings
+	App     string // id of the application, for Exchange Online
+}
+
+// ExchangePermit is what an Exchange administrator is asked to permit: what the settings
+// and the policy need, and no more.
+func ExchangePermit(ctx context.Context, org *store.Org, version, app string) (crm.Permit, error) {
+	settings, _, err := org.Settings(ctx)
+	if err != nil {
+		return crm.Permit{}, err
+	}
+	policy, err := org.Policy(ctx)
+	if err != nil {
+		return crm.Permit{}, err
+	}
+	p := crm.Permit{Settings: settings, Policy: policy}
+	if version != "" {
+		p.Settings.Version = version
+	}
+	if app != "" {
+		p.AppIDs = []string{app}
+	}
+	for _, allowed := range policy.Allow { // the group that the policy names is the one to be opened
+		if name, ok := strings.CutPrefix(string(allowed), "group:"); ok {
+			p.Group = name
+			return p, nil
+		}
+	}
+	boxes, _, err := org.Mailboxes(ctx, store.ListQuery{Limit: everyMailbox})
+	p.Policy.Allow = nil // by address: those that are read now
+	for _, b := range boxes {
+		if b.State != crm.Off {
+			p.Policy.Allow = append(p.Policy.Allow, crm.Selector(b.Address))
+		}
+	}
+	return p, err
+}
+
+// An exchangeStep is one thing that an Exchange administrator does, and how it stands by the
+// last check.
+type exchangeStep struct {
+	crm.Script
+	Number int
+	URL    string             // of the script, to be downloaded
+	State  string             // ok, bad, skip; "" when no check can tell
+	Told   string             // what the check found
+	Rules  []crm.FirewallRule // in place of a script
+	Listed bool               // addresses are published
+}
+
+// proofs say by which findings of a check a step is seen to be done. With faults, only these
+// of them are about the step; others mean that it was not reached.
+var proofs = map[string]struct{ codes, faults []string }{
+	"firewall":     {codes: []string{"connection"}},
+	"grant":        {codes: []string{"mailbox", "must-fail-mailbox"}, faults: []string{"ErrorImpersonateUserDenied", "ErrorAccessDenied", "ErrorImpersonationDenied", "no-inbox", "wider-than-needed"}},
+	"user-agent":   {codes: []string{"logon", "must-fail-agent"}, faults: []string{"agent-blocked", "ews-blocked", "wider-than-needed"}},
+	"ews-enabled":  {codes: []string{"logon"}, faults: []string{"ews-forbidden", "ews-blocked"}},
+	"allowed-apps": {codes: []string{"logon"}, faults: []string{"ews-forbidden", "ews-blocked"}},
+}
+
+// stepStanding tells how a step stands by a run of the check; nil = there was none.
+func stepStanding(name string, run *store.Check) (state, told string) {
+	proof, provable := proofs[name]
+	switch {
+	case name == "verify":
+		return runStanding(run)
+	case !provable:
+		return "", ""
+	case run == nil:
+		return "skip", "Not checked yet."
+	}
+	state, told = "skip", "The last check did not come so far."
+	for _, f := range run.Findings {
+		about := slices.Contains(proof.codes, f.Code)
+		switch {
+		case f.Fault != nil && !f.OK && !f.Skip:
+			if proof.faults == nil && about || about && slices.Contains(proof.faults, f.Fault.Code) {
+				return "bad", f.Fault.Message
+			}
+		case about && f.OK && state == "skip":
+			state, told = "ok", capital(f.Detail)
+		}
+	}
+	return state, told
+}
+
+func runStanding(run *store.Check) (state, told string) {
+	switch {
+	case run == nil:
+		return "skip", "Not checked yet."
+	case run.Red() > 0:
+		return "bad", plural(run.Red(), "thing", "things") + " to fix, by the last check."
+	}
+	return "ok", "The last check found nothing to fix."
+}
+
+// exchangeSteps are the steps in their order. base is where their scripts are downloaded.
+func (s *server) exchangeSteps(ctx context.Context, c choice, base string) ([]exchangeStep, *store.Check, error) {
+	permit, err := ExchangePermit(ctx, s.Org, c.Version, c.App)
+	if err != nil {
+		return nil, nil, err
+	}
+	published, err := s.publication(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	checks, err := s.Org.Checks(ctx, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	var run *store.Check
+	if len(checks) > 0 {
+		run = &checks[0]
+	}
+	var steps []exchangeStep
+	add := func(step exchangeStep) {
+		step.Number = len(steps) + 1
+		step.State, step.Told = stepStanding(step.Name, run)
+		steps = append(steps, step)
+	}
+	for _, script := range s.Connector.Scripts(permit) {
+		add(exchangeStep{Script: script, URL: base + "/" + script.Name + ".ps1"})
+		if script.Name == "inventory" {
+			add(exchangeStep{Script: crm.Script{Name: "firewall", Title: "Firewall", Says: "Lets the addresses in from which Postern comes. It only adds."},
+				Rules: published.Rules(crm.DefaultChain), Listed: len(published.Addresses) > 0})
+		}
+	}
+	return steps, run, nil
+}
+
+// exchangeData is the page.
+type exchangeData struct {
+	Tab       string
+	Decisions []decision
+	Steps     []exchangeStep
+	Checked   time.Time // zero = never
+	Versions  []crm.Version
+	Choice    choice
+	Online    bool // the chosen version asks for an application
+	Shares    []store.Share
+	Link      string // just made; shown this once
+	Wrong     string
+}
+
+func (s *server) exchange(w http.ResponseWriter, r *http.Request) error {
+	return s.showExchange(w, r, http.StatusOK, exchangeData{})
+}
+
+func (s *server) showExchange(w http.ResponseWriter, r *http.Request, status int, d exchangeData) error {
+	var err error
+	if d.Choice, err = s.readChoice(r); err != nil {
+		return err
+	}
+	d.Tab, d.Versions = "exchange", s.Connector.ScriptVersions
+	var run *store.Check
+	if d.Steps, run, err = s.exchangeSteps(r.Context(), d.Choice, exchangePath); err != nil {
+		return err
+	}
+	for i := range d.Steps {
+		if d.Steps[i].URL != "" {
+			d.Steps[i].URL += "?version=" + d.Choice.Version + "&app=" + d.Choice.App
+		}
+		d.Online = d.Online || d.Steps[i].Name == "allowed-apps"
+	}
+	if run != nil {
+		d.Checked = run.Began
+	}
+	if d.Decisions, err = s.decisions(r.Context()); err != nil {
+		return err
+	}
+	if d.Shares, err = s.Org.Shares(r.Context()); err != nil {
+		return err
+	}
+	return s.show(w, r, status, "access-exchange", page{Title: "For the Exchange admin", Place: "access", Data: d})
+}
+
+// readChoice reads what scripts are to be made for, from a form or the address.
+func (s *server) readChoice(r *http.Request) (choice, error) {
+	c := choice{Version: r.FormValue("version"), App: strings.TrimSpace(r.FormValue("app"))}
+	if !slices.ContainsFunc(s.Connector.ScriptVersions, func(v crm.Version) bool { return v.Name == c.Version }) {
+		kept, _, err := s.Org.Settings(r.Context())
+		if err != nil {
+			return c, err
+		}
+		c.Version = kept.Version
+	}
+	if strings.Trim(c.App, "0123456789abcdefABCDEF-") != "" {
+		c.App = "" // an application's id is a GUID
+	}
+	return c, nil
+}
+
+// exchangeScript is a script as a file.
+func (s *server) exchangeScript(w http.ResponseWriter, r *http.Request) error {
+	c, err := s.readChoice(r)
+	if err != nil {
+		return err
+	}
+	return s.scriptFile(w, r, c)
+}
+
+func (s *server) scriptFile(w http.ResponseWriter, r *http.Request, c choice) error {
+	permit, err := ExchangePermit(r.Context(), s.Org, c.Version, c.App)
+	if err != nil {
+		return err
+	}
+	for _, script := range s.Connector.Scripts(permit) {
+		if script.Name+".ps1" == r.PathValue("script") {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			w.Header().Set("Content-Disposition", `attachment; filename="postern-`+script.Name+`.ps1"`)
+			// Windows PowerShell takes a file without this mark for one in the code page of the machine.
+			_, _ = io.WriteString(w, "\ufeff"+script.Text) // the reader may have left
+			return nil
+		}
+	}
+	return errNoPage
+}
+
+// ExchangeStepJSON is a step as the API and the command have it.
+type ExchangeStepJSON struct {
+	Name  string `json:"name"`
+	Title string `json:"title"`
+	Says  string `json:"says"`
+	Reads bool   `json:"reads_only"`
+	State string `json:"state,omitempty"` // ok, bad, skip
+	Told  string `json:"detail,omitempty"`
+	Text  string `json:"text,omitempty"`
+}
+
+func stepsJSON(steps []exchangeStep) []ExchangeStepJSON {
+	list := []ExchangeStepJSON{}
+	for _, step := range steps {
+		list = append(list, ExchangeStepJSON{step.Name, step.Title, step.Says, step.Reads, step.State, step.Told, step.Text})
+	}
+	return list
+}
+
+func (s *server) apiExchange(w http.ResponseWriter, r *http.Request) error {
+	c, err := s.readChoice(r)
+	if err != nil {
+		return err
+	}
+	steps, _, err := s.exchangeSteps(r.Context(), c, exchangePath)
+	if err != nil {
+		return err
+	}
+	decided, err := s.decisions(r.Context())
+	if err != nil {
+		return err
+	}
+	shares, err := s.Org.Shares(r.Context())
+	if err != nil {
+		return err
+	}
+	list := []shareJSON{}
+	for _, sh := range shares {
+		list = append(list, newShareJSON(sh))
+	}
+	decisions := []decisionJSON{}
+	for _, d := range decided {
+		decisions = append(decisions, d.json())
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"version": c.Version, "decisions": decisions, "steps": stepsJSON(steps), "shares": list})
+	return nil
+}
+
+// formID reads the number of a row from a form.
+func formID(r *http.Request) (int64, error) {
+	id, err := strconv.ParseInt(r.PostFormValue("id"), 10, 64)
+	if err != nil {
+		return 0, errBadForm
+	}
+	return id, nil
+}

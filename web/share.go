@@ -1,0 +1,184 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"postern/crm"
+	"postern/store"
+)
+
+// A link for the Exchange admin holds for a week unless told otherwise, and for three months
+// at most.
+const (
+	shareDays    = 7
+	maxShareDays = 90
+)
+
+func shareURL(r *http.Request, token string) string {
+	scheme := "http"
+	if secure(r) {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host + "/share/" + token
+}
+
+// makeShare makes a link and shows it, this once.
+func (s *server) makeShare(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return errBadForm
+	}
+	c, err := s.readChoice(r)
+	if err != nil {
+		return err
+	}
+	days, err := strconv.Atoi(r.PostForm.Get("days"))
+	if err != nil || days < 1 || days > maxShareDays {
+		return errBadForm
+	}
+	token, _, err := s.Org.NewShare(r.Context(), c.Version, c.App, time.Duration(days)*24*time.Hour)
+	if err != nil {
+		return err
+	}
+	return s.showExchange(w, r, http.StatusOK, exchangeData{Link: shareURL(r, token)})
+}
+
+func (s *server) revokeShare(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return errBadForm
+	}
+	id, err := formID(r)
+	if err != nil {
+		return err
+	}
+	if err := s.Org.RevokeShare(r.Context(), id); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	http.Redirect(w, r, exchangePath, http.StatusSeeOther)
+	return nil
+}
+
+// shareJSON is a link as the API has it.
+type shareJSON struct {
+	ID      int64     `json:"id"`
+	Version string    `json:"version"`
+	Made    time.Time `json:"made"`
+	By      string    `json:"by"`
+	Expires time.Time `json:"expires"`
+	URL     string    `json:"url,omitempty"` // only when it is made
+}
+
+func newShareJSON(sh store.Share) shareJSON {
+	return shareJSON{ID: sh.ID, Version: sh.Version, Made: sh.Made, By: sh.By, Expires: sh.Expires}
+}
+
+func (s *server) apiMakeShare(w http.ResponseWriter, r *http.Request) error {
+	in := struct {
+		Days         int
+		Version, App string
+	}{Days: shareDays}
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Days < 1 || in.Days > maxShareDays {
+		return errBadForm
+	}
+	r.Form = map[string][]string{"version": {in.Version}, "app": {in.App}}
+	c, err := s.readChoice(r)
+	if err != nil {
+		return err
+	}
+	token, made, err := s.Org.NewShare(r.Context(), c.Version, c.App, time.Duration(in.Days)*24*time.Hour)
+	if err != nil {
+		return err
+	}
+	j := newShareJSON(made)
+	j.URL = shareURL(r, token)
+	writeJSON(w, http.StatusCreated, j)
+	return nil
+}
+
+func (s *server) apiRevokeShare(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, "id")
+	if err != nil {
+		return err
+	}
+	if err := s.Org.RevokeShare(r.Context(), id); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// sharedData is the page behind a link: the steps, and how they stand.
+type sharedData struct {
+	Steps   []exchangeStep
+	Checked time.Time
+	Expires time.Time
+}
+
+// shared is the page behind a link. Whoever has the link sees it, without a sign-in, and
+// nothing else.
+func (s *server) shared(w http.ResponseWriter, r *http.Request) error {
+	sh, err := s.Org.Share(r.Context(), r.PathValue("token"))
+	if err != nil {
+		return err
+	}
+	if r.Header.Get(refreshHeader) != "" {
+		if err := s.checkAgain(r, sh); err != nil {
+			return err
+		}
+	}
+	steps, run, err := s.exchangeSteps(r.Context(), choice{sh.Version, sh.App}, "/share/"+r.PathValue("token"))
+	if err != nil {
+		return err
+	}
+	d := sharedData{Steps: steps, Expires: sh.Expires}
+	if run != nil {
+		d.Checked = run.Began
+	}
+	private(w)
+	return s.show(w, r, http.StatusOK, "share", page{Title: "Access to Exchange", Data: d})
+}
+
+func (s *server) sharedScript(w http.ResponseWriter, r *http.Request) error {
+	sh, err := s.Org.Share(r.Context(), r.PathValue("token"))
+	if err != nil {
+		return err
+	}
+	private(w)
+	return s.scriptFile(w, r, choice{sh.Version, sh.App})
+}
+
+// private keeps the address, which is the secret, from other sites and from search engines.
+func private(w http.ResponseWriter) {
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("X-Robots-Tag", "noindex, nofollow")
+}
+
+// checkEvery is how soon a check is run again for those who look at a shared page.
+const checkEvery = time.Minute
+
+// checkAgain runs the check anew while somebody looks at a shared page on which something is
+// not green yet, so that it turns green by itself. It is not run for the first time here,
+// and not when the log-on was refused: a password is not tried because a page is open.
+func (s *server) checkAgain(r *http.Request, sh store.Share) error {
+	if !s.checking.TryLock() {
+		return nil
+	}
+	defer s.checking.Unlock()
+	list, err := s.Org.Checks(r.Context(), 1)
+	if err != nil || len(list) == 0 || list[0].Red() == 0 || s.Now().Sub(list[0].Began) < checkEvery {
+		return err
+	}
+	if f := list[0].Finding("logon"); f != nil && f.Fault != nil && f.Fault.Verdict == crm.Reauth {
+		return nil
+	}
+	ctx := crm.WithActor(r.Context(), "link "+strconv.FormatInt(sh.ID, 10)+" for the Exchange admin")
+	up, err := s.NextCheck(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.Check(ctx, up, func(crm.Finding) {})
+	return err
+}
