@@ -38,14 +38,17 @@ func (a *autodiscoverCommand) Run(c *common) error {
 	e, done := doctor(c, org)
 	defer done()
 	found := search{Mailbox: box}
-	found.Server, err = e.Discover(c.ctx, box, settings, a.Confirm, func(f crm.Finding) {
+	server, err := e.Discover(c.ctx, box, settings, a.Confirm, func(f crm.Finding) {
 		found.Steps = append(found.Steps, web.NewStepJSON(f))
 		if !a.JSON {
 			printHop(c.out, &f)
 		}
 	})
+	if err == nil {
+		found.Server = server
+	}
 	if err == nil && a.Save {
-		err = saveServer(c.ctx, org, settings, found.Server)
+		err = saveServer(c.ctx, org, settings, server)
 	}
 	if a.JSON {
 		return found.print(c.out, err)

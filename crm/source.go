@@ -170,7 +170,8 @@ type Connector struct {
 	// step fails that the rest builds on.
 	Check func(ctx context.Context, t Trial, tell func(Finding))
 	// Discover finds the server of a mailbox by what its domain publishes, and tells each
-	// hop. No credentials go to a host that was not granted.
+	// hop. No credentials go to a host that was not granted. With a Fault of the code
+	// "autodiscover-confirm" server is the host that somebody is to confirm first.
 	Discover func(ctx context.Context, box mail.Address, s Settings, t Transport, tell func(Finding)) (server string, err error)
 	// Scripts are what an administrator of the system runs to let Postern in, to see what
 	// that opens, and to undo it.

@@ -112,7 +112,8 @@ func (e *Engine) boxesOf(ctx context.Context, s crm.Settings, outside mail.Addre
 // Discover finds the server of a mailbox by what its domain publishes, and hands each step
 // to tell. Who asks has named the domain: it may be searched, whether mailboxes of it are
 // read already or not. confirmed, when not empty, is a host that the asker knows to be the
-// server's; the account's credentials may go there.
+// server's; the account's credentials may go there. With a fault of the code
+// "autodiscover-confirm" server is the host that is to be confirmed first.
 func (e *Engine) Discover(ctx context.Context, box mail.Address, s crm.Settings, confirmed string, tell func(crm.Finding)) (server string, err error) {
 	if err := e.open(ctx); err != nil {
 		return "", err

@@ -42,6 +42,9 @@ func discover(ctx context.Context, box mail.Address, s crm.Settings, t crm.Trans
 		search.services = r.Services
 	}
 	found, err := search.run(ctx)
+	if unconfirmed, ok := errors.AsType[*errUnconfirmed](err); ok {
+		return unconfirmed.host, search.fault(err)
+	}
 	if err != nil {
 		return "", search.fault(err)
 	}

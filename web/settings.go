@@ -24,7 +24,9 @@ type settingsData struct {
 	Wrong       int  // fields with errors
 	Trial       bool // they were to be tested, not saved
 	Saved       bool
-	Tested      time.Time // zero = no test was made
+	Tested      time.Time    // zero = no test was made, and no search
+	Sought      mail.Address // whose server was looked for; "" = it was a test
+	Confirm     string       // host that a search ended at, and that is to be confirmed
 	Steps       []stepView
 	ToFix       int
 	Mailboxes   int
@@ -92,6 +94,8 @@ func (s *server) saveSettingsForm(w http.ResponseWriter, r *http.Request) error 
 		return s.showSettings(w, r, http.StatusOK, d)
 	case "test":
 		return s.testForm(w, r, d, kept)
+	case "find", "confirm":
+		return s.findForm(w, r, d, kept, arg)
 	}
 	checked, wrong := typed.Check(s.Connector, kept)
 	if len(wrong) > 0 {

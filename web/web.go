@@ -147,6 +147,7 @@ func (s *server) routes() *http.ServeMux {
 	on("GET /api/settings", administrator, s.apiSettings)
 	on("PUT /api/settings", administrator, s.apiSaveSettings)
 	on("POST /api/settings/test", administrator, s.apiTestSettings)
+	on("POST /api/settings/find", administrator, s.apiFind)
 
 	on("/", signedIn, func(http.ResponseWriter, *http.Request) error { return errNoPage })
 	return mux

@@ -1,0 +1,128 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"postern/crm"
+	"postern/mail"
+	"postern/store"
+)
+
+// A sought is a search for the server of one mailbox.
+type sought struct {
+	settings crm.Settings // checked
+	box      mail.Address // whose server is looked for
+}
+
+// findForm looks for the server by what the domain of the first mailbox publishes, and
+// puts it into the form. Nothing is saved.
+func (s *server) findForm(w http.ResponseWriter, r *http.Request, d settingsData, kept crm.Settings, confirmed string) error {
+	look, wrong, err := s.seek(r.Context(), d.Settings, kept, confirmed)
+	if err != nil {
+		return err
+	}
+	if len(wrong) > 0 {
+		d.setErrors(wrong)
+		d.Trial = true
+		return s.showSettings(w, r, http.StatusUnprocessableEntity, d)
+	}
+	d.Tested, d.Sought = s.Now(), look.box
+	found, err := s.Discover(r.Context(), look.box, look.settings, confirmed, func(f crm.Finding) { d.Steps = append(d.Steps, viewStep(f)) })
+	if err != nil {
+		f := crm.AsFault(err)
+		d.ToFix++
+		d.Steps = append(d.Steps, viewStep(notFound(f)))
+		if f.Code == "autodiscover-confirm" {
+			d.Confirm = found
+		}
+		return s.showSettings(w, r, http.StatusOK, d)
+	}
+	d.Server = found
+	d.Steps = append(d.Steps, viewStep(crm.Finding{Code: "autodiscover", Step: "Server", OK: true, Detail: found + " stands in the form now. Test it, then save."}))
+	return s.showSettings(w, r, http.StatusOK, d)
+}
+
+// notFound is how a search ended that found nothing.
+func notFound(f *crm.Fault) crm.Finding {
+	return crm.Finding{Code: "autodiscover", Step: "Server", Fault: f, For: crm.ForCRMAdmin}
+}
+
+// seek checks what stands in the form as far as a search needs it. The password that is
+// kept goes to domains that were saved with it; for others, and for a host that is
+// confirmed, it is to be typed again, so that nobody who finds an open page can have it
+// sent elsewhere.
+func (s *server) seek(ctx context.Context, typed, kept crm.Settings, confirmed string) (look sought, wrong []crm.FieldError, err error) {
+	typed.Enabled = false // a search needs few of the fields
+	look.settings, wrong = typed.Check(s.Connector, kept)
+	if len(look.settings.Domains) == 0 && len(wrong) == 0 {
+		wrong = append(wrong, crm.FieldError{Field: "domains", Code: "required", Message: "Enter the domain of your mailboxes: the server is looked for by what it publishes."})
+	}
+	if len(wrong) > 0 {
+		return look, wrong, nil
+	}
+	users, _, err := s.Org.Users(ctx, store.ListQuery{Limit: everyMailbox})
+	if err != nil {
+		return look, nil, err
+	}
+	for _, u := range users {
+		if u.Active && len(u.Addresses) > 0 && slices.Contains(look.settings.Domains, u.Addresses[0].Domain()) {
+			look.box = u.Addresses[0]
+			break
+		}
+	}
+	if look.box == "" {
+		return look, []crm.FieldError{{Field: "domains", Code: "nobody-there", Message: "No user has an address in these domains, so that there is no mailbox to look for."}}, nil
+	}
+	elsewhere := confirmed != "" && !strings.EqualFold(confirmed, kept.Host()) || !slices.Contains(kept.Domains, look.box.Domain())
+	if typed.Password.Empty() && typed.Keytab.Empty() && look.settings.Login != "" && (elsewhere || look.settings.Password.Empty() && look.settings.Keytab.Empty()) {
+		return look, []crm.FieldError{{Field: "password", Code: "required-again", Message: "Enter the password again: it may be sent to servers that it was not saved for."}}, nil
+	}
+	return look, nil, nil
+}
+
+// foundJSON is the answer to a search.
+type foundJSON struct {
+	Mailbox mail.Address `json:"mailbox"`
+	Server  string       `json:"server,omitempty"`
+	Confirm string       `json:"confirm,omitempty"` // host that is to be confirmed
+	Steps   []StepJSON   `json:"steps"`
+}
+
+// apiFind looks for the server of the settings that it is sent.
+func (s *server) apiFind(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		settingsJSON
+		Confirm string `json:"confirm"`
+	}
+	if err := readJSON(r, &body); err != nil {
+		return err
+	}
+	kept, _, err := s.Org.Settings(r.Context())
+	if err != nil {
+		return err
+	}
+	look, wrong, err := s.seek(r.Context(), body.settings(), kept, body.Confirm)
+	if err != nil {
+		return err
+	}
+	if len(wrong) > 0 {
+		writeFieldErrors(w, "looked for", wrong)
+		return nil
+	}
+	answer := foundJSON{Mailbox: look.box, Steps: []StepJSON{}}
+	found, err := s.Discover(r.Context(), look.box, look.settings, body.Confirm, func(f crm.Finding) { answer.Steps = append(answer.Steps, NewStepJSON(f)) })
+	if err == nil {
+		answer.Server = found
+	} else {
+		f := crm.AsFault(err)
+		answer.Steps = append(answer.Steps, NewStepJSON(notFound(f)))
+		if f.Code == "autodiscover-confirm" {
+			answer.Confirm = found
+		}
+	}
+	writeJSON(w, http.StatusOK, answer)
+	return nil
+}
