@@ -16,7 +16,8 @@ import (
 // An AccessWriter writes an organization's access log. What is recorded while a
 // transaction is under way goes into the next, so that requests do not wait for the disk;
 // two transactions are at least accessPause apart. A process that is killed loses what it
-// recorded in its last moment: accessPause and the time of one commit.
+// recorded in its last moment: accessPause and the time of one commit. A request is recorded
+// once its answer was read, so one that was under way is lost, too.
 type AccessWriter struct {
 	org     *Org
 	queue   chan accessEntry

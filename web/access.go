@@ -39,6 +39,7 @@ func (s *server) accessRoutes(on func(pattern string, who role, do action)) {
 	on("GET /api/access/evidence", administrator, s.apiEvidence)
 	on("GET /api/access/log", administrator, s.apiAccessLog)
 	on("GET /api/access/log/summary", administrator, s.apiAccessSummary)
+	on("PUT /api/access/log/retention", administrator, s.apiSaveAccessRetention)
 }
 
 // access leads to the first of the pages.

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"postern/crm"
 	"postern/mail"
 	"postern/store"
 )
@@ -220,10 +222,32 @@ func (s *server) saveAccessRetention(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return errBadForm
 	}
-	if err := s.Org.SetAccessRetention(r.Context(), days); err != nil {
+	if err := s.setAccessRetention(r.Context(), days); err != nil {
 		return err
 	}
 	return redirectTo("/access/log?saved=1")(w, r)
+}
+
+func (s *server) setAccessRetention(ctx context.Context, days int) error {
+	err := s.Org.SetAccessRetention(ctx, days)
+	if f, ok := errors.AsType[*crm.Fault](err); ok && f.Verdict == crm.Refused {
+		return problem{http.StatusBadRequest, f.Code, "Nothing was changed", f.Message, f.Advice}
+	}
+	return err
+}
+
+func (s *server) apiSaveAccessRetention(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Days int `json:"days"`
+	}
+	if err := readJSON(r, &body); err != nil {
+		return err
+	}
+	if err := s.setAccessRetention(r.Context(), body.Days); err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, body)
+	return nil
 }
 
 // exportAccess writes what the filters let through as a file, as long as it takes. An

@@ -149,6 +149,14 @@ func TestAccessRetentionForm(t *testing.T) {
 			t.Errorf("days=%s: status %d", days, r.StatusCode)
 		}
 	}
+	for body, want := range map[string]int{`{"days":60}`: http.StatusOK, `{"days":0}`: http.StatusBadRequest, `{"days":"x"}`: http.StatusBadRequest, `{"days":30}`: http.StatusOK} {
+		if r := s.do(ann, "PUT", "/api/access/log/retention", "application/json", body); r.StatusCode != want {
+			t.Errorf("%s: status %d, want %d", body, r.StatusCode, want)
+		}
+	}
+	if err := s.org.SetAccessRetention(t.Context(), 30); err != nil {
+		t.Fatal(err)
+	}
 	if r := s.post(bob, "/access/log/retention", "days=1"); r.StatusCode != http.StatusForbidden {
 		t.Errorf("Bob: status %d", r.StatusCode)
 	}
