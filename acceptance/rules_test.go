@@ -53,6 +53,9 @@ func TestAttachmentsFollowTheRule(t *testing.T) {
 			if status != want.opened || status == 200 && content != "1,2" {
 				t.Errorf("opening it: got status %d, %q, want %d", status, content, want.opened)
 			}
+			if status, _ := w.visit(ann).get("/messages/" + itoa(int64(m.ID)) + "/original"); (status == 200) != (want.opened == 200) {
+				t.Errorf("the original, which holds it: got status %d", status)
+			}
 		})
 	}
 }

@@ -115,6 +115,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Go(func() { e.bell.Run(ctx) })
 	wg.Go(func() { e.expire(ctx) })
 	wg.Go(func() { e.keepMembers(ctx) })
+	wg.Go(func() { e.finishRemovals(ctx) })
 	defer wg.Wait()
 	defer func() { e.watching().stop() }()
 	tick := time.NewTicker(e.Tick / glances)

@@ -201,7 +201,16 @@ func (g guard) Original(ctx context.Context, box *crm.Mailbox, id string) (io.Re
 	if err != nil {
 		return nil, err
 	}
-	ctx, leave, err := g.gate.enter(ctx, g.era, ofTexts(box, headers))
+	texts := ofTexts(box, headers)
+	ctx, leave, err := g.gate.enter(ctx, g.era, func(t *Terms) error {
+		if err := texts(t); err != nil {
+			return err
+		}
+		if t.limits(box.Address).Attachments == crm.NameAttachments {
+			return denied(crm.Fault{Code: "attachments-not-allowed", Message: "Attachments are not fetched, and the original holds them."})
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,22 @@
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+// finishRemovals goes on with removals that were stopped, by whichever process, until ctx
+// ends.
+func (e *Engine) finishRemovals(ctx context.Context) {
+	for tick := time.NewTicker(e.Tick); ; {
+		if err := e.Org.FinishRemoval(ctx); err != nil && ctx.Err() == nil {
+			e.Log.Error("go on with a removal", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-tick.C:
+		}
+	}
+}
