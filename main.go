@@ -118,6 +118,7 @@ func main() {
 	// What an import allocates is short-lived and little of it is kept: to collect garbage
 	// half as often costs a few megabytes and saves processor time.
 	debug.SetGCPercent(200)
+	noCore()
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -131,12 +131,31 @@ func (p *program) open() (err error) {
 
 // run collects until ctx ends.
 func (p *program) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { p.sign(ctx) })
 	if err := p.engine.Run(ctx); err != nil {
 		p.log.Error("collecting ended", "err", err)
 	}
 	if p.accesses != nil {
 		if err := p.accesses.Close(); err != nil {
 			p.log.Error("close the access log", "err", err)
+		}
+	}
+}
+
+// sign signs the audit log where that could not be done when something was written, and
+// says why not.
+func (p *program) sign(ctx context.Context) {
+	for tick := time.NewTicker(time.Minute); ; {
+		if err := p.org.Checkpoint(ctx); err != nil && ctx.Err() == nil {
+			p.log.Error("sign the audit log", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-tick.C:
 		}
 	}
 }

@@ -285,6 +285,30 @@ func TestAuditSink(t *testing.T) {
 	}
 }
 
+// A sink that cannot be written to for a while is told so, and misses nothing.
+func TestAuditSinkIsMadeUpFor(t *testing.T) {
+	sink := filepath.Join(t.TempDir(), "away", "sink")
+	db := storetest.OpenDB(t, store.Options{AuditSink: sink})
+	org := logged(t, db, 3)
+	if err := org.Checkpoint(t.Context()); code(err) != "audit-sink-unwritable" {
+		t.Errorf("while it cannot be written to: %v", err)
+	}
+	if err := os.Mkdir(filepath.Dir(sink), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := org.Checkpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	logMore(t, org, 4, 4)
+	want, err := os.ReadFile(checkpointFile(db))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(sink); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the sink has\n%s, %v; want\n%s", got, err, want)
+	}
+}
+
 // Entries that several processes write at once are one chain, whole at any instant.
 func TestAuditOfTwoProcesses(t *testing.T) {
 	storetest.EachDB(t, store.Options{}, func(t *testing.T, db *storetest.DB) {

@@ -109,7 +109,10 @@ func (o *Org) Checkpoint(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return o.signHead(head)
+	if err := o.signHead(head); err != nil {
+		return err
+	}
+	return o.paySink()
 }
 
 // signHead adds a checkpoint for this end of the chain. Processes take turns by a lock on
@@ -171,12 +174,35 @@ func (o *Org) appendLine(f *os.File, end int64, line []byte) error {
 	if err := f.Sync(); err != nil || o.s.auditSink == "" {
 		return err
 	}
+	o.s.mu.Lock()
+	o.s.unsunk[o.id] = append(o.s.unsunk[o.id], line...)
+	o.s.mu.Unlock()
+	return o.paySink()
+}
+
+// paySink writes to the sink what it did not take so far.
+func (o *Org) paySink() error {
+	o.s.mu.Lock()
+	defer o.s.mu.Unlock()
+	if len(o.s.unsunk[o.id]) == 0 {
+		return nil
+	}
 	sink, err := os.OpenFile(o.s.auditSink, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		return err
+		return sinkFault(err)
 	}
-	_, err = sink.Write(line)
-	return errors.Join(err, sink.Close())
+	_, err = sink.Write(o.s.unsunk[o.id])
+	if err = errors.Join(err, sink.Close()); err != nil {
+		return sinkFault(err)
+	}
+	delete(o.s.unsunk, o.id)
+	return nil
+}
+
+func sinkFault(err error) error {
+	return &crm.Fault{Verdict: crm.Retry, Scope: crm.OrgScope, Code: "audit-sink-unwritable", Err: err,
+		Message: fmt.Sprintf("The checkpoints of the audit log cannot be written to the sink: %v.", err),
+		Advice:  "Let the account that runs Postern write to the file that POSTERN_AUDIT_SINK names. What it missed is written when it can be."}
 }
 
 func lineHash(line []byte) string {

@@ -85,6 +85,7 @@ type Store struct {
 	mu     sync.Mutex
 	keys   map[crm.OrgID]hasher
 	signed map[crm.OrgID]string // hash of the last checkpoint that we wrote
+	unsunk map[crm.OrgID][]byte // checkpoints that the sink has not taken yet
 }
 
 // Open opens the data folder, makes it if absent, and brings the tables up to date. Its
@@ -93,7 +94,7 @@ type Store struct {
 // "database-damaged", "database-unwritable", "key-missing", "key-wrong", "key-damaged" and
 // "disk-full". Organization 1 exists afterwards.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{dir: o.Dir, steps: o.Step, now: o.Now, keys: map[crm.OrgID]hasher{}, signed: map[crm.OrgID]string{}, auditSink: o.AuditSink}
+	s := &Store{dir: o.Dir, steps: o.Step, now: o.Now, keys: map[crm.OrgID]hasher{}, signed: map[crm.OrgID]string{}, unsunk: map[crm.OrgID][]byte{}, auditSink: o.AuditSink}
 	if s.now == nil {
 		s.now = time.Now
 	}
