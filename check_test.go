@@ -32,6 +32,8 @@ type site struct {
 	governance  sim.Governance
 	flags       []string
 	certificate sim.Wish
+	shared      []*sim.Mailbox         // with the account
+	prepare     func(*store.Org) error // more of what is kept; nil = nothing
 }
 
 const (
@@ -49,6 +51,9 @@ func (s *site) checked(t *testing.T) (report web.CheckJSON, status int) {
 		}
 	}
 	s.x.AddAccount(s.account)
+	for _, box := range s.shared {
+		must(box.Share(svc, sim.Reviewer))
+	}
 	must(s.x.SetLogOn(s.logOn))
 	must(s.x.Govern(s.governance))
 	certificate, err := s.authority.Certificate(s.certificate)
@@ -68,6 +73,9 @@ func (s *site) checked(t *testing.T) (report web.CheckJSON, status int) {
 	must(org.SaveEgress(t.Context(), s.egress))
 	_, err = org.SaveUsers(t.Context(), []crm.User{{Name: "Ann", Addresses: []mail.Address{"ann@acme.example"}, Active: true}, {Name: "Bob", Addresses: []mail.Address{"bob@acme.example"}, Active: true}})
 	must(err)
+	if s.prepare != nil {
+		must(s.prepare(org))
+	}
 	must(st.Close())
 
 	var out, errOut strings.Builder
@@ -211,6 +219,79 @@ func (s *site) triedOnce(t *testing.T, code string) {
 		if sent > 0 {
 			t.Errorf("credentials were sent %d times", sent)
 		}
+	}
+}
+
+// TestCheckByEachModel: service accounts, delegates and own log-ons are tried as they are
+// used, and each of several accounts must be held to the mailboxes that it is meant for.
+func TestCheckByEachModel(t *testing.T) {
+	second := func(s *site, password string, scope ...mail.Address) {
+		s.x.AddAccount(sim.Account{Login: "svc-two", Password: "second", Scope: scope})
+		s.settings.Others = []crm.Account{{Login: "svc-two", Password: crm.NewSecret(password)}}
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(*testing.T, *site)
+		status int
+		want   map[string]string // what steps tell, by their names; "-" before what was skipped
+	}{
+		{"several accounts", func(_ *testing.T, s *site) { second(s, "second", "ann@acme.example", "bob@acme.example") }, 0,
+			map[string]string{"Log-on of svc-two": "ok svc-two by NTLM", "Mailbox that must be refused": "ok Exchange refuses boss@acme.example"}},
+		{"one of them with a wide scope", func(_ *testing.T, s *site) { second(s, "second") }, 1,
+			map[string]string{"Log-on of svc-two": "ok", "Mailbox that must be refused": "bad Exchange lets the account svc-two open boss@acme.example"}},
+		{"one of them with a wrong password", func(_ *testing.T, s *site) { second(s, "wrong", "ann@acme.example", "bob@acme.example") }, 1,
+			map[string]string{"Log-on": "ok", "Log-on of svc-two": "bad The server refuses the login or the password"}},
+		{"a delegate", func(t *testing.T, s *site) {
+			s.settings.Model, s.account.NoRole = crm.ByDelegation, true
+			for _, box := range s.x.Mailboxes() {
+				if box.Address() != "boss@acme.example" {
+					s.shared = append(s.shared, box)
+				}
+			}
+		}, 0, map[string]string{"Mailbox ann@acme.example": "ok as a delegate", "Mailbox that must be refused": "ok Exchange", "Notifications": "ok"}},
+		{"own log-ons", func(_ *testing.T, s *site) {
+			s.settings.Model = crm.ByOwnSignIn
+			s.x.AddAccount(sim.Account{Login: "ann@acme.example", Password: "anns", NoRole: true})
+			s.prepare = func(org *store.Org) error {
+				ann, _, err := org.SignIn(t.Context(), "ann@acme.example")
+				if err != nil {
+					return err
+				}
+				return org.SaveSignIn(t.Context(), ann.ID, crm.Account{Login: "ann@acme.example", Password: crm.NewSecret("anns")})
+			}
+		}, 0, map[string]string{"Log-on": "skip each user logs on", "Mailbox ann@acme.example": "ok by the own log-on", "Mailbox bob@acme.example": "skip not initialized",
+			"Mailbox that must be refused": "ok Exchange", "EWS of the users themselves": "skip needed"}},
+		{"EWS on for the service account alone", func(t *testing.T, s *site) {
+			own := s.x.AddMailbox(sim.Person{Name: "Service", Address: "svc@acme.example"})
+			s.account.Mailbox = own.Address()
+			s.governance = sim.Governance{EWS: new(false), Policy: sim.EnforceAllowList, Programs: []string{"Acme-CRM-Sync/*"}}
+			if err := own.Govern(sim.Governance{EWS: new(true)}); err != nil {
+				t.Fatal(err)
+			}
+		}, 0, map[string]string{"Mailbox ann@acme.example": "ok by impersonation", "EWS of the users themselves": "skip not needed"}},
+		{"Extended Protection is not required", func(_ *testing.T, s *site) { s.logOn.Protection = sim.ProtectionAllowed }, 0,
+			map[string]string{"Extended Protection": "warn The server takes a log-on by NTLM that is not bound"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t)
+			tt.change(t, s)
+			report, status := s.checked(t)
+			told := map[string]string{}
+			for _, step := range report.Steps {
+				told[step.Step] = step.State + " " + step.Detail
+			}
+			if status != tt.status {
+				t.Errorf("status %d", status)
+			}
+			for step, want := range tt.want {
+				if !strings.HasPrefix(told[step], want) {
+					t.Errorf("%s: %s", step, told[step])
+				}
+			}
+			if t.Failed() {
+				t.Logf("%+v", told)
+			}
+		})
 	}
 }
 

@@ -85,7 +85,7 @@ const (
 	soapForm  form = "SOAP"
 	poxForm   form = "POX"
 	jsonForm  form = "JSON"
-	plainForm form = "redirect by plain http"
+	plainForm form = "Redirect by plain http"
 )
 
 // An endpoint of autodiscover.

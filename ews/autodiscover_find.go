@@ -103,7 +103,7 @@ func (s *search) fault(err error) *crm.Fault {
 	domain := s.mailbox[strings.LastIndexByte(s.mailbox, '@')+1:]
 	f := &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Err: err, Code: "autodiscover-nothing",
 		Message: fmt.Sprintf("What %s publishes leads to no Exchange server.", domain),
-		Advice:  "Enter the server by hand: the host of the EWS URL that Get-WebServicesVirtualDirectory | Format-List ExternalUrl shows."}
+		Advice:  "Enter the server by hand. Exchange shows its address by: Get-WebServicesVirtualDirectory | Format-List Server, InternalUrl, ExternalUrl"}
 	if s.refusals > 0 {
 		f.Message = fmt.Sprintf("What %s publishes leads to no Exchange server that takes the log-on; %d refused it.", domain, s.refusals)
 	}

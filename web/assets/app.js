@@ -195,6 +195,7 @@ function addStep(card, step) {
     if (!page) continue;
     const link = document.createElement("a"), e = $(`[data-field=${name}]`, item);
     link.href = page;
+    link.dataset.field = name;
     link.textContent = e.textContent;
     e.replaceWith(link);
   }
