@@ -110,7 +110,8 @@ type Client struct {
 	sessions map[string]*Session
 	groups   map[string]*Group
 
-	answered atomic.Bool // Exchange has answered at this address
+	answered atomic.Bool  // Exchange has answered at this address
+	admitted atomic.Value // string: the User-Agent under which it last carried a request out
 	decoders sync.Pool
 }
 
@@ -403,6 +404,9 @@ func (c *Client) attempt(ctx context.Context, t *transaction, fresh bool, read f
 	loggedOn()
 	if err == nil {
 		err = c.readAnswer(t, resp, read)
+	}
+	if err == nil {
+		c.admitted.Store(t.call.UserAgent)
 	}
 	if err != nil && !t.foreign {
 		err = c.failure(t, cause(ctx, err))

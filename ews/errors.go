@@ -22,6 +22,8 @@ type Error struct {
 	Location  string        // where it redirects to
 	Page      bool          // the answer was a web page, or something else that Exchange never sends
 	Known     bool          // Exchange has answered at this address before
+	Admitted  bool          // and carried out a request under this User-Agent
+	UserAgent string        // as sent
 	RequestID string        // client-request-id
 	Err       error         // what went wrong below Exchange, if that is it
 }
@@ -79,7 +81,7 @@ func (c *Client) failure(t *transaction, err error) error {
 	}
 	e := &Error{
 		Operation: t.call.Operation, Mailbox: t.call.Mailbox, Status: t.call.Status, RequestID: t.call.RequestID, Err: err,
-		Known: c.answered.Load(),
+		Known: c.answered.Load(), Admitted: c.admitted.Load() == t.call.UserAgent, UserAgent: t.call.UserAgent,
 	}
 	if t.resp != nil {
 		e.Code = t.resp.Header.Get("X-CasErrorCode")

@@ -154,6 +154,7 @@ var causes = byCause([]struct {
 	{crm.NoMailbox, "ErrorNonExistentMailbox"},
 	{crm.Disabled, "ErrorAccountDisabled"},
 	{crm.Unlicensed, "ErrorMailboxLogonFailed ErrorMailboxConfiguration ErrorUserNotAllowedByPolicy ErrorOrganizationAccessBlocked ews-forbidden"},
+	{crm.BlockedByPolicy, "ews-blocked"},
 	{crm.NotPermitted, "ErrorAccessDenied ErrorImpersonateUserDenied ErrorImpersonationDenied ErrorImpersonationFailed"},
 	{crm.PasswordExpired, "ErrorPasswordExpired ErrorPasswordChangeRequired"},
 	{crm.PasswordRefused, "password-refused account-blocked"},
@@ -357,6 +358,8 @@ func (j judge) byStatus(e *Error) (string, ruling) {
 		return "logon-page", ruling{crm.Refused, crm.OrgScope, 0, "The server redirects, as to a log-on page; redirects are not followed.", fixURL}
 	case s == 400:
 		return "bad-request", ruling{crm.Retry, crm.MailboxScope, time.Minute, "The web server does not accept the request.", askServer}
+	case s == 403 && !e.Admitted:
+		return "ews-blocked", ruling{crm.Refused, crm.MailboxScope, time.Hour, fmt.Sprintf("Exchange closes EWS to this program (User-Agent %q) or to the account %s: by an application access policy, or because EWS is switched off.", e.UserAgent, j.login), blockedRemedy(e.UserAgent)}
 	case s == 403:
 		return "ews-forbidden", ruling{crm.Refused, crm.MailboxScope, time.Hour, "The server forbids EWS: it is switched off for the organization or the mailbox, or this program is not on the list of those allowed.", "Check Get-OrganizationConfig | Format-List Ews* and Get-CASMailbox ADDRESS | Format-List Ews*; then Set-OrganizationConfig -EwsEnabled:$true, or add this program's User-Agent to the allow list."}
 	case s == 404 && e.Known && e.Mailbox != "":
@@ -385,6 +388,12 @@ func (j judge) byStatus(e *Error) (string, ruling) {
 		return "service-unavailable", ruling{crm.Retry, crm.OrgScope, 10 * time.Second, "The Exchange server is not available or overloaded.", askServer}
 	}
 	return fmt.Sprintf("http-%d", e.Status), ruling{crm.Retry, crm.OrgScope, time.Minute, "The web server gave an answer that this program does not know.", askServer}
+}
+
+// blockedRemedy is what an Exchange administrator runs to let this program in.
+func blockedRemedy(userAgent string) string {
+	name, _, _ := strings.Cut(userAgent, "/")
+	return fmt.Sprintf("In the Exchange Management Shell look at Get-OrganizationConfig | Format-List Ews*. Where an allow list is enforced: Set-OrganizationConfig -EwsAllowList @{Add=%s}. Where EWS is off for the account alone: Set-CASMailbox ACCOUNT -EwsEnabled:$true.", quoted(name+"/*"))
 }
 
 var timeout = ruling{crm.Retry, "", 0, "The server did not answer in time.", itself}
