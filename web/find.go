@@ -17,6 +17,9 @@ type sought struct {
 	box      mail.Address // whose server is looked for
 }
 
+// searchCode is the code of how a search ended.
+const searchCode = "autodiscover"
+
 // findForm looks for the server by what the domain of the first mailbox publishes, and
 // puts it into the form. Nothing is saved.
 func (s *server) findForm(w http.ResponseWriter, r *http.Request, d settingsData, kept crm.Settings, confirmed string) error {
@@ -41,13 +44,13 @@ func (s *server) findForm(w http.ResponseWriter, r *http.Request, d settingsData
 		return s.showSettings(w, r, http.StatusOK, d)
 	}
 	d.Server = found
-	d.Steps = append(d.Steps, viewStep(crm.Finding{Code: "autodiscover", Step: "Server", OK: true, Detail: found + " stands in the form now. Test it, then save."}))
+	d.Steps = append(d.Steps, viewStep(crm.Finding{Code: searchCode, Step: "Server", OK: true, Detail: found + " stands in the form now. Test it, then save."}))
 	return s.showSettings(w, r, http.StatusOK, d)
 }
 
 // notFound is how a search ended that found nothing.
 func notFound(f *crm.Fault) crm.Finding {
-	return crm.Finding{Code: "autodiscover", Step: "Server", Fault: f, For: crm.ForCRMAdmin}
+	return crm.Finding{Code: searchCode, Step: "Server", Fault: f, For: crm.ForCRMAdmin}
 }
 
 // seek checks what stands in the form as far as a search needs it. The password that is
