@@ -25,7 +25,6 @@ import (
 	"postern/crm"
 	"postern/engine"
 	"postern/ews"
-	"postern/gate"
 	"postern/mail"
 	"postern/pace"
 	"postern/sim"
@@ -110,14 +109,8 @@ func newWorldIn(t *testing.T, dir string, options sim.Options) *world {
 	w.contacts(crm.Contact{Name: "Cyn", Company: "Client", Addresses: []mail.Address{cyn, cyn2}})
 
 	logger := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	connector := ews.Connector()
 	w.engine = w.newEngine(logger)
-	handler, err := web.New(web.Config{Org: w.org, Connector: connector, Log: logger, Now: w.clock, LookNow: w.engine.LookNow,
-		Test: w.engine.Test, Progress: w.engine.Progress, Watch: w.engine.Watch, Trouble: w.engine.Trouble,
-		Budgets: w.engine.Pace.Budgets, LoadAttachment: w.engine.LoadAttachment, Original: w.engine.Original, HasAddress: gate.Machine{}.Has})
-	w.must(err)
-	w.pages = httptest.NewServer(handler)
-	t.Cleanup(w.pages.Close)
+	w.openPages(func(*web.Config) {})
 	return w
 }
 
