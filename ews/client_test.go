@@ -283,7 +283,7 @@ func TestAnswersOfOthers(t *testing.T) {
 		{"other XML", 200, "Content-Type: text/xml", "<rss/>", "not-exchange-web-page", crm.Refused, 0},
 		{"error page", 302, "Location: /ews/genericerrorpage.htm", "", "server-error-page", crm.Retry, time.Minute},
 		{"bad request", 400, "", "", "bad-request", crm.Retry, time.Minute},
-		{"forbidden", 403, "", "", "ews-forbidden", crm.Refused, time.Hour},
+		{"forbidden", 403, "", "", "ews-blocked", crm.Refused, time.Hour},
 		{"not found", 404, "Content-Type: text/html", page, "no-ews-here", crm.Refused, 0},
 		{"proxy", 407, "", "", "proxy-logon", crm.Refused, 0},
 		{"too large", 413, "", "", "request-too-large", crm.Retry, 0},

@@ -156,7 +156,7 @@ func TestReactionsBelowExchange(t *testing.T) {
 		{"2", 302, []string{"Location", "/ews/genericerrorpage.htm"}, "", "server-error-page retry org 1m0s unreachable"},
 		{"3", 400, nil, "", "bad-request retry mailbox 1m0s -"},
 		{"4", 401, []string{"WWW-Authenticate", "Basic"}, "", "password-refused reauth org 0s password-refused"},
-		{"6", 403, nil, "", "ews-forbidden refused mailbox 1h0m0s unlicensed"},
+		{"6", 403, nil, "", "ews-blocked refused mailbox 1h0m0s blocked-by-policy"},
 		{"7", 404, html, page, "no-ews-here refused org 0s unreachable"},
 		{"8 proxy", 407, nil, "", "proxy-logon refused org 0s unreachable"},
 		{"8 too large", 413, nil, "", "request-too-large retry mailbox 0s -"},

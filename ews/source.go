@@ -35,9 +35,9 @@ type source struct {
 
 	mu      sync.Mutex
 	closed  bool
-	members map[string]member // by login; by mailbox where each has an account of its own
+	members map[string]member              // by login; by mailbox where each has an account of its own
 	roles   map[string]map[string]crm.Role // by mailbox and folder id
-	names map[string]resolved            // by legacy distinguished name
+	names   map[string]resolved            // by legacy distinguished name
 	// singly is set once the server has answered a batch with another number of
 	// answers: attachments are then asked for one by one.
 	singly bool
