@@ -57,7 +57,7 @@ var remedies = map[string]remedy{
 		return "Get-WebServicesVirtualDirectory | Format-List Identity, ExtendedProtectionTokenChecking\n# the script of Microsoft that sets it on all servers, https://aka.ms/ExchangeEPScript:\n.\\ExchangeExtendedProtectionManagement.ps1"
 	}},
 	"password-refused":               {who: crm.ForCRMAdmin, fix: settings("--login 'DOMAIN\\user' --password-file -")},
-	"account-blocked":                {who: crm.ForExchangeAdmin, fix: func(c *check) string { return "Unlock-ADAccount -Identity " + quoted(c.user()) }},
+	"account-blocked":                {who: crm.ForExchangeAdmin, fix: func(c *check) string { return "Unlock-ADAccount -Identity " + psQuote(c.user()) }},
 	"ErrorPasswordExpired":           {who: crm.ForExchangeAdmin, fix: (*check).password},
 	"ErrorPasswordChangeRequired":    {who: crm.ForExchangeAdmin, fix: (*check).password},
 	"ews-blocked":                    {who: crm.ForExchangeAdmin, fix: (*check).allow, advice: toAllow},
@@ -65,7 +65,7 @@ var remedies = map[string]remedy{
 	"ErrorUserNotAllowedByPolicy":    {who: crm.ForExchangeAdmin, fix: (*check).allow, advice: toAllow},
 	"ErrorOrganizationAccessBlocked": {who: crm.ForExchangeAdmin, fix: (*check).allow, advice: toAllow},
 	"agent-blocked": {who: crm.ForExchangeAdmin, fix: func(c *check) string {
-		return "Get-OrganizationConfig | Format-List EwsApplicationAccessPolicy, EwsBlockList\nSet-OrganizationConfig -EwsBlockList @{Remove=" + quoted(c.Transport.UserAgent()) + "}"
+		return "Get-OrganizationConfig | Format-List EwsApplicationAccessPolicy, EwsBlockList\nSet-OrganizationConfig -EwsBlockList @{Remove=" + psQuote(c.Transport.UserAgent()) + "}"
 	}},
 	"version-older":       {who: crm.ForCRMAdmin, fix: func(c *check) string { return "postern settings --version " + c.server }},
 	"version-unsupported": {who: crm.ForExchangeAdmin},
@@ -119,12 +119,6 @@ func (c *check) user() string {
 	return account
 }
 
-// quoted is a text as PowerShell takes it without looking into it. It ends such a text at
-// the typographic quotation marks, too.
-func quoted(s string) string {
-	return "'" + strings.NewReplacer("'", "''", "\u2018", "\u2018\u2018", "\u2019", "\u2019\u2019", "\u201a", "\u201a\u201a", "\u201b", "\u201b\u201b").Replace(s) + "'"
-}
-
 // shellQuoted is a text as a Unix shell takes it without looking into it.
 func shellQuoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
@@ -167,7 +161,7 @@ func (c *check) offer() string {
 }
 
 func (c *check) password() string {
-	return fmt.Sprintf("Set-ADAccountPassword -Identity %[1]s -Reset\nSet-ADUser -Identity %[1]s -ChangePasswordAtLogon $false", quoted(c.user()))
+	return fmt.Sprintf("Set-ADAccountPassword -Identity %[1]s -Reset\nSet-ADUser -Identity %[1]s -ChangePasswordAtLogon $false", psQuote(c.user()))
 }
 
 // allow lets the account and the program use EWS. Both reasons for a refusal look alike
@@ -181,13 +175,13 @@ Set-CASMailbox -Identity %[1]s -EwsEnabled $true
 # EwsApplicationAccessPolicy is EnforceAllowList, and EwsAllowList lacks this program:
 Set-OrganizationConfig -EwsAllowList @{Add=%[2]s}
 # EwsApplicationAccessPolicy is EnforceBlockList, and EwsBlockList names this program:
-Set-OrganizationConfig -EwsBlockList @{Remove=%[2]s}`, quoted(c.user()), quoted(c.Transport.UserAgent()))
+Set-OrganizationConfig -EwsBlockList @{Remove=%[2]s}`, psQuote(c.user()), psQuote(c.Transport.UserAgent()))
 }
 
 // grant lets the account open the mailboxes.
 func (c *check) grant() string {
 	if c.Settings.Model == crm.ByDelegation {
-		return fmt.Sprintf("Add-MailboxPermission -Identity MAILBOX -User %s -AccessRights FullAccess -AutoMapping $false", quoted(c.user()))
+		return fmt.Sprintf("Add-MailboxPermission -Identity MAILBOX -User %s -AccessRights FullAccess -AutoMapping $false", psQuote(c.user()))
 	}
 	if c.Settings.Version == version2007 {
 		return c.judge().impersonation("")
@@ -197,28 +191,28 @@ Get-ManagementRoleAssignment -Role ApplicationImpersonation -GetEffectiveUsers |
 # Let the account open the members of one group, and nobody else:
 $group = Get-DistributionGroup -Identity "Postern mailboxes"
 New-ManagementScope -Name "Postern mailboxes" -RecipientRestrictionFilter "MemberOfGroup -eq '$($group.DistinguishedName)'"
-New-ManagementRoleAssignment -Name "Postern impersonation" -Role ApplicationImpersonation -User %s -CustomRecipientWriteScope "Postern mailboxes"`, quoted(c.user()))
+New-ManagementRoleAssignment -Name "Postern impersonation" -Role ApplicationImpersonation -User %s -CustomRecipientWriteScope "Postern mailboxes"`, psQuote(c.user()))
 }
 
 // narrow takes from the account what is not needed.
 func (c *check) narrow() string {
 	if c.Settings.Model == crm.ByDelegation {
-		return fmt.Sprintf("Get-MailboxPermission -Identity %[1]s | Where-Object User -like %[3]s\nRemove-MailboxPermission -Identity %[1]s -User %[2]s -AccessRights FullAccess", quoted(string(c.Outside)), quoted(c.user()), quoted("*"+c.user()+"*"))
+		return fmt.Sprintf("Get-MailboxPermission -Identity %[1]s | Where-Object User -like %[3]s\nRemove-MailboxPermission -Identity %[1]s -User %[2]s -AccessRights FullAccess", psQuote(string(c.Outside)), psQuote(c.user()), psQuote("*"+c.user()+"*"))
 	}
 	if c.Settings.Version == version2007 {
-		return fmt.Sprintf("Get-MailboxDatabase | Remove-ADPermission -User %s -ExtendedRights ms-Exch-EPI-May-Impersonate", quoted(c.user()))
+		return fmt.Sprintf("Get-MailboxDatabase | Remove-ADPermission -User %s -ExtendedRights ms-Exch-EPI-May-Impersonate", psQuote(c.user()))
 	}
 	return fmt.Sprintf(`# By which assignment the account may do so:
 Get-ManagementRoleAssignment -Role ApplicationImpersonation -GetEffectiveUsers | Where-Object EffectiveUserName -like %[1]s | Format-List Name, RoleAssignee, CustomRecipientWriteScope
 # Hold it to the members of one group:
 $group = Get-DistributionGroup -Identity "Postern mailboxes"
 New-ManagementScope -Name "Postern mailboxes" -RecipientRestrictionFilter "MemberOfGroup -eq '$($group.DistinguishedName)'"
-Set-ManagementRoleAssignment -Identity "Postern impersonation" -CustomRecipientWriteScope "Postern mailboxes"`, quoted("*"+c.user()+"*"))
+Set-ManagementRoleAssignment -Identity "Postern impersonation" -CustomRecipientWriteScope "Postern mailboxes"`, psQuote("*"+c.user()+"*"))
 }
 
 // filter lets no other program in.
 func (c *check) filter() string {
 	return fmt.Sprintf(`# Who is let in now. Add the other programs that use EWS before the list is enforced:
 Get-OrganizationConfig | Format-List EwsApplicationAccessPolicy, EwsAllowList, EwsBlockList
-Set-OrganizationConfig -EwsApplicationAccessPolicy EnforceAllowList -EwsAllowList @{Add=%s}`, quoted(c.Transport.UserAgent()))
+Set-OrganizationConfig -EwsApplicationAccessPolicy EnforceAllowList -EwsAllowList @{Add=%s}`, psQuote(c.Transport.UserAgent()))
 }

@@ -393,7 +393,7 @@ func (j judge) byStatus(e *Error) (string, ruling) {
 // blockedRemedy is what an Exchange administrator runs to let this program in.
 func blockedRemedy(userAgent string) string {
 	name, _, _ := strings.Cut(userAgent, "/")
-	return fmt.Sprintf("In the Exchange Management Shell look at Get-OrganizationConfig | Format-List Ews*. Where an allow list is enforced: Set-OrganizationConfig -EwsAllowList @{Add=%s}. Where EWS is off for the account alone: Set-CASMailbox ACCOUNT -EwsEnabled:$true.", quoted(name+"/*"))
+	return fmt.Sprintf("In the Exchange Management Shell look at Get-OrganizationConfig | Format-List Ews*. Where an allow list is enforced: Set-OrganizationConfig -EwsAllowList @{Add=%s}. Where EWS is off for the account alone: Set-CASMailbox ACCOUNT -EwsEnabled:$true.", psQuote(name+"/*"))
 }
 
 var timeout = ruling{crm.Retry, "", 0, "The server did not answer in time.", itself}

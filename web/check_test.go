@@ -157,4 +157,3 @@ func TestFindSendsNoKeptPasswordElsewhere(t *testing.T) {
 		}
 	}
 }
-
