@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"postern/crm"
@@ -17,22 +19,26 @@ const (
 type directory struct {
 	*Engine
 	refused map[mail.Address]time.Time // when a group could not be asked for
+	asking  atomic.Bool
 }
 
-func (e *Engine) newDirectory() *directory { return &directory{e, map[mail.Address]time.Time{}} }
+func (e *Engine) newDirectory() *directory {
+	return &directory{Engine: e, refused: map[mail.Address]time.Time{}}
+}
 
-// keepMembers asks for the members of groups again and again until ctx ends.
-func (e *Engine) keepMembers(ctx context.Context) {
-	d := e.newDirectory()
-	for tick := time.NewTicker(e.Tick); ; {
-		d.ask(ctx)
-		select {
-		case <-ctx.Done():
-			tick.Stop()
-			return
-		case <-tick.C:
-		}
+// glance begins to ask in the background, where the policy names groups and nobody is
+// asking.
+func (d *directory) glance(ctx context.Context, wg *sync.WaitGroup) {
+	d.mu.Lock()
+	names := d.terms.Policy.GroupNames()
+	d.mu.Unlock()
+	if len(names) == 0 || d.asking.Swap(true) {
+		return
 	}
+	wg.Go(func() {
+		defer d.asking.Store(false)
+		d.ask(ctx)
+	})
 }
 
 // ask asks for the members of those groups of which they are not known, or were asked for

@@ -114,15 +114,15 @@ func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { e.bell.Run(ctx) })
 	wg.Go(func() { e.expire(ctx) })
-	wg.Go(func() { e.keepMembers(ctx) })
 	wg.Go(func() { e.finishRemovals(ctx) })
 	defer wg.Wait()
 	defer func() { e.watching().stop() }()
-	tick := time.NewTicker(e.Tick / glances)
+	tick, members := time.NewTicker(e.Tick/glances), e.newDirectory()
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		err := e.open(ctx)
 		if err == nil && n%glances == 0 && !e.resting() {
+			members.glance(ctx, &wg)
 			if err = e.ringDue(ctx); err == nil {
 				err = e.follow(ctx)
 			}
