@@ -43,6 +43,7 @@ type cli struct {
 	Check        checkCommand        `cmd:"" help:"Try the Email settings step by step, and what Exchange must refuse; exit 1 if something is wrong."`
 	Autodiscover autodiscoverCommand `cmd:"" help:"Find the server of a mailbox by what its domain publishes."`
 	Orgs         orgsCommand         `cmd:"" help:"List the organizations, or add one."`
+	Exchange     exchangeCommand     `cmd:"" help:"Print what whoever runs Exchange is to do, or make a link to it."`
 	Sim          simCommand          `cmd:"" help:"Run the simulated Exchange alone."`
 	Bench        benchCommand        `cmd:"" help:"Measure."`
 }

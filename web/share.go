@@ -11,11 +11,11 @@ import (
 	"postern/store"
 )
 
-// A link for the Exchange admin holds for a week unless told otherwise, and for three months
-// at most.
+// MaxShareDays is how long a link for the Exchange admin may hold; it holds for shareDays
+// unless told otherwise.
 const (
+	MaxShareDays = 90
 	shareDays    = 7
-	maxShareDays = 90
 )
 
 func shareURL(r *http.Request, token string) string {
@@ -36,7 +36,7 @@ func (s *server) makeShare(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	days, err := strconv.Atoi(r.PostForm.Get("days"))
-	if err != nil || days < 1 || days > maxShareDays {
+	if err != nil || days < 1 || days > MaxShareDays {
 		return errBadForm
 	}
 	token, _, err := s.Org.NewShare(r.Context(), c.Version, c.App, time.Duration(days)*24*time.Hour)
@@ -80,7 +80,7 @@ func (s *server) apiMakeShare(w http.ResponseWriter, r *http.Request) error {
 		Days         int
 		Version, App string
 	}{Days: shareDays}
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Days < 1 || in.Days > maxShareDays {
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Days < 1 || in.Days > MaxShareDays {
 		return errBadForm
 	}
 	r.Form = map[string][]string{"version": {in.Version}, "app": {in.App}}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"postern/ews"
+	"postern/store"
+	"postern/web"
+)
+
+// exchangeCommand is for whoever runs Exchange: what to run there, and links to a page that
+// shows it.
+type exchangeCommand struct {
+	Scripts exchangeScripts `cmd:"" default:"withargs" help:"List the scripts that let Postern in, or print one."`
+	Share   exchangeShare   `cmd:"" help:"Make a link to a page with the scripts, for somebody without a sign-in."`
+	Shares  exchangeShares  `cmd:"" help:"List the links that hold."`
+	Revoke  exchangeRevoke  `cmd:"" help:"End a link."`
+}
+
+type exchangeScripts struct {
+	dataFlags
+	Name    string `arg:"" optional:"" help:"Script to print; none = list them."`
+	Version string `help:"Version of Exchange; none = that of the Email settings." name:"for"`
+	App     string `help:"Id of the application, for Exchange Online."`
+}
+
+func (e *exchangeScripts) Run(c *common) error {
+	st, org, err := e.open(c, false)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	permit, err := web.ExchangePermit(c.ctx, org, e.Version, e.App)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	for _, script := range ews.Connector().Scripts(permit) {
+		switch e.Name {
+		case "":
+			fmt.Fprintf(table, "%s\t%s\n", script.Name, script.Says)
+		case script.Name:
+			_, err := fmt.Fprint(c.out, script.Text)
+			return err
+		}
+	}
+	if e.Name != "" {
+		return badArgument(fmt.Sprintf("There is no script named %s.", e.Name), "See postern exchange scripts.", nil)
+	}
+	return table.Flush()
+}
+
+type exchangeShare struct {
+	dataFlags
+	Days    int    `help:"Days that the link holds, 90 at most." default:"7"`
+	Version string `help:"Version of Exchange; none = that of the Email settings." name:"for"`
+	App     string `help:"Id of the application, for Exchange Online."`
+}
+
+func (e *exchangeShare) Run(c *common) error {
+	if e.Days < 1 || e.Days > web.MaxShareDays {
+		return badArgument(fmt.Sprintf("A link cannot hold for %d days.", e.Days), "Choose 1 to 90.", nil)
+	}
+	st, org, err := e.open(c, false)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	token, _, err := org.NewShare(c.ctx, e.Version, e.App, time.Duration(e.Days)*24*time.Hour)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.out, "Send the address of your Postern with this path: /share/%s\nIt is shown this once, and holds for %d days.\n", token, e.Days)
+	return err
+}
+
+type exchangeShares struct{ dataFlags }
+
+func (e *exchangeShares) Run(c *common) error {
+	st, org, err := e.open(c, false)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	list, err := org.Shares(c.ctx)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "LINK\tMADE BY\tHOLDS UNTIL")
+	for _, s := range list {
+		fmt.Fprintf(table, "%d\t%s\t%s\n", s.ID, s.By, s.Expires.Local().Format(time.DateTime))
+	}
+	return table.Flush()
+}
+
+type exchangeRevoke struct {
+	dataFlags
+	ID int64 `arg:"" help:"Number of the link."`
+}
+
+func (e *exchangeRevoke) Run(c *common) error {
+	st, org, err := e.open(c, false)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	if err = org.RevokeShare(c.ctx, e.ID); errors.Is(err, store.ErrNotFound) {
+		return badArgument(fmt.Sprintf("There is no link %d that holds.", e.ID), "See postern exchange shares.", err)
+	}
+	return err
+}
