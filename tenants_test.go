@@ -63,7 +63,9 @@ func TestNewOrganizationIsServed(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	out, urls, ended := &strings.Builder{}, filepath.Join(t.TempDir(), "urls"), make(chan error, 1)
 	command := serveCommand{folderFlags: folderFlags{Data: dir}, Listen: "127.0.0.1:0", Poll: time.Minute, Workers: 1, URLFile: urls}
-	go func() { ended <- command.Run(&common{ctx: ctx, out: out, errOut: io.Discard, log: slog.New(slog.DiscardHandler)}) }()
+	go func() {
+		ended <- command.Run(&common{ctx: ctx, out: out, errOut: io.Discard, log: slog.New(slog.DiscardHandler)})
+	}()
 	defer func() {
 		cancel()
 		if err := <-ended; err != nil {

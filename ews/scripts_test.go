@@ -51,6 +51,8 @@ type psJob struct {
 	Scripts map[string]string `json:"scripts"`
 	State   psState           `json:"state"`
 	Order   []string          `json:"order"`
+	Cut     *int              `json:"cut,omitempty"`  // sessions but that of the undo break off after so many changes
+	Late    bool              `json:"late,omitempty"` // the next change is done nevertheless
 }
 
 type psState map[string]any
@@ -280,11 +282,16 @@ func compareUndo(r psResult, before psState) (wrong []string, made int) {
 	if !slices.Equal(undone, want) {
 		wrong = append(wrong, fmt.Sprintf("undone %q, want %q", undone, want))
 	}
-	var as psState
-	if text, err := json.Marshal(before); err != nil || json.Unmarshal(text, &as) != nil || !reflect.DeepEqual(r.State, as) {
-		wrong = append(wrong, fmt.Sprintf("afterwards Exchange is not as before: %v, want %v", r.State, as))
+	if !sameExchange(r.State, before) {
+		wrong = append(wrong, fmt.Sprintf("afterwards Exchange is not as before: %v, want %v", r.State, before))
 	}
 	return wrong, len(steps)
+}
+
+func sameExchange(now, before psState) bool {
+	var as psState
+	text, err := json.Marshal(before)
+	return err == nil && json.Unmarshal(text, &as) == nil && reflect.DeepEqual(now, as)
 }
 
 func TestUndoListsWhatGrantMade(t *testing.T) {
@@ -329,6 +336,42 @@ func TestUndoListsWhatGrantMade(t *testing.T) {
 		if wrong, _ := compareUndo(powershell(t, []psJob{job})[0], job.State); len(wrong) == 0 {
 			t.Errorf("not found: %s", spoil[1])
 		}
+	}
+}
+
+// Broken off anywhere, before a change or after it, what was granted is undone all the same.
+func TestUndoAfterABreak(t *testing.T) {
+	var names []string
+	var jobs []psJob
+	for _, p := range []crm.Permit{
+		{Settings: crm.Settings{Version: version2007}}, {Settings: crm.Settings{Version: "ExchangeSE"}}, {Settings: crm.Settings{Version: versionOnline}},
+		{Settings: crm.Settings{Version: "Exchange2013", Model: crm.ByDelegation}},
+	} {
+		p.Settings.Login, p.Settings.UserAgent, p.Settings.Others = "svc", "Agent/1", []crm.Account{{Login: "svc2"}}
+		p.AppIDs, p.Policy.Allow = []string{"11111111-2222-3333-4444-555555555555"}, []crm.Selector{"ann@acme.example", "zed@acme.example"}
+		for cut := range 14 {
+			for _, late := range []bool{false, true} {
+				job := psJobOf(p, psExchange(p, "allow list"), "grant", "user-agent", "ews-enabled", "allowed-apps", "undo")
+				job.Cut, job.Late = &cut, late
+				names, jobs = append(names, fmt.Sprintf("%s after %d, late %v", p.Settings.Version, cut, late)), append(jobs, job)
+			}
+		}
+	}
+	broken := 0
+	for i, r := range powershell(t, jobs) {
+		for _, run := range r.Runs {
+			if run.Error != "" && (run.Error != "the session breaks off" || run.Name == "undo") {
+				t.Errorf("%s: %s: %s", names[i], run.Name, run.Error)
+			} else if run.Error != "" {
+				broken++
+			}
+		}
+		if !sameExchange(r.State, jobs[i].State) {
+			t.Errorf("%s: afterwards Exchange is not as before: %v", names[i], r.State)
+		}
+	}
+	if broken < len(jobs)/2 {
+		t.Errorf("only %d sessions of %d lives broke off", broken, len(jobs))
 	}
 }
 

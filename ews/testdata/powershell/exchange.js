@@ -5,9 +5,16 @@ import { Thrown } from './powershell.js'
 const key = s => String(s).toLowerCase()
 const has = (l, x) => l.some(e => key(e) === key(x))
 
-export function exchange(state) {
+// budget.left is how many changes there may be yet: with the next one the session breaks off,
+// as a shell that is closed does. It is done nevertheless when budget.late.
+export function exchange(state, budget) {
   const trace = []
-  const did = (verb, what) => trace.push(`${verb} ${what}`)
+  const did = (verb, what, change) => {
+    const over = --budget.left < 0
+    if (!over || budget.late) change()
+    if (over) throw new Thrown('the session breaks off')
+    trace.push(`${verb} ${what}`)
+  }
   const find = (kind, id) => state[kind].find(o => [o.Name, o.DistinguishedName, ...(o.Aliases ?? [])].some(n => n !== undefined && key(n) === key(id)))
   const need = (kind, id) => {
     const o = find(kind, id)
@@ -16,23 +23,20 @@ export function exchange(state) {
   }
   const made = (kind, o) => {
     if (find(kind, o.Name)) throw new Thrown(`${o.Name} exists already among ${kind}`)
-    state[kind].push(o)
-    did('+ ' + kind, o.Name)
+    did('+ ' + kind, o.Name, () => state[kind].push(o))
     return o
   }
-  const gone = (kind, id) => { const o = need(kind, id); state[kind].splice(state[kind].indexOf(o), 1); did('- ' + kind, o.Name) }
+  const gone = (kind, id) => { const o = need(kind, id); did('- ' + kind, o.Name, () => state[kind].splice(state[kind].indexOf(o), 1)) }
   const join = (kind, id, dn, field) => {
     const o = need(kind, id)
     need('objects', dn)
     if (has(o[field], dn)) throw new Thrown(`${dn} is a member already`)
-    o[field].push(dn)
-    did(`+ ${kind}.${field}`, `${o.Name}: ${dn}`)
+    did(`+ ${kind}.${field}`, `${o.Name}: ${dn}`, () => o[field].push(dn))
   }
   const leave = (kind, id, dn, field) => {
     const o = need(kind, id)
     if (!has(o[field], dn)) throw new Thrown(`${dn} is no member`)
-    o[field] = o[field].filter(m => key(m) !== key(dn))
-    did(`- ${kind}.${field}`, `${o.Name}: ${dn}`)
+    did(`- ${kind}.${field}`, `${o.Name}: ${dn}`, () => { o[field] = o[field].filter(m => key(m) !== key(dn)) })
   }
   const modified = (old, value) => {
     if (value && value.Add) return [...old, ...[].concat(value.Add)]
@@ -42,29 +46,25 @@ export function exchange(state) {
   const settings = (target, args, what) => {
     for (const name of ['EwsEnabled', 'EwsApplicationAccessPolicy', 'EwsAllowedAppIDs']) {
       if (!(name in args)) continue
-      did('=', `${what}.${name}: ${target[name]} -> ${args[name]}`)
-      target[name] = args[name]
+      did('=', `${what}.${name}: ${target[name]} -> ${args[name]}`, () => { target[name] = args[name] })
     }
     if ('EwsAllowList' in args) {
       const next = modified(target.EwsAllowList, args.EwsAllowList)
       if (target.EwsApplicationAccessPolicy !== 'EnforceAllowList' && next.length) throw new Thrown('an allow list without the policy to enforce it')
-      for (const e of next) if (!has(target.EwsAllowList, e)) did(`+ ${what}.EwsAllowList`, e)
-      for (const e of target.EwsAllowList) if (!has(next, e)) did(`- ${what}.EwsAllowList`, e)
-      target.EwsAllowList = next
+      for (const e of next) if (!has(target.EwsAllowList, e)) did(`+ ${what}.EwsAllowList`, e, () => { target.EwsAllowList = [...target.EwsAllowList, e] })
+      for (const e of target.EwsAllowList) if (!has(next, e)) did(`- ${what}.EwsAllowList`, e, () => { target.EwsAllowList = target.EwsAllowList.filter(x => x !== e) })
     }
   }
   const permission = (kind, field) => ({
     get: a => state[kind].filter(p => key(p.Identity) === key(need('objects', a.Identity).DistinguishedName) && (!a.User || key(p.User) === key(need('objects', a.User).DistinguishedName))),
     add: a => {
       const p = { Identity: need('objects', a.Identity).DistinguishedName, User: need('objects', a.User).DistinguishedName, IsInherited: false, [field]: [a[field]] }
-      state[kind].push(p)
-      did('+ ' + kind, `${p.Identity}: ${p.User}: ${a[field]}`)
+      did('+ ' + kind, `${p.Identity}: ${p.User}: ${a[field]}`, () => state[kind].push(p))
     },
     remove: a => {
       const i = state[kind].findIndex(p => !p.IsInherited && key(p.Identity) === key(a.Identity) && key(p.User) === key(a.User) && has(p[field], a[field]))
       if (i < 0) throw new Thrown(`no such right of ${a.User} on ${a.Identity}`)
-      const [p] = state[kind].splice(i, 1)
-      did('- ' + kind, `${p.Identity}: ${p.User}: ${a[field]}`)
+      did('- ' + kind, `${a.Identity}: ${a.User}: ${a[field]}`, () => state[kind].splice(i, 1))
     },
   })
   const mailboxRights = permission('mailboxPermissions', 'AccessRights')

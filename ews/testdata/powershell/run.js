@@ -1,5 +1,6 @@
-// Reads JSON from standard input: { scripts: { name: text }, state, order: [name] }. Parses all
-// scripts; runs those of order, one after the other, in an Exchange that begins with the state.
+// Reads JSON from standard input: { scripts: { name: text }, state, order: [name], cut, late }.
+// Parses all scripts; runs those of order, one after the other, in an Exchange that begins with
+// the state. With cut, sessions break off after so many changes, but for the undo.
 // Writes JSON: { errors: { name: [where] }, runs: [{ name, output, trace, error }], state }.
 import { readFileSync } from 'node:fs'
 import { exchange } from './exchange.js'
@@ -13,8 +14,9 @@ console.log(JSON.stringify(jobs.map(job => {
     if (found.length) errors[name] = found
   }
   const state = structuredClone(job.state ?? null)
+  const budget = { left: job.cut ?? Infinity, late: job.late }
   const runs = (job.order ?? []).map(name => {
-    const { cmdlets, trace } = exchange(state)
+    const { cmdlets, trace } = exchange(state, name === 'undo' ? { left: Infinity } : budget)
     const run = { name, trace, output: [], error: '' }
     try { run.output = new Shell(cmdlets).run(job.scripts[name]).map(String) } catch (e) {
       run.error = e instanceof Thrown ? e.message : 'not run: ' + e.message
