@@ -33,6 +33,7 @@ type site struct {
 	flags       []string
 	certificate sim.Wish
 	shared      []*sim.Mailbox         // with the account
+	refusal     string                 // code of the fault with which the command ends; "" = it reports
 	prepare     func(*store.Org) error // more of what is kept; nil = nothing
 }
 
@@ -80,6 +81,12 @@ func (s *site) checked(t *testing.T) (report web.CheckJSON, status int) {
 
 	var out, errOut strings.Builder
 	status = run(append([]string{"check", "--data", data, "--json"}, s.flags...), &out, &errOut)
+	if s.refusal != "" {
+		if status != 1 || !strings.Contains(errOut.String(), "["+s.refusal+"]") {
+			t.Errorf("status %d: %s%s", status, out.String(), errOut.String())
+		}
+		return report, status
+	}
 	if err := json.Unmarshal([]byte(out.String()), &report); err != nil {
 		t.Fatalf("status %d: %v\n%s%s", status, err, out.String(), errOut.String())
 	}
@@ -292,6 +299,39 @@ func TestCheckByEachModel(t *testing.T) {
 				t.Logf("%+v", told)
 			}
 		})
+	}
+}
+
+// TestCheckOpensWhatThePolicyLets: a mailbox that is denied is not tried, by name neither;
+// and one that is read is no proof of what is refused.
+func TestCheckOpensWhatThePolicyLets(t *testing.T) {
+	deny := func(org *store.Org) error {
+		p, err := org.Policy(t.Context())
+		if err != nil {
+			return err
+		}
+		p.Deny = []crm.Selector{"bob@acme.example"}
+		_, err = org.SavePolicy(t.Context(), p, false)
+		return err
+	}
+	s := newSite(t)
+	s.prepare = deny
+	report, status := s.checked(t)
+	if status != 0 || slices.ContainsFunc(report.Steps, func(j web.StepJSON) bool { return j.Step == "Mailbox bob@acme.example" }) {
+		t.Errorf("status %d, %+v", status, report.Steps)
+	}
+	for _, r := range s.x.Requests() {
+		if r.Impersonated == "bob@acme.example" {
+			t.Errorf("%s was sent for a mailbox that is denied", r.Operation)
+		}
+	}
+	for flags, code := range map[string]string{"--mailbox bob@acme.example": "mailbox-denied", "--outside ann@acme.example": "outside-is-read"} {
+		s := newSite(t)
+		s.prepare, s.flags, s.refusal = deny, strings.Fields(flags), code
+		s.checked(t)
+		if n := len(s.x.Requests()); n > 0 {
+			t.Errorf("%s: %d requests", flags, n)
+		}
 	}
 }
 

@@ -3,9 +3,11 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"postern/crm"
+	"postern/gate"
 	"postern/mail"
 	"postern/store"
 )
@@ -71,10 +73,8 @@ func (e *Engine) try(ctx context.Context, s crm.Settings, up CheckUp, tell func(
 	if err != nil {
 		return err
 	}
-	if len(up.Boxes) == 0 {
-		if up.Boxes, err = e.boxesOf(ctx, s, up.Outside); err != nil {
-			return err
-		}
+	if err := e.choose(ctx, s, &terms, &up); err != nil {
+		return err
 	}
 	all := slices.Clone(up.Boxes)
 	if up.Outside != "" {
@@ -94,19 +94,35 @@ func (e *Engine) try(ctx context.Context, s crm.Settings, up CheckUp, tell func(
 	return nil
 }
 
-// boxesOf lists mailboxes that settings would open, some of them.
-func (e *Engine) boxesOf(ctx context.Context, s crm.Settings, outside mail.Address) ([]mail.Address, error) {
+// choose sees to it that no mailbox is opened that the policy does not let be read, and
+// names some when none were named. One that Exchange must refuse cannot be one of those.
+func (e *Engine) choose(ctx context.Context, s crm.Settings, terms *gate.Terms, up *CheckUp) error {
+	policy := terms.Policy
+	policy.Domains = s.Domains // as they will be when the settings are saved
+	for _, box := range up.Boxes {
+		if f := policy.AllowsMailbox(box, terms.Groups); f != nil {
+			return f
+		}
+	}
 	users, _, err := e.Org.Users(ctx, store.ListQuery{Limit: 1 << 20})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var boxes []mail.Address
 	for _, u := range users {
-		if u.Active && len(u.Addresses) > 0 && slices.Contains(s.Domains, u.Addresses[0].Domain()) && u.Addresses[0] != outside {
+		if u.Active && len(u.Addresses) > 0 && policy.AllowsMailbox(u.Addresses[0], terms.Groups) == nil {
 			boxes = append(boxes, u.Addresses[0])
 		}
 	}
-	return boxes[:min(len(boxes), testBoxes)], nil
+	if up.Outside != "" && slices.Contains(slices.Concat(boxes, up.Boxes), up.Outside) {
+		return &crm.Fault{Verdict: crm.Refused, Scope: crm.MailboxScope, Code: "outside-is-read",
+			Message: fmt.Sprintf("%s is among the mailboxes that are to be read, so Exchange need not refuse it.", up.Outside),
+			Advice:  "Name a mailbox that is not to be read, or none."}
+	}
+	if len(up.Boxes) == 0 {
+		up.Boxes = boxes[:min(len(boxes), testBoxes)]
+	}
+	return nil
 }
 
 // Discover finds the server of a mailbox by what its domain publishes, and hands each step

@@ -79,7 +79,12 @@ func (s *server) runCheckForm(w http.ResponseWriter, r *http.Request) error {
 		d.Wrong = err.Error()
 		return s.showCheck(w, r, http.StatusUnprocessableEntity, d)
 	}
-	if _, err := s.Check(r.Context(), up, func(crm.Finding) {}); err != nil {
+	_, err = s.Check(r.Context(), up, func(crm.Finding) {})
+	if f, ok := errors.AsType[*crm.Fault](err); ok && f.Code == "outside-is-read" {
+		d.Wrong = f.Message + " " + f.Advice
+		return s.showCheck(w, r, http.StatusUnprocessableEntity, d)
+	}
+	if err != nil {
 		return err
 	}
 	http.Redirect(w, r, accessURL("check"), http.StatusSeeOther)
