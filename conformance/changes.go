@@ -234,7 +234,7 @@ func mailboxesDoNotMix(b *bench) {
 	}
 	// An id of one mailbox opens nothing in the other.
 	list, err := b.Source.Headers(b.Context(), b.Boxes[1], want[0][:1])
-	if err == nil && len(list) > 0 && list[0].Fault == nil {
+	if err == nil && len(list) > 0 && list[0].Fault == nil && !b.Delegate {
 		b.Errorf("mailbox 2 gives an item of mailbox 1: %q", list[0].Subject)
 	}
 }

@@ -33,11 +33,19 @@ func TestEWS(t *testing.T) {
 			LegacyRouting: true, SyncStatePadding: 50_000,
 			FolderNames: map[sim.Role]string{sim.Inbox: "Posteingang", sim.SentItems: "Gesendete Elemente", sim.Drafts: "Entwürfe", sim.DeletedItems: "Inbox"},
 		}, crm.Settings{Version: "Exchange2013_SP1", Gzip: true}},
+		{"Delegate", sim.Options{Version: sim.ExchangeSE}, crm.Settings{Version: "ExchangeSE", Model: crm.ByDelegation}},
+		{"Delegate2007", sim.Options{Version: sim.Exchange2007SP1}, crm.Settings{Version: "Exchange2007_SP1", Model: crm.ByDelegation}},
+		{"OwnSignIn", sim.Options{Version: sim.ExchangeSE}, crm.Settings{Version: "ExchangeSE", Model: crm.ByOwnSignIn}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			open := func(t *testing.T) conformance.Fixture { return overEWS(t, c.exchange, c.settings) }
 			conformance.Source(t, open)
-			conformance.Notifier(t, open)
+			switch {
+			case c.settings.Model == crm.ByOwnSignIn: // no connection is shared by two accounts
+			case c.name == "Delegate2007": // tells delegates nothing
+			default:
+				conformance.Notifier(t, open)
+			}
 		})
 	}
 }
@@ -69,9 +77,17 @@ func overEWS(t *testing.T, o sim.Options, s crm.Settings) conformance.Fixture {
 			t.Error(err)
 		}
 	})
-	x.AddAccount(sim.Account{Login: login, Password: password})
-	x.AddMailbox(sim.Person{Name: "Ursula User", Address: "ursula@company.example"})
-	x.AddMailbox(sim.Person{Name: "Boss", Address: "boss@company.example"})
+	x.AddMailbox(sim.Person{Name: "Postern", Address: "svc-postern@company.example"})
+	x.AddAccount(sim.Account{Login: login, Password: password, Mailbox: "svc-postern@company.example", NoRole: s.Model != crm.ByImpersonation})
+	for name, address := range map[string]mail.Address{"Ursula User": "ursula@company.example", "Boss": "boss@company.example"} {
+		box := x.AddMailbox(sim.Person{Name: name, Address: address})
+		x.AddAccount(sim.Account{Login: string(address), Password: string(address), NoRole: true})
+		if s.Model == crm.ByDelegation {
+			if err := box.Share(login, sim.Reviewer); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	return conformance.Fixture{
 		System: &exchange{t, x},
 		Source: src,
@@ -79,7 +95,8 @@ func overEWS(t *testing.T, o sim.Options, s crm.Settings) conformance.Fixture {
 			{ID: 1, Org: 1, Address: "ursula@company.example"},
 			{ID: 2, Org: 1, Address: "boss@company.example"},
 		},
-		Absent: &crm.Mailbox{ID: 3, Org: 1, Address: "nobody@company.example"},
+		Absent:   &crm.Mailbox{ID: 3, Org: 1, Address: "nobody@company.example"},
+		Delegate: s.Model == crm.ByDelegation,
 	}
 }
 
@@ -91,6 +108,7 @@ func openEWS(t *testing.T, s crm.Settings) crm.Source {
 	g.Set(gate.Terms{
 		Settings:   s,
 		Policy:     crm.Policy{Domains: append(s.Domains, "company.example"), Kinds: []crm.Kind{crm.Email, crm.Event, crm.Task, crm.ContactKind}},
+		SignIns:    signIns("ursula@company.example", "boss@company.example", "nobody@company.example"),
 		Deployment: crm.Deployment{Ranges: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}},
 	})
 	src, closer, err := g.Open(ews.Connector())
@@ -103,6 +121,20 @@ func openEWS(t *testing.T, s crm.Settings) crm.Source {
 		}
 	})
 	return src
+}
+
+// signIns are those of users whose login and password are their address; of one who has
+// no account here, the first one's.
+func signIns(list ...mail.Address) map[mail.Address]crm.Account {
+	all := map[mail.Address]crm.Account{}
+	for _, a := range list {
+		who := string(a)
+		if a == "nobody@company.example" {
+			who = string(list[0])
+		}
+		all[a] = crm.Account{Login: who, Password: crm.NewSecret(who)}
+	}
+	return all
 }
 
 // exchange is a simulated one as a conformance.System.

@@ -178,7 +178,7 @@ func deletionAndNewFolderAreTold(w *watch) {
 	w.told(w.box, w.folders[crm.Inbox].ID)
 	folder := w.System.NewFolder(w.box, w.folders[crm.Inbox].ID, "Projects")
 	w.System.Put(w.box, folder, letter{n: 2}.raw())
-	if w.streaming() { // what is pulled may be told of the folders that were there
+	if w.streaming() && !w.Delegate { // what is pulled may be told of the folders that were there
 		w.told(w.box, folder)
 	}
 }

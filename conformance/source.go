@@ -53,6 +53,10 @@ type Fixture struct {
 	Source crm.Source
 	Boxes  [2]*crm.Mailbox // two mailboxes with their ordinary folders, empty
 	Absent *crm.Mailbox    // one that does not exist
+	// Delegate says that both are read by one account that was let into them: an id of one
+	// opens in the name of the other, too, and the account is told of what happens in the
+	// folders that were there when it subscribed.
+	Delegate bool
 }
 
 // Source tries all that a source must do. Each part opens a fixture of its own.

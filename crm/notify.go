@@ -13,7 +13,7 @@ import (
 type Notifier interface {
 	Source
 	// Subscribe asks for notifications about all folders of a mailbox. Mailboxes of one
-	// Facts.Server that are to be listened to on one connection share an anchor, the first
+	// Facts.Server and one account that are to be listened to on one connection share an anchor, the first
 	// of them, which is to be subscribed first (box == anchor). The answer is a streaming
 	// subscription where the server can do that, else one for Pull. Fault{Refused} with
 	// the code "no-notifications" when the server knows neither.

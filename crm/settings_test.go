@@ -133,7 +133,10 @@ func TestHowMailboxesAreOpenedIsChecked(t *testing.T) {
 // TestTheConnectorIsAskedLast: it judges what is whole.
 func TestTheConnectorIsAskedLast(t *testing.T) {
 	c, asked := connector, 0
-	c.Vet = func(crm.Settings) []crm.FieldError { asked++; return []crm.FieldError{{Field: "kdc", Code: "malformed"}} }
+	c.Vet = func(crm.Settings) []crm.FieldError {
+		asked++
+		return []crm.FieldError{{Field: "kdc", Code: "malformed"}}
+	}
 	if _, wrong := whole().Check(c, crm.Settings{}); len(wrong) != 1 || asked != 1 {
 		t.Errorf("got %+v, asked %d times", wrong, asked)
 	}

@@ -27,7 +27,8 @@ const (
 type group struct {
 	*watcher
 	server  string
-	alone   bool // for a mailbox that a shared connection did not suit
+	login   string // of the account that opens its mailboxes
+	alone   bool   // for a mailbox that a shared connection did not suit
 	members []*followed
 	anchor  *crm.Mailbox
 	changed chan struct{} // somebody came or left

@@ -140,7 +140,8 @@ func (w *watcher) admit(box *crm.Mailbox) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f := w.boxes[box.ID]
-	if f != nil && (f.group.server == box.Server || f.group.alone) && f.box.Address == box.Address {
+	login := w.gate.Account(box.Address)
+	if f != nil && (f.group.server == box.Server && f.group.login == login || f.group.alone) && f.box.Address == box.Address {
 		return
 	}
 	if f != nil {
@@ -169,16 +170,17 @@ func (w *watcher) dismiss(f *followed) {
 	f.group.leave(f)
 }
 
-// join puts a mailbox into a group: one of its server that has room, or, when it is to be
+// join puts a mailbox into a group: one of its server and account that has room, or, when it is to be
 // alone, one of its own.
 func (w *watcher) join(f *followed, alone bool) {
+	login := w.gate.Account(f.box.Address)
 	for _, g := range w.groups {
-		if !alone && !g.alone && g.server == f.box.Server && len(g.members) < crm.MaxListen {
+		if !alone && !g.alone && g.server == f.box.Server && g.login == login && len(g.members) < crm.MaxListen {
 			g.enter(f)
 			return
 		}
 	}
-	g := &group{watcher: w, server: f.box.Server, alone: alone, changed: make(chan struct{}, 1)}
+	g := &group{watcher: w, server: f.box.Server, login: login, alone: alone, changed: make(chan struct{}, 1)}
 	w.groups = append(w.groups, g)
 	g.enter(f)
 	w.wg.Go(g.run)

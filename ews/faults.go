@@ -68,6 +68,7 @@ var codes = byCode([]struct {
 	{"ErrorInvalidExchangeImpersonationHeaderData", ruling{crm.Refused, crm.MailboxScope, 0, "Exchange does not accept the address to impersonate.", "Check the user's address."}},
 	{"ErrorNonPrimarySmtpAddress", ruling{crm.Refused, crm.MailboxScope, 0, "The address is an alias; Exchange wants the mailbox's primary address.", "Enter the user's primary address."}},
 	{"ErrorNonExistentMailbox", ruling{crm.Refused, crm.MailboxScope, 0, "There is no mailbox with this address on this Exchange.", "Check the user's address; if the mailbox is in the cloud or on another server, it needs a connection of its own."}},
+	{"ErrorMissingEmailAddress", ruling{crm.Refused, crm.MailboxScope, 0, "The account has no mailbox of its own, which Exchange asks of whoever does not impersonate.", "Give the account a mailbox: Enable-Mailbox ACCOUNT; or let it impersonate the owners."}},
 	{"ErrorAccountDisabled", ruling{crm.Refused, crm.MailboxScope, 0, "The mailbox's account is disabled.", "Enable the account in the directory, or make the user inactive."}},
 	{"ErrorMailboxLogonFailed ErrorMailboxConfiguration", ruling{crm.Refused, crm.MailboxScope, time.Hour, "The mailbox is broken or disabled.", "Ask whoever runs Exchange to repair the mailbox."}},
 	{"ErrorPasswordExpired ErrorPasswordChangeRequired", ruling{crm.Reauth, crm.OrgScope, 0, "The account's password has expired.", "Set a new password for the account and enter it in the Email settings."}},

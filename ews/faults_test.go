@@ -88,6 +88,7 @@ const reactions = `
 82 ErrorClientDisconnected | retry asked 0s -
 83 ErrorMailboxScopeNotAllowedWithoutQueryString ErrorSearchTooManyMailboxes | refused asked 0s -
 84 ErrorMessagePerFolderCountReceiveQuotaExceeded | retry asked 1h0m0s -
+85 ErrorMissingEmailAddress | refused mailbox 0s -
 `
 
 // TestReactions sends each code twice, as a fault of the whole request and as the answer

@@ -162,6 +162,13 @@ func (g *Gate) Allows(box *crm.Mailbox) error {
 	return g.terms.allow(box.Address)
 }
 
+// Account returns the login of the account that opens a mailbox.
+func (g *Gate) Account(box mail.Address) string {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.terms.account(box).Login
+}
+
 // enter notes a call and returns the context that ends with what it was granted. leave is
 // to be called once, when the call has ended, with its error: it gives back the reason when
 // it was the gate that ended it.
