@@ -69,11 +69,7 @@ func (o *Org) provision(ctx context.Context, t *tx) ([]int64, error) {
 	if err != nil || connection == 0 {
 		return nil, err
 	}
-	policy, err := o.policy(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	grants, err := o.granted(ctx, t, policy)
+	grants, err := o.granted(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -108,15 +104,11 @@ func (o *Org) provision(ctx context.Context, t *tx) ([]int64, error) {
 
 // MailboxesIn counts the users who would have a mailbox if these were the allowed domains.
 func (o *Org) MailboxesIn(ctx context.Context, domains []string) (int, error) {
-	p, err := o.policy(ctx, o.read())
+	grants, err := o.granted(ctx, o.read())
 	if err != nil {
 		return 0, err
 	}
-	p.Domains = domains
-	grants, err := o.granted(ctx, o.read(), p)
-	if err != nil {
-		return 0, err
-	}
+	grants.policy.Domains = domains
 	wanted, err := o.wanted(ctx, o.read(), grants)
 	return len(wanted), err
 }

@@ -75,29 +75,21 @@ type Grant struct {
 // Grant returns what holds in a mailbox.
 func (o *Org) Grant(ctx context.Context, box *crm.Mailbox) (Grant, error) {
 	var g Grant
-	policy, err := o.policy(ctx, o.read())
+	all, err := o.granted(ctx, o.read())
 	if err != nil {
 		return g, err
 	}
-	all, err := o.granted(ctx, o.read(), policy)
-	if err != nil {
-		return g, err
-	}
-	g.Policy, g.Limits, g.Refused = policy, all.limits(box.User), policy.AllowsMailbox(box.Address, all.groups)
-	g.Outside, err = o.outside(ctx, o.read(), box.ID, func(folders []crm.Folder) []bool { return policy.InScope(g.Limits, folders) })
+	g.Policy, g.Limits, g.Refused = all.policy, all.limits(box.User), all.policy.AllowsMailbox(box.Address, all.groups)
+	g.Outside, err = o.outside(ctx, o.read(), box.ID, func(folders []crm.Folder) []bool { return g.Policy.InScope(g.Limits, folders) })
 	return g, err
 }
 
 // Granted returns what the gate is to grant: the policy, the members of groups as far as they
 // are known, and what users left alone, by their mailboxes.
 func (o *Org) Granted(ctx context.Context) (crm.Policy, crm.Groups, map[mail.Address]crm.Limits, error) {
-	policy, err := o.policy(ctx, o.read())
+	g, err := o.granted(ctx, o.read())
 	if err != nil {
-		return policy, nil, nil, err
-	}
-	g, err := o.granted(ctx, o.read(), policy)
-	if err != nil {
-		return policy, nil, nil, err
+		return crm.Policy{}, nil, nil, err
 	}
 	boxes, err := o.owners(ctx, o.read())
 	limits := map[mail.Address]crm.Limits{}
@@ -106,7 +98,7 @@ func (o *Org) Granted(ctx context.Context) (crm.Policy, crm.Groups, map[mail.Add
 			limits[b.Address] = own
 		}
 	}
-	return policy, g.groups, limits, err
+	return g.policy, g.groups, limits, err
 }
 
 // outside returns the folders of a mailbox that are not in scope.
@@ -152,7 +144,7 @@ func (o *Org) SavePolicy(ctx context.Context, p crm.Policy, remove bool) (crm.Po
 			now = old
 			return nil
 		}
-		if now, err = o.insertPolicy(ctx, t, h, old, now); err != nil || !remove {
+		if now, err = o.insertPolicy(ctx, t, h, now); err != nil || !remove {
 			return err
 		}
 		return o.askRemoval(ctx, t, now.Version)
@@ -195,8 +187,12 @@ func (o *Org) savePolicies(ctx context.Context, name string, do func(*tx, hasher
 }
 
 // insertPolicy writes the next version and all that follows from it.
-func (o *Org) insertPolicy(ctx context.Context, t *tx, h hasher, old, now crm.Policy) (crm.Policy, error) {
+func (o *Org) insertPolicy(ctx context.Context, t *tx, h hasher, now crm.Policy) (crm.Policy, error) {
 	if err := o.changed(ctx, t); err != nil {
+		return now, err
+	}
+	was, err := o.granted(ctx, t)
+	if err != nil {
 		return now, err
 	}
 	now.Version, now.Saved, now.By = 0, time.Time{}, ""
@@ -204,13 +200,9 @@ func (o *Org) insertPolicy(ctx context.Context, t *tx, h hasher, old, now crm.Po
 	if err != nil {
 		return now, err
 	}
-	now.Version, now.Saved, now.By = old.Version+1, o.s.now().UTC(), crm.ActorOf(ctx)
+	now.Version, now.Saved, now.By = was.policy.Version+1, o.s.now().UTC(), crm.ActorOf(ctx)
 	_, err = t.exec(ctx, "insert into policy (org_id, version, saved_at, saved_by, text) values ($1, $2, $3, $4, $5)",
 		o.id, now.Version, micros(now.Saved), clean(now.By), string(text))
-	if err != nil {
-		return now, err
-	}
-	was, err := o.granted(ctx, t, old)
 	if err != nil {
 		return now, err
 	}
@@ -219,7 +211,7 @@ func (o *Org) insertPolicy(ctx context.Context, t *tx, h hasher, old, now crm.Po
 	if err := o.follow(ctx, t, h, was, is); err != nil {
 		return now, err
 	}
-	entry := auditLines("policy.save", fmt.Sprintf("version %d", now.Version), old.Diff(&now))
+	entry := auditLines("policy.save", fmt.Sprintf("version %d", now.Version), was.policy.Diff(&now))
 	entry.Widens = entry.Widens || unlocks(was, is)
 	return now, o.audit(ctx, t, entry)
 }
@@ -284,11 +276,7 @@ func (o *Org) SaveUserLimits(ctx context.Context, user crm.UserID, l crm.Limits)
 		if err != nil {
 			return err
 		}
-		policy, err := o.policy(ctx, t)
-		if err != nil {
-			return err
-		}
-		was, err := o.granted(ctx, t, policy)
+		was, err := o.granted(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -357,11 +345,7 @@ func (o *Org) SaveGroup(ctx context.Context, group mail.Address, members []mail.
 		return err
 	}
 	return o.savePolicies(ctx, "save group", func(t *tx, h hasher) error {
-		policy, err := o.policy(ctx, t)
-		if err != nil {
-			return err
-		}
-		was, err := o.granted(ctx, t, policy)
+		was, err := o.granted(ctx, t)
 		if err != nil {
 			return err
 		}
@@ -381,7 +365,7 @@ func (o *Org) SaveGroup(ctx context.Context, group mail.Address, members []mail.
 		if err := o.follow(ctx, t, h, was, is); err != nil {
 			return err
 		}
-		return o.audit(ctx, t, groupEntry(group, before, members, slices.Contains(policy.Deny, crm.Selector("group:"+group))))
+		return o.audit(ctx, t, groupEntry(group, before, members, slices.Contains(was.policy.Deny, crm.Selector("group:"+group))))
 	})
 }
 
@@ -407,9 +391,10 @@ type granted struct {
 	own    map[crm.UserID]crm.Limits
 }
 
-// granted returns it with the policy given.
-func (o *Org) granted(ctx context.Context, q querier, p crm.Policy) (g granted, err error) {
-	g.policy = p
+func (o *Org) granted(ctx context.Context, q querier) (g granted, err error) {
+	if g.policy, err = o.policy(ctx, q); err != nil {
+		return g, err
+	}
 	list, err := o.groups(ctx, q)
 	if err != nil {
 		return g, err

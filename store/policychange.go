@@ -53,17 +53,13 @@ func (o *Org) DryRun(ctx context.Context, p crm.Policy) (Change, error) {
 	if err != nil {
 		return c, err
 	}
-	old, err := o.policy(ctx, o.read())
-	if err != nil {
-		return c, err
-	}
-	was, err := o.granted(ctx, o.read(), old)
+	was, err := o.granted(ctx, o.read())
 	if err != nil {
 		return c, err
 	}
 	is := was
 	is.policy = next
-	c.Lines = old.Diff(&next)
+	c.Lines = was.policy.Diff(&next)
 	c.Widens = slices.ContainsFunc(c.Lines, func(l crm.Line) bool { return l.Widens }) || unlocks(was, is)
 	if c.Comes, c.Goes, err = o.comeAndGo(ctx, was, is); err != nil {
 		return c, err

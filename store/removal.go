@@ -74,11 +74,7 @@ func (o *Org) removeSome(ctx context.Context, t *tx, h hasher) error {
 	if err != nil || !pending {
 		return err
 	}
-	policy, err := o.policy(ctx, t)
-	if err != nil {
-		return err
-	}
-	grants, err := o.granted(ctx, t, policy)
+	grants, err := o.granted(ctx, t)
 	if err != nil {
 		return err
 	}

@@ -94,7 +94,7 @@ func (o *Org) SaveSettings(ctx context.Context, s crm.Settings) error {
 		now := old
 		now.Domains = unique(slices.Clone(s.Domains))
 		if len(old.Diff(&now)) > 0 {
-			_, err = o.insertPolicy(ctx, t, h, old, now)
+			_, err = o.insertPolicy(ctx, t, h, now)
 		} else {
 			_, err = o.provision(ctx, t)
 		}
