@@ -113,8 +113,7 @@ func New(c Config) *Engine {
 func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { e.bell.Run(ctx) })
-	wg.Go(func() { e.expire(ctx) })
-	wg.Go(func() { e.finishRemovals(ctx) })
+	wg.Go(func() { e.keepHouse(ctx) })
 	defer wg.Wait()
 	defer func() { e.watching().stop() }()
 	tick, members := time.NewTicker(e.Tick/glances), e.newDirectory()
