@@ -128,14 +128,7 @@ func (o *Org) Checks(ctx context.Context, limit int) ([]Check, error) {
 
 // LastCheck returns the latest run, ErrNotFound when there was none.
 func (o *Org) LastCheck(ctx context.Context) (*Check, error) {
-	list, err := o.Checks(ctx, 1)
-	if err == nil && len(list) == 0 {
-		err = ErrNotFound
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &list[0], nil
+	return first(o.Checks(ctx, 1))
 }
 
 // LastProbe returns the latest run in which a step was really tried, ErrNotFound when there

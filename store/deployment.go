@@ -48,7 +48,7 @@ func (s *Store) SaveDeployment(ctx context.Context, d crm.Deployment) error {
 	for _, r := range d.Ranges {
 		ranges = append(ranges, r.String())
 	}
-	err = s.db.update(ctx, "save deployment", func(t *tx) error {
+	return s.db.update(ctx, "save deployment", func(t *tx) error {
 		old, err := lockDeployment(ctx, t)
 		if err != nil {
 			return err
@@ -70,7 +70,6 @@ func (s *Store) SaveDeployment(ctx context.Context, d crm.Deployment) error {
 		}
 		return nil
 	})
-	return err
 }
 
 // deployed tells an organization that the installation has changed.
@@ -78,28 +77,22 @@ func (o *Org) deployed(ctx context.Context, t *tx, old, now crm.Deployment) erro
 	if err := o.changed(ctx, t); err != nil {
 		return err
 	}
-	e := crm.AuditEntry{Action: "deployment.save"}
-	var lines []string
-	if old.Mode != now.Mode {
-		lines = append(lines, fmt.Sprintf("mode: %s → %s", old.Mode, now.Mode))
-		e.Widens = old.Mode == crm.OnPremises || now.Mode == crm.MultiTenant
-	}
+	var c changes
+	c.note("mode", string(old.Mode), string(now.Mode), old.Mode == crm.OnPremises || now.Mode == crm.MultiTenant)
 	for _, r := range now.Ranges {
 		if !slices.Contains(old.Ranges, r) {
-			lines = append(lines, "approved range: "+r.String())
-			e.Widens = true
+			c.say("approved range: "+r.String(), true)
 		}
 	}
 	for _, r := range old.Ranges {
 		if !slices.Contains(now.Ranges, r) {
-			lines = append(lines, "revoked range: "+r.String())
+			c.say("revoked range: "+r.String(), false)
 		}
 	}
-	if len(lines) == 0 {
+	if len(c.lines) == 0 {
 		return nil
 	}
-	e.Detail = strings.Join(lines, "\n")
-	return o.audit(ctx, t, e)
+	return o.audit(ctx, t, c.entry("deployment.save", ""))
 }
 
 // lockDeployment reads the installation's row, which stays as it is until the transaction

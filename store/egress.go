@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"postern/crm"
 )
@@ -27,12 +26,8 @@ func (o *Org) egress(ctx context.Context, q querier) (crm.Egress, error) {
 	if err != nil {
 		return crm.Egress{}, err
 	}
-	if len(sealed) > 0 {
-		password, err := o.open(ctx, q, o.proxyPasswordPlace(), sealed)
-		if err != nil {
-			return crm.Egress{}, err
-		}
-		e.ProxyPassword = crm.NewSecret(string(password))
+	if e.ProxyPassword, err = o.openSecret(ctx, q, o.proxyPasswordPlace(), sealed); err != nil {
+		return crm.Egress{}, err
 	}
 	err = rows(ctx, q, "select local, public, valid_from, valid_until from egress_address where org_id = $1 order by position", []any{o.id}, func(r *sql.Rows) error {
 		var a crm.EgressAddress
@@ -63,12 +58,9 @@ func (o *Org) proxyPasswordPlace() place {
 // are opened anew by it, and mailboxes in trouble are tried again at once.
 func (o *Org) SaveEgress(ctx context.Context, e crm.Egress) error {
 	return o.db.update(ctx, "save egress", func(t *tx) error {
-		var sealed []byte
-		if !e.ProxyPassword.Empty() {
-			var err error
-			if sealed, err = o.seal(ctx, t, o.proxyPasswordPlace(), []byte(e.ProxyPassword.Reveal())); err != nil {
-				return err
-			}
+		sealed, err := o.sealSecret(ctx, t, o.proxyPasswordPlace(), e.ProxyPassword)
+		if err != nil {
+			return err
 		}
 		if err := o.changed(ctx, t); err != nil {
 			return err
@@ -114,8 +106,7 @@ func (o *Org) saveEgressAddresses(ctx context.Context, t *tx, list []crm.EgressA
 // egressEntry says what changed. An address or a proxy more is one more way out, and so is
 // the end of the list: requests then leave from any address.
 func egressEntry(old, now crm.Egress) crm.AuditEntry {
-	e := crm.AuditEntry{Action: "egress.save"}
-	var lines []string
+	var c changes
 	has := func(list []crm.EgressAddress, a crm.EgressAddress) bool {
 		return slices.ContainsFunc(list, func(b crm.EgressAddress) bool {
 			return a.Local == b.Local && a.Public == b.Public && a.From.Equal(b.From) && a.Until.Equal(b.Until)
@@ -123,38 +114,19 @@ func egressEntry(old, now crm.Egress) crm.AuditEntry {
 	}
 	for _, a := range now.Addresses {
 		if !has(old.Addresses, a) {
-			lines = append(lines, "address added: "+a.String())
-			e.Widens = true
+			c.say("address added: "+a.String(), true)
 		}
 	}
 	for _, a := range old.Addresses {
 		if !has(now.Addresses, a) {
-			lines = append(lines, "address removed: "+a.String())
+			c.say("address removed: "+a.String(), false)
 		}
 	}
 	if len(now.Addresses) == 0 && len(old.Addresses) > 0 {
-		lines = append(lines, "no address is prescribed any more")
-		e.Widens = true
+		c.say("no address is prescribed any more", true)
 	}
-	none := func(s string) string {
-		if s == "" {
-			return "none"
-		}
-		return s
-	}
-	if old.Proxy != now.Proxy {
-		lines = append(lines, fmt.Sprintf("proxy: %s → %s", none(old.Proxy), none(now.Proxy)))
-		e.Widens = true
-	}
-	if old.ProxyLogin != now.ProxyLogin {
-		lines = append(lines, fmt.Sprintf("proxy login: %s → %s", none(old.ProxyLogin), none(now.ProxyLogin)))
-	}
-	if !old.ProxyPassword.Equal(now.ProxyPassword) {
-		lines = append(lines, "proxy password: changed")
-	}
-	if len(lines) == 0 {
-		lines = []string{"saved unchanged"}
-	}
-	e.Detail = strings.Join(lines, "\n")
-	return e
+	c.note("proxy", old.Proxy, now.Proxy, true)
+	c.note("proxy login", old.ProxyLogin, now.ProxyLogin, false)
+	c.noteSecret("proxy password", old.ProxyPassword, now.ProxyPassword)
+	return c.entry("egress.save", "")
 }

@@ -56,10 +56,10 @@ func TestEgressIsKeptAndAudited(t *testing.T) {
 			widens bool
 			lines  string
 		}{
-			{true, "address added: 10.0.0.7=198.51.100.7|address added: 2001:db8::7 from=2026-12-01T00:00Z until=2027-01-01T06:30Z|proxy: none → http://proxy.acme.example:3128|proxy login: none → svc|proxy password: changed"},
+			{true, "address added: 10.0.0.7=198.51.100.7|address added: 2001:db8::7 from=2026-12-01T00:00Z until=2027-01-01T06:30Z|proxy: none → http://proxy.acme.example:3128|proxy login: none → svc|proxy password: set"},
 			{false, "address removed: 2001:db8::7 from=2026-12-01T00:00Z until=2027-01-01T06:30Z|proxy password: changed"},
 			{false, "saved unchanged"},
-			{true, "address removed: 10.0.0.7=198.51.100.7|no address is prescribed any more|proxy: http://proxy.acme.example:3128 → none|proxy login: svc → none|proxy password: changed"},
+			{true, "address removed: 10.0.0.7=198.51.100.7|no address is prescribed any more|proxy: http://proxy.acme.example:3128 → none|proxy login: svc → none|proxy password: taken away"},
 		}
 		entries := audited(t, db, 1, "egress.save")
 		if len(entries) != len(want) {

@@ -47,14 +47,11 @@ func (o *Org) NewShare(ctx context.Context, version, app string, life time.Durat
 // Share returns the link that holds a token, or ErrNotFound: there is none, it has expired,
 // or it was revoked.
 func (o *Org) Share(ctx context.Context, token string) (Share, error) {
-	list, err := o.shares(ctx, "token_hash = $3", tokenHash(token))
-	if err == nil && len(list) == 0 {
-		err = ErrNotFound
-	}
+	s, err := first(o.shares(ctx, "token_hash = $3", tokenHash(token)))
 	if err != nil {
 		return Share{}, err
 	}
-	return list[0], nil
+	return *s, nil
 }
 
 // Shares lists the links that hold, the latest first.
