@@ -5,11 +5,11 @@ import (
 	"testing"
 )
 
-// Each tab leads to a page of its own, which marks it; nobody but administrators sees one.
+// Each tab leads to a page of its own, which marks it and has its name; nobody but administrators sees one.
 func TestAccessTabs(t *testing.T) {
 	s := newFilledSite(t)
 	for _, p := range accessPages {
-		s.expect(ann, accessURL(p.name), `<a href="`+accessURL(p.name)+`" aria-current="page">`+p.title+`</a>|class="place" href="/access" aria-current="page"`, "")
+		s.expect(ann, accessURL(p.name), `<a href="`+accessURL(p.name)+`" aria-current="page">`+p.title+`</a>|class="place" href="/access" aria-current="page"|<h1>`+p.title+`|<title>`+p.title+` ·`, "")
 		if r := s.get(bob, accessURL(p.name)); r.StatusCode != http.StatusForbidden {
 			t.Errorf("Bob asks for %s: status %d", accessURL(p.name), r.StatusCode)
 		}
