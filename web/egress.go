@@ -147,11 +147,7 @@ func (s *server) showAddresses(w http.ResponseWriter, r *http.Request, status in
 	if d.Shown = crm.ValidChain(d.Chain); !d.Shown {
 		d.Chain = crm.DefaultChain
 	}
-	scheme := "http"
-	if secure(r) {
-		scheme = "https"
-	}
-	d.Tab, d.Proxy, d.PasswordSet, d.URL = "addresses", kept.Proxy, !kept.ProxyPassword.Empty(), scheme+"://"+r.Host+wellKnown
+	d.Tab, d.Proxy, d.PasswordSet, d.URL = "addresses", kept.Proxy, !kept.ProxyPassword.Empty(), ownAddress(r)+wellKnown
 	d.Rules = kept.Publish(s.Now()).Rules(d.Chain)
 	if n := len(d.Form.Rows); n == 0 || d.Form.Rows[n-1] != (egressRow{}) {
 		d.Form.Rows = append(d.Form.Rows, egressRow{})
@@ -193,10 +189,7 @@ func (s *server) saveAddresses(w http.ResponseWriter, r *http.Request) error {
 	}
 	checked, wrong := f.check(kept)
 	if len(wrong) > 0 {
-		d.Errors = map[string][]crm.FieldError{}
-		for _, e := range wrong {
-			d.Errors[e.Field] = append(d.Errors[e.Field], e)
-		}
+		d.Errors = byField(wrong)
 		return s.showAddresses(w, r, http.StatusUnprocessableEntity, kept, d)
 	}
 	if err := s.Org.SaveEgress(r.Context(), checked); err != nil {

@@ -250,9 +250,6 @@ func logins(accounts []crm.Account) (list []string) {
 	return list
 }
 
-// kindTitles are the kinds of data in Exchange's own words.
-var kindTitles = []kindEvidence{{Kind: crm.Email, Title: "Mail"}, {Kind: crm.Event, Title: "Calendar"}, {Kind: crm.Task, Title: "Tasks"}, {Kind: crm.ContactKind, Title: "Contacts"}}
-
 func (e *Evidence) gatherPolicy(ctx context.Context, org *store.Org, _ crm.Connector) error {
 	p, err := org.Policy(ctx)
 	if err != nil {
@@ -262,9 +259,8 @@ func (e *Evidence) gatherPolicy(ctx context.Context, org *store.Org, _ crm.Conne
 	for _, f := range p.Text() {
 		e.Policy.Fields = append(e.Policy.Fields, fieldEvidence(f))
 	}
-	for _, k := range kindTitles {
-		k.Read = p.AllowsKind(k.Kind)
-		e.Kinds = append(e.Kinds, k)
+	for _, k := range ticked(kindTitles[:], p.Kinds) {
+		e.Kinds = append(e.Kinds, kindEvidence{crm.Kind(k.Value), k.Title, k.On})
 	}
 	versions, err := org.Policies(ctx)
 	for _, v := range versions {

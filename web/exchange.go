@@ -54,8 +54,8 @@ func ExchangePermit(ctx context.Context, org *store.Org, version, app string) (c
 		p.AppIDs = []string{app}
 	}
 	for _, allowed := range policy.Allow { // the group that the policy names is the one to be opened
-		if name, ok := strings.CutPrefix(string(allowed), "group:"); ok {
-			p.Group = name
+		if group, ok := allowed.Group(); ok {
+			p.Group = string(group)
 			return p, nil
 		}
 	}
@@ -209,9 +209,14 @@ func (s *server) showExchange(w http.ResponseWriter, r *http.Request, status int
 
 // readChoice reads what scripts are to be made for, from a form or the address.
 func (s *server) readChoice(r *http.Request) (choice, error) {
-	c := choice{Version: r.FormValue("version"), App: strings.TrimSpace(r.FormValue("app"))}
+	return s.choose(r.Context(), r.FormValue("version"), r.FormValue("app"))
+}
+
+// choose returns a choice that scripts can be made for.
+func (s *server) choose(ctx context.Context, version, app string) (choice, error) {
+	c := choice{Version: version, App: strings.TrimSpace(app)}
 	if !slices.ContainsFunc(s.Connector.ScriptVersions, func(v crm.Version) bool { return v.Name == c.Version }) {
-		kept, _, err := s.Org.Settings(r.Context())
+		kept, _, err := s.Org.Settings(ctx)
 		if err != nil {
 			return c, err
 		}
@@ -249,8 +254,8 @@ func (s *server) scriptFile(w http.ResponseWriter, r *http.Request, c choice) er
 	return errNoPage
 }
 
-// ExchangeStepJSON is a step as the API and the command have it.
-type ExchangeStepJSON struct {
+// exchangeStepJSON is a step as the API has it.
+type exchangeStepJSON struct {
 	Name  string `json:"name"`
 	Title string `json:"title"`
 	Says  string `json:"says"`
@@ -260,10 +265,10 @@ type ExchangeStepJSON struct {
 	Text  string `json:"text,omitempty"`
 }
 
-func stepsJSON(steps []exchangeStep) []ExchangeStepJSON {
-	list := []ExchangeStepJSON{}
+func stepsJSON(steps []exchangeStep) []exchangeStepJSON {
+	list := []exchangeStepJSON{}
 	for _, step := range steps {
-		list = append(list, ExchangeStepJSON{step.Name, step.Title, step.Says, step.Reads, step.State, step.Told, step.Text})
+		list = append(list, exchangeStepJSON{step.Name, step.Title, step.Says, step.Reads, step.State, step.Told, step.Text})
 	}
 	return list
 }

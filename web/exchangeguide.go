@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -47,7 +48,7 @@ func (s *server) decisions(ctx context.Context) ([]decision, error) {
 	list := []decision{
 		{Name: "deployment", Title: "Deployment", Value: deploymentValue(deployment), Says: "For whom this installation is. The operator decides, by postern deployment."},
 		{Name: "addresses", Title: "Addresses", Value: egressValue(egress), Says: "From where requests come, so that the firewall lets in these alone.", URL: addressesPath},
-		{Name: "user-agent", Title: "User-Agent", Value: orDefault(settings.UserAgent, crm.DefaultUserAgent), Says: "Under which name they come, so that Exchange can tell them from others.", URL: settingsPath},
+		{Name: "user-agent", Title: "User-Agent", Value: cmp.Or(settings.UserAgent, crm.DefaultUserAgent), Says: "Under which name they come, so that Exchange can tell them from others.", URL: settingsPath},
 		{Name: "model", Title: "Authentication", Value: modelValue(settings), Says: "As whom mailboxes are opened.", URL: settingsPath},
 	}
 	entries, _, err := s.Org.AuditLog(ctx, store.AuditQuery{Action: decideAction, Limit: 100})
@@ -125,13 +126,6 @@ func modelValue(s crm.Settings) string {
 		value += ": " + s.Login
 	}
 	return value
-}
-
-func orDefault(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
 }
 
 // decisionJSON is a decision as the API has it.

@@ -96,10 +96,7 @@ func (s *server) saveMySignIn(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		d.Login, d.Errors = login, map[string][]crm.FieldError{}
-		for _, e := range wrong {
-			d.Errors[e.Field] = append(d.Errors[e.Field], e)
-		}
+		d.Login, d.Errors = login, byField(wrong)
 		return s.showMyMailbox(w, r, http.StatusUnprocessableEntity, d)
 	}
 	http.Redirect(w, r, myMailboxPath+"?saved=1", http.StatusSeeOther)

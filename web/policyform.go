@@ -39,7 +39,8 @@ type limitRow struct {
 	Errors            []crm.FieldError
 }
 
-var kindChoices = [...]option{{Value: string(crm.Email), Title: "Mail"}, {Value: string(crm.Event), Title: "Calendar"}, {Value: string(crm.Task), Title: "Tasks"}, {Value: string(crm.ContactKind), Title: "Contacts"}}
+// kindTitles are the kinds of data in Exchange's own words.
+var kindTitles = [...]option{{Value: string(crm.Email), Title: "Mail"}, {Value: string(crm.Event), Title: "Calendar"}, {Value: string(crm.Task), Title: "Tasks"}, {Value: string(crm.ContactKind), Title: "Contacts"}}
 
 var markingTitles = [...]option{{Value: string(crm.Personal), Title: "personal"}, {Value: string(crm.Private), Title: "private"}, {Value: string(crm.Confidential), Title: "confidential"}}
 
@@ -87,7 +88,7 @@ func ticked[T ~string](of []option, on []T) []option {
 
 func newPolicyForm(p crm.Policy) policyForm {
 	return policyForm{Version: p.Version, Domains: lines(shownDomains(p.Domains)), Allow: lines(p.Allow), Deny: lines(p.Deny),
-		Kinds: ticked(kindChoices[:], p.Kinds), Limits: limitRows(p.Limits, p.Locked)}
+		Kinds: ticked(kindTitles[:], p.Kinds), Limits: limitRows(p.Limits, p.Locked)}
 }
 
 // limitRows are the limits as they stand in a form.
@@ -178,10 +179,7 @@ func readLimits(form url.Values) (crm.Limits, []crm.FieldError) {
 
 // setErrors spreads errors over the fields and tells how many fields have some.
 func (f *policyForm) setErrors(list []crm.FieldError) int {
-	f.Errors = map[string][]crm.FieldError{}
-	for _, e := range list {
-		f.Errors[e.Field] = append(f.Errors[e.Field], e)
-	}
+	f.Errors = byField(list)
 	for i := range f.Limits {
 		f.Limits[i].Errors = f.Errors[f.Limits[i].Name]
 	}

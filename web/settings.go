@@ -163,11 +163,17 @@ func checkForTest(typed crm.Settings, c crm.Connector, kept crm.Settings) (crm.S
 }
 
 func (d *settingsData) setErrors(list []crm.FieldError) {
-	d.Errors = map[string][]crm.FieldError{}
-	for _, e := range list {
-		d.Errors[e.Field] = append(d.Errors[e.Field], e)
-	}
+	d.Errors = byField(list)
 	d.Wrong = len(d.Errors)
+}
+
+// byField spreads errors over the fields that they are about.
+func byField(list []crm.FieldError) map[string][]crm.FieldError {
+	fields := map[string][]crm.FieldError{}
+	for _, e := range list {
+		fields[e.Field] = append(fields[e.Field], e)
+	}
+	return fields
 }
 
 func shownDomains(domains []string) []string {

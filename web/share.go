@@ -1,7 +1,6 @@
 package web
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -18,13 +17,7 @@ const (
 	shareDays    = 7
 )
 
-func shareURL(r *http.Request, token string) string {
-	scheme := "http"
-	if secure(r) {
-		scheme = "https"
-	}
-	return scheme + "://" + r.Host + "/share/" + token
-}
+func shareURL(r *http.Request, token string) string { return ownAddress(r) + "/share/" + token }
 
 // makeShare makes a link and shows it, this once.
 func (s *server) makeShare(w http.ResponseWriter, r *http.Request) error {
@@ -77,14 +70,17 @@ func newShareJSON(sh store.Share) shareJSON {
 
 func (s *server) apiMakeShare(w http.ResponseWriter, r *http.Request) error {
 	in := struct {
-		Days         int
-		Version, App string
+		Days    int    `json:"days"`
+		Version string `json:"version"`
+		App     string `json:"app"`
 	}{Days: shareDays}
-	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || in.Days < 1 || in.Days > MaxShareDays {
+	if err := readJSON(r, &in); err != nil {
+		return err
+	}
+	if in.Days < 1 || in.Days > MaxShareDays {
 		return errBadForm
 	}
-	r.Form = map[string][]string{"version": {in.Version}, "app": {in.App}}
-	c, err := s.readChoice(r)
+	c, err := s.choose(r.Context(), in.Version, in.App)
 	if err != nil {
 		return err
 	}
