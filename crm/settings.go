@@ -98,6 +98,21 @@ func (s Settings) Host() string {
 	return strings.ToLower(s.Server)
 }
 
+// KDCs lists the Kerberos servers that the settings name, host or host:port, as the lines
+// "kdc = HOST" of a krb5.conf do; none unless Kerberos is the way to log on.
+func (s Settings) KDCs() (list []string) {
+	if s.Scheme != Kerberos {
+		return nil
+	}
+	for line := range strings.Lines(s.KDC) {
+		key, value, ok := strings.Cut(line, "=")
+		if value = strings.TrimSpace(value); ok && strings.TrimSpace(key) == "kdc" && value != "" {
+			list = append(list, value)
+		}
+	}
+	return list
+}
+
 // badServer says why a server field is neither a host name nor a usable URL.
 func badServer(server string) string {
 	if strings.ContainsAny(server, " \t\r\n") || hasControl(server) {

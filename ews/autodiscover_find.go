@@ -53,6 +53,7 @@ func discover(ctx context.Context, box mail.Address, s crm.Settings, t crm.Trans
 
 // searchConfig is that of a client of one host.
 func searchConfig(s crm.Settings, t crm.Transport, account crm.Account, host string) Config {
+	s.Server = host // whose tickets are asked for
 	cfg := config(s, t, account)
 	cfg.TLS = t.TLS(host)
 	cfg.Observe = func(c Call) {

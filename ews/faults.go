@@ -286,6 +286,12 @@ func (j judge) below(e *Error) (string, ruling) {
 		return "logon-failed", ruling{crm.Retry, crm.OrgScope, time.Minute, "The server refused a login that it took before, as servers do under load.", itself}
 	case errors.Is(err, ErrNoScheme), errors.Is(err, ErrDowngrade), errors.Is(err, ErrCertificateRefused):
 		return j.unanswered(err)
+	case errors.Is(err, errRealm):
+		return "kerberos-settings", ruling{crm.Refused, crm.OrgScope, 0, "The Kerberos realm or the keytab in the settings cannot be used.", "Enter both anew in the Email settings: the realm as in krb5.conf, the keytab in base64."}
+	case errors.Is(err, errNoCentre):
+		return "kerberos-unreachable", ruling{crm.Retry, crm.OrgScope, time.Minute, "None of the Kerberos servers in the settings answers.", "Check the names of the servers (kdc) in the Email settings, and that port 88 (TCP) is open to them; it is tried again by itself."}
+	case isTicket(err):
+		return j.ticketless(err)
 	case errors.Is(err, ErrCount):
 		return "count-mismatch", ruling{crm.Retry, "", 0, "Exchange gave another number of answers than was asked for.", itself}
 	case errors.Is(err, errSilent):
@@ -328,6 +334,27 @@ func (j judge) unanswered(err error) (string, ruling) {
 	}
 	return "no-logon-scheme", refused("The server offers neither NTLM nor, over TLS, Basic to log on; it offers %s.",
 		"Enable Basic or Windows authentication for the EWS virtual directory: Set-WebServicesVirtualDirectory. "+directory)
+}
+
+func isTicket(err error) bool {
+	_, ok := errors.AsType[*TicketError](err)
+	return ok
+}
+
+// ticketless judges refusals of the Kerberos servers that are not about the account.
+//
+// https://www.rfc-editor.org/rfc/rfc4120#section-7.5.9
+func (j judge) ticketless(err error) (string, ruling) {
+	const serviceUnknown, skew = 7, 37
+	switch e, _ := errors.AsType[*TicketError](err); e.Code {
+	case serviceUnknown:
+		return "kerberos-service-unknown", ruling{crm.Refused, crm.OrgScope, 0, fmt.Sprintf("Kerberos knows no service HTTP/%s.", cmp.Or(j.host, "HOST")),
+			fmt.Sprintf("Enter the server under the name that it has in the directory, or register that name: setspn -S HTTP/%s EXCHANGE-ACCOUNT.", cmp.Or(j.host, "HOST"))}
+	case skew:
+		return "kerberos-clock", ruling{crm.Refused, crm.OrgScope, 0, "The clocks of this machine and of the Kerberos servers are too far apart.", "Set the clocks: more than five minutes are not allowed."}
+	default:
+		return "kerberos-refused", ruling{crm.Refused, crm.OrgScope, 0, fmt.Sprintf("The Kerberos servers give no ticket (error %d).", e.Code), "Look the number up in the log of the domain controller, event 4768 or 4769."}
+	}
 }
 
 // http judges an answer that is none of Exchange's.

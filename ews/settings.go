@@ -2,7 +2,11 @@ package ews
 
 import (
 	"context"
+	"crypto/x509"
+	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"postern/crm"
 	"postern/mail"
@@ -37,7 +41,7 @@ func versionIndex(name string) int {
 // as Config.Now.
 func Connector(tune ...func(*Config)) crm.Connector {
 	c := crm.Connector{
-		Name: "ews", Title: "Microsoft Exchange", Operations: slices.Clone(operations),
+		Name: "ews", Title: "Microsoft Exchange", Operations: slices.Clone(operations), Vet: vet,
 		Source: func(s crm.Settings, transport crm.Transport) (crm.Source, error) {
 			src, err := open(s, transport, tune...)
 			if err != nil {
@@ -78,13 +82,50 @@ func config(s crm.Settings, transport crm.Transport, a crm.Account) Config {
 		Gzip: s.Gzip, MaxConns: maxConns, Dial: transport.Dial, UserAgent: transport.UserAgent,
 		Observe: func(c Call) { transport.Record(access(s, a.Login, c)) },
 	}
+	host := ""
 	if u, err := Endpoint(s.Server); err == nil {
-		cfg.TLS = transport.TLS(u.Hostname())
+		host = u.Hostname()
+		cfg.TLS = transport.TLS(host)
+	}
+	if cfg.Scheme == Kerberos {
+		cfg.Ticket = tickets(s, transport, a, host)
 	}
 	if i := versionIndex(s.Version); i >= 0 {
 		cfg.Version = versions[i].schema
 	}
 	return cfg
+}
+
+// tickets returns what gets the tickets for requests to a host.
+func tickets(s crm.Settings, transport crm.Transport, a crm.Account, host string) func(context.Context, *x509.Certificate) ([]byte, error) {
+	t, err := NewTickets(Realm{Config: s.KDC, Login: a.Login, Password: a.Password.Reveal(), Keytab: a.Keytab.Reveal(),
+		Host: strings.ToLower(host), Dial: transport.Dial, Now: time.Now})
+	if err != nil {
+		return func(context.Context, *x509.Certificate) ([]byte, error) { return nil, err }
+	}
+	return t.Token
+}
+
+// vet says what is wrong with the Kerberos settings.
+func vet(s crm.Settings) []crm.FieldError {
+	if s.Scheme != crm.Kerberos || s.Login == "" {
+		return nil
+	}
+	var wrong []crm.FieldError
+	for _, a := range append([]crm.Account{{Login: s.Login, Password: s.Password, Keytab: s.Keytab}}, s.Others...) {
+		r := Realm{Config: s.KDC, Login: a.Login}
+		if _, err := NewTickets(r); err != nil {
+			return append(wrong, crm.FieldError{Field: "kdc", Code: "malformed",
+				Message: fmt.Sprintf("This names no server of the realm of %s: write it as in krb5.conf, with a line “kdc = HOST” in the realm.", a.Login)})
+		}
+		if r.Keytab = a.Keytab.Reveal(); r.Keytab == "" {
+			continue
+		}
+		if _, err := NewTickets(r); err != nil {
+			wrong = append(wrong, crm.FieldError{Field: "keytab", Code: "malformed", Message: fmt.Sprintf("The keytab of %s cannot be read.", a.Login)})
+		}
+	}
+	return wrong
 }
 
 // schemeOf has the schemes by the words of settings.

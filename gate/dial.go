@@ -60,12 +60,25 @@ func (w way) granted(d destination) (named bool, err error) {
 	own, err := server(w.terms.Settings)
 	named = err == nil && own.host == d.host
 	switch {
+	case w.isKDC(d):
+		return true, nil
 	case named && own.port == d.port, w.owns(d.host) && (d.port == httpsPort || d.port == httpPort):
 		return named, nil
 	case err != nil && len(w.owned) == 0:
 		return false, err
 	}
 	return false, notGranted(d)
+}
+
+// isKDC tells whether it is one of the Kerberos servers that the settings name.
+func (w way) isKDC(d destination) bool {
+	return slices.ContainsFunc(w.terms.Settings.KDCs(), func(text string) bool {
+		if _, _, err := net.SplitHostPort(text); err != nil {
+			text = net.JoinHostPort(text, "88")
+		}
+		kdc, err := parse(text)
+		return err == nil && kdc == d
+	})
 }
 
 // owns tells whether a host is in one of the domains that may be searched.
