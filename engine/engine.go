@@ -113,21 +113,22 @@ func New(c Config) *Engine {
 func (e *Engine) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { e.bell.Run(ctx) })
+	wg.Go(func() { e.obey(ctx) })
 	wg.Go(func() { e.keepHouse(ctx) })
 	defer wg.Wait()
 	defer func() { e.watching().stop() }()
-	tick, members := time.NewTicker(e.Tick/glances), e.newDirectory()
+	tick, members := time.NewTicker(e.Tick), e.newDirectory()
 	defer tick.Stop()
-	for n := 0; ; n++ {
-		err := e.open(ctx)
-		if err == nil && n%glances == 0 && !e.resting() {
+	for {
+		if !e.resting() {
 			members.glance(ctx, &wg)
-			if err = e.ringDue(ctx); err == nil {
+			err := e.ringDue(ctx)
+			if err == nil {
 				err = e.follow(ctx)
 			}
-		}
-		if err != nil && ctx.Err() == nil {
-			e.Log.Error("look for what is due", "err", err)
+			if err != nil && ctx.Err() == nil {
+				e.Log.Error("look for what is due", "err", err)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -137,13 +138,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// glances is how often a tick it is looked whether something else is granted now: what is
-// not any more must end within a second.
-const glances = 4
-
-// obey takes over what is granted while nobody else does.
+// obey takes over what was changed about what is granted, a few times a tick and not at the
+// same moments: what is not granted any more must end within a second, whatever else the
+// engine is doing.
 func (e *Engine) obey(ctx context.Context) {
-	tick := time.NewTicker(e.Tick / glances)
+	tick := time.NewTicker(e.Tick*10/37 + time.Microsecond)
 	defer tick.Stop()
 	for {
 		select {

@@ -35,7 +35,10 @@ func TestAccessLogIsKeptForAsLongAsItIsToBe(t *testing.T) {
 		nothing := crm.Connector{Source: func(crm.Settings, crm.Transport) (crm.Source, error) { return newExchange(), nil }}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { defer close(done); engine.New(engine.Config{Org: org, Connector: nothing, Tick: time.Hour}).Run(ctx) }()
+		go func() {
+			defer close(done)
+			engine.New(engine.Config{Org: org, Connector: nothing, Tick: time.Hour}).Run(ctx)
+		}()
 		for day, want := range []int{2, 1} {
 			time.Sleep(time.Minute)
 			list, _, err := org.AccessLog(t.Context(), store.AccessQuery{})
