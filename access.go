@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"postern/mail"
@@ -98,7 +97,7 @@ func (l *accessList) Run(c *common) error {
 			return nil
 		})
 	}
-	w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
+	w := table(c.out)
 	fmt.Fprintln(w, "TIME\tMAILBOX\tOPERATION\tITEMS\tSENT\tRECEIVED\tTOOK\tRESULT\tCODE\tFROM\tREQUEST")
 	for i := range list {
 		a := &list[i]
@@ -153,7 +152,7 @@ func (s *accessSummary) Run(c *common) error {
 	if s.JSON {
 		return json.NewEncoder(c.out).Encode(summary)
 	}
-	w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
+	w := table(c.out)
 	fmt.Fprintln(w, "OPERATION\tREQUESTS\tFAILED\tITEMS\tSENT\tRECEIVED\tFIRST\tLAST")
 	for _, o := range summary.Operations {
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", o.Operation, o.Requests, o.Failed, o.Items, o.Sent, o.Received, clock(o.First), clock(o.Last))

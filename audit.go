@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"postern/crm"
 	"postern/store"
@@ -59,7 +58,7 @@ func (l *auditList) Run(c *common) error {
 			return nil
 		})
 	}
-	w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
+	w := table(c.out)
 	fmt.Fprintln(w, "ENTRY\tTIME\tWIDENS\tWHO\tACTION\tSUBJECT\tDETAILS")
 	for _, e := range list {
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Seq, clock(e.At), map[bool]string{true: "widens"}[e.Widens], e.Actor, e.Action, e.Subject, strings.ReplaceAll(e.Detail, "\n", "; "))

@@ -38,12 +38,8 @@ func (e *egressCommand) Run(c *common) error {
 	}
 	if changed {
 		checked, wrong := next.Check(kept)
-		if len(wrong) > 0 {
-			for _, w := range wrong {
-				fmt.Fprintf(c.errOut, "postern: %s: %s [%s]\n", w.Field, w.Message, w.Code)
-			}
-			return &crm.Fault{Verdict: crm.Refused, Code: "settings-invalid", Message: "Nothing was saved.",
-				Advice: "Correct what is named above and give all of it again."}
+		if err := refuseFields(c, "settings-invalid", wrong); err != nil {
+			return err
 		}
 		if err := org.SaveEgress(c.ctx, checked); err != nil {
 			return err

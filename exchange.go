@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"postern/ews"
@@ -37,11 +36,11 @@ func (e *exchangeScripts) Run(c *common) error {
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	w := table(c.out)
 	for _, script := range ews.Connector().Scripts(permit) {
 		switch e.Name {
 		case "":
-			fmt.Fprintf(table, "%s\t%s\n", script.Name, script.Says)
+			fmt.Fprintf(w, "%s\t%s\n", script.Name, script.Says)
 		case script.Name:
 			_, err := fmt.Fprint(c.out, script.Text)
 			return err
@@ -50,7 +49,7 @@ func (e *exchangeScripts) Run(c *common) error {
 	if e.Name != "" {
 		return badArgument(fmt.Sprintf("There is no script named %s.", e.Name), "See postern exchange scripts.", nil)
 	}
-	return table.Flush()
+	return w.Flush()
 }
 
 type exchangeShare struct {
@@ -62,7 +61,7 @@ type exchangeShare struct {
 
 func (e *exchangeShare) Run(c *common) error {
 	if e.Days < 1 || e.Days > web.MaxShareDays {
-		return badArgument(fmt.Sprintf("A link cannot hold for %d days.", e.Days), "Choose 1 to 90.", nil)
+		return badArgument(fmt.Sprintf("A link cannot hold for %d days.", e.Days), fmt.Sprintf("Choose 1 to %d.", web.MaxShareDays), nil)
 	}
 	st, org, err := e.open(c, false)
 	if err != nil {
@@ -89,12 +88,12 @@ func (e *exchangeShares) Run(c *common) error {
 	if err != nil {
 		return err
 	}
-	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "LINK\tMADE BY\tHOLDS UNTIL")
+	w := table(c.out)
+	fmt.Fprintln(w, "LINK\tMADE BY\tHOLDS UNTIL")
 	for _, s := range list {
-		fmt.Fprintf(table, "%d\t%s\t%s\n", s.ID, s.By, s.Expires.Local().Format(time.DateTime))
+		fmt.Fprintf(w, "%d\t%s\t%s\n", s.ID, s.By, s.Expires.Local().Format(time.DateTime))
 	}
-	return table.Flush()
+	return w.Flush()
 }
 
 type exchangeRevoke struct {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"postern/crm"
 	"postern/kms"
@@ -37,7 +36,7 @@ func (k *keysStatus) Run(c *common) error {
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
+	w := table(c.out)
 	fmt.Fprintln(w, "ORGANIZATION\tMASTER KEY\tDATA KEY\tMADE\tSEALED VALUES\tSTATE")
 	for _, o := range list {
 		s, err := st.Org(o.ID).Keys(c.ctx)

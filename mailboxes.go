@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"postern/crm"
@@ -34,7 +33,7 @@ func (l *mailboxesList) Run(c *common) error {
 	if l.JSON {
 		return json.NewEncoder(c.out).Encode(boxes)
 	}
-	w := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
+	w := table(c.out)
 	fmt.Fprintln(w, "MAILBOX\tSTATE\tSINCE\tON SERVER\tFILED\tNOT FILED\tFAILED\tLAST LOOK\tTROUBLE")
 	for _, b := range boxes {
 		trouble := ""

@@ -14,6 +14,7 @@ import (
 	"os/user"
 	"runtime/debug"
 	"syscall"
+	"text/tabwriter"
 
 	"github.com/alecthomas/kong"
 
@@ -183,6 +184,29 @@ func explain(w io.Writer, err error) {
 func badArgument(message, advice string, err error) error {
 	return &crm.Fault{Verdict: crm.Refused, Code: "bad-argument", Message: message, Advice: advice, Err: err}
 }
+
+// refuseFields tells of each field that is not right; the fault has the code.
+func refuseFields(c *common, code string, wrong []crm.FieldError) error {
+	if len(wrong) == 0 {
+		return nil
+	}
+	for _, w := range wrong {
+		fmt.Fprintf(c.errOut, "postern: %s: %s [%s]\n", w.Field, w.Message, w.Code)
+	}
+	return &crm.Fault{Verdict: crm.Refused, Code: code, Message: "Nothing was saved.",
+		Advice: "Correct what is named above and give all of it again."}
+}
+
+// readArgument reads a file that is named on the command line; - = the standard input.
+func readArgument(file string) ([]byte, error) {
+	if file == "-" {
+		return io.ReadAll(os.Stdin)
+	}
+	return os.ReadFile(file)
+}
+
+// table begins a table whose columns are as wide as they need to be.
+func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 4, 2, ' ', 0) }
 
 // parseAddress reads an address from the command line.
 func parseAddress(text string) (mail.Address, error) {

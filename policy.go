@@ -1,14 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"postern/crm"
@@ -108,18 +107,6 @@ func (f *ownFlags) apply(l *crm.Limits) (err error) {
 	return nil
 }
 
-// checkPolicy tells of each field that is not right.
-func checkPolicy(c *common, wrong []crm.FieldError) error {
-	if len(wrong) == 0 {
-		return nil
-	}
-	for _, w := range wrong {
-		fmt.Fprintf(c.errOut, "postern: %s: %s [%s]\n", w.Field, w.Message, w.Code)
-	}
-	return &crm.Fault{Verdict: crm.Refused, Code: "policy-invalid", Message: "Nothing was saved.",
-		Advice: "Correct what is named above and give all of it again."}
-}
-
 type policyShow struct {
 	dataFlags
 	Version int64 `arg:"" optional:"" help:"Version; none = the one that holds."`
@@ -156,7 +143,7 @@ func printPolicy(w io.Writer, p crm.Policy, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(p)
 	}
-	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	t := table(w)
 	saved := "never saved"
 	if p.Version > 0 {
 		saved = fmt.Sprintf("version %d, saved %s by %s", p.Version, clock(p.Saved), p.By)
@@ -193,7 +180,7 @@ func (s *policySet) Run(c *common) error {
 
 func savePolicy(c *common, org *store.Org, p crm.Policy, remove, asJSON bool) error {
 	checked, wrong := p.Check()
-	if err := checkPolicy(c, wrong); err != nil {
+	if err := refuseFields(c, "policy-invalid", wrong); err != nil {
 		return err
 	}
 	saved, err := org.SavePolicy(c.ctx, checked, remove)
@@ -232,7 +219,7 @@ func (d *policyDryRun) Run(c *common) error {
 		return err
 	}
 	checked, wrong := p.Check()
-	if err := checkPolicy(c, wrong); err != nil {
+	if err := refuseFields(c, "policy-invalid", wrong); err != nil {
 		return err
 	}
 	change, err := org.DryRun(c.ctx, checked)
@@ -352,16 +339,12 @@ func (i *policyImport) Run(c *common) error {
 // readPolicy reads a policy from a file, as one that is to follow a version. What it does not
 // say is not limited: a name that there is not would be a limit that does not hold.
 func readPolicy(file string, version int64) (crm.Policy, error) {
-	if file == "-" {
-		file = "/dev/stdin"
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		return crm.Policy{}, badArgument(fmt.Sprintf("The policy cannot be read: %v.", err), "Name a file as policy export writes it.", err)
-	}
-	defer f.Close()
 	var p crm.Policy
-	d := json.NewDecoder(f)
+	text, err := readArgument(file)
+	if err != nil {
+		return p, badArgument(fmt.Sprintf("The policy cannot be read: %v.", err), "Name a file as policy export writes it.", err)
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&p); err != nil {
 		return p, badArgument(fmt.Sprintf("%s is no policy: %v.", file, err), "Write it as policy export does.", err)
@@ -384,15 +367,7 @@ func (u *policyUser) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
-	address, err := parseAddress(u.Address)
-	if err != nil {
-		return err
-	}
-	user, _, err := org.SignIn(c.ctx, address)
-	if errors.Is(err, store.ErrNotFound) {
-		return &crm.Fault{Verdict: crm.Refused, Code: "no-such-user", Err: err,
-			Message: fmt.Sprintf("There is no active user with the address %s.", address), Advice: "Import the user first: postern users import FILE.csv."}
-	}
+	user, err := findUser(c.ctx, org, u.Address)
 	if err != nil {
 		return err
 	}
@@ -408,7 +383,7 @@ func (u *policyUser) Run(c *common) error {
 		return err
 	}
 	checked, wrong := own.Check()
-	if err := checkPolicy(c, wrong); err != nil {
+	if err := refuseFields(c, "policy-invalid", wrong); err != nil {
 		return err
 	}
 	if err := org.SaveUserLimits(c.ctx, user.ID, checked); err != nil {
@@ -422,7 +397,7 @@ func (u *policyUser) Run(c *common) error {
 	if u.JSON {
 		return json.NewEncoder(c.out).Encode(map[string]any{"own": checked, "effective": effective, "locked": p.Locked})
 	}
-	t := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
+	t := table(c.out)
 	fmt.Fprintln(t, "LIMIT\tOWN\tHOLDS\t")
 	for i, f := range effective.Text() {
 		locked := ""
@@ -477,7 +452,7 @@ func (g *policyGroup) Run(c *common) error {
 	if g.JSON {
 		return json.NewEncoder(c.out).Encode(groups)
 	}
-	t := tabwriter.NewWriter(c.out, 0, 4, 2, ' ', 0)
+	t := table(c.out)
 	fmt.Fprintln(t, "GROUP\tAS OF\tMEMBERS")
 	for _, x := range groups {
 		fmt.Fprintf(t, "%s\t%s\t%s\n", x.Address, clock(x.Expanded), join(x.Members))

@@ -49,12 +49,8 @@ func (s *settingsCommand) Run(c *common) error {
 	}
 	if changed {
 		checked, wrong := next.Check(ews.Connector(), kept)
-		if len(wrong) > 0 {
-			for _, w := range wrong {
-				fmt.Fprintf(c.errOut, "postern: %s: %s [%s]\n", w.Field, w.Message, w.Code)
-			}
-			return &crm.Fault{Verdict: crm.Refused, Code: "settings-invalid", Message: "Nothing was saved.",
-				Advice: "Correct the fields named above and give all of them again."}
+		if err := refuseFields(c, "settings-invalid", wrong); err != nil {
+			return err
 		}
 		if err := org.SaveSettings(c.ctx, checked); err != nil {
 			return err
@@ -211,10 +207,7 @@ func (s *settingsCommand) accounts(scheme crm.Scheme) (list []crm.Account, err e
 
 // readSecret reads a password from a file or standard input, without the line end.
 func readSecret(file string) (crm.Secret, error) {
-	if file == "-" {
-		file = "/dev/stdin"
-	}
-	text, err := os.ReadFile(file)
+	text, err := readArgument(file)
 	if err != nil {
 		return crm.Secret{}, badArgument(fmt.Sprintf("The password cannot be read: %v.", err), "Name a file that holds it by --password-file, or - for the standard input.", err)
 	}

@@ -34,12 +34,7 @@ func (u *usersPassword) Run(c *common) error {
 	}
 	defer st.Close()
 	password := rand.Text()
-	err = setPassword(c.ctx, org, u.Address, password)
-	if errors.Is(err, store.ErrNotFound) {
-		return &crm.Fault{Verdict: crm.Refused, Code: "no-such-user", Err: err,
-			Message: fmt.Sprintf("There is no active user with the address %s.", u.Address), Advice: "Import the user first: postern users import FILE.csv."}
-	}
-	if err != nil {
+	if err := setPassword(c.ctx, org, u.Address, password); err != nil {
 		return err
 	}
 	fmt.Fprintf(c.out, "%s signs in with the new password %s (shown this once)\n", u.Address, password)
@@ -47,15 +42,25 @@ func (u *usersPassword) Run(c *common) error {
 }
 
 func setPassword(ctx context.Context, org *store.Org, address, password string) error {
-	parsed, err := parseAddress(address)
-	if err != nil {
-		return err
-	}
-	user, _, err := org.SignIn(ctx, parsed)
+	user, err := findUser(ctx, org, address)
 	if err != nil {
 		return err
 	}
 	return org.SetPassword(ctx, user.ID, web.HashPassword(password))
+}
+
+// findUser returns the active user who has an address.
+func findUser(ctx context.Context, org *store.Org, text string) (*crm.User, error) {
+	address, err := parseAddress(text)
+	if err != nil {
+		return nil, err
+	}
+	user, _, err := org.SignIn(ctx, address)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, &crm.Fault{Verdict: crm.Refused, Code: "no-such-user", Err: err,
+			Message: fmt.Sprintf("There is no active user with the address %s.", address), Advice: "Import the user first: postern users import FILE.csv."}
+	}
+	return user, err
 }
 
 // addresses makes a list of one.
