@@ -9,7 +9,7 @@ import (
 	"postern/crm"
 )
 
-// Revision counts the changes of people, settings and rules: as long as it stays the
+// Revision counts the changes of people, settings and policy: as long as it stays the
 // same, so do they, and the mailboxes that are read.
 func (o *Org) Revision(ctx context.Context) (int64, error) {
 	var rev int64

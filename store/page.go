@@ -43,7 +43,7 @@ type PageResult struct {
 
 // SavePage saves all that a page brought and the cursor behind it in one transaction; a
 // page may be saved again and leaves the same rows. ErrStale when people, settings or
-// rules changed since the page was decided, or the folder was reset: nothing is saved
+// policy changed since the page was decided, or the folder was reset: nothing is saved
 // then, and the page is to be decided or listed anew.
 //
 // An item that is filed stays filed, whatever later headers say. A filed entry without

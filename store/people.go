@@ -48,7 +48,7 @@ func (e *ConflictError) Error() string {
 }
 
 // People tells who is behind the addresses of a page, and the revision of people,
-// settings and rules, which goes back with the page into SavePage. The revision is read
+// settings and policy, which goes back with the page into SavePage. The revision is read
 // first: what changes in between makes the page stale, never wrong.
 func (o *Org) People(ctx context.Context, headers []crm.Header) (crm.People, int64, error) {
 	var rev int64

@@ -327,8 +327,8 @@ func (o *Org) groups(ctx context.Context, q querier) ([]Group, error) {
 	return list, err
 }
 
-// GroupMembers is a list of groups as Policy.AllowsMailbox asks for them.
-func GroupMembers(list []Group) crm.Groups {
+// groupMembers is a list of groups as Policy.AllowsMailbox asks for them.
+func groupMembers(list []Group) crm.Groups {
 	groups := make(crm.Groups, len(list))
 	for _, g := range list {
 		groups[g.Address] = g.Members
@@ -399,7 +399,7 @@ func (o *Org) granted(ctx context.Context, q querier) (g granted, err error) {
 	if err != nil {
 		return g, err
 	}
-	g.groups = GroupMembers(list)
+	g.groups = groupMembers(list)
 	g.own, err = o.userLimits(ctx, q)
 	return g, err
 }
