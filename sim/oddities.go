@@ -17,11 +17,6 @@ const (
 	OddSilent  Oddity = "silent"  // nothing, for as long as the client waits
 )
 
-// Oddities lists them all.
-func Oddities() []Oddity {
-	return []Oddity{OddHuge, OddGarbage, OddDTD, OddPage, OddSilent}
-}
-
 const (
 	hugeSize = 256 << 20
 	poxRoot  = "http://schemas.microsoft.com/exchange/autodiscover/responseschema/2006"
