@@ -104,7 +104,9 @@ func TestLogOnByEachScheme(t *testing.T) {
 		{"Kerberos, another realm", sim.LogOn{Schemes: all},
 			func(s *crm.Settings) { s.Scheme, s.Login = crm.Kerberos, "svc@OTHER.EXAMPLE" }, "kerberos-settings", ""},
 		{"Kerberos, server not there", sim.LogOn{Schemes: all},
-			func(s *crm.Settings) { s.Scheme, s.KDC = crm.Kerberos, "[realms]\nCOMPANY.EXAMPLE = {\nkdc = 127.0.0.1:1\n}\n" }, "kerberos-unreachable", ""},
+			func(s *crm.Settings) {
+				s.Scheme, s.KDC = crm.Kerberos, "[realms]\nCOMPANY.EXAMPLE = {\nkdc = 127.0.0.1:1\n}\n"
+			}, "kerberos-unreachable", ""},
 		{"Kerberos, only Basic offered", sim.LogOn{Schemes: []sim.Scheme{sim.Basic}}, func(s *crm.Settings) { s.Scheme = crm.Kerberos }, "scheme-not-offered", ""},
 		{"NTLM, bound to the channel", sim.LogOn{Schemes: all, Protection: sim.ProtectionRequired}, func(s *crm.Settings) { s.Scheme = crm.NTLM }, "", sim.NTLM},
 		{"NTLM, only Basic offered", sim.LogOn{Schemes: []sim.Scheme{sim.Basic}}, func(s *crm.Settings) { s.Scheme = crm.NTLM }, "scheme-not-offered", ""},
