@@ -130,19 +130,3 @@ func (o *Org) Checks(ctx context.Context, limit int) ([]Check, error) {
 func (o *Org) LastCheck(ctx context.Context) (*Check, error) {
 	return first(o.Checks(ctx, 1))
 }
-
-// LastProbe returns the latest run in which a step was really tried, ErrNotFound when there
-// was none among those that are kept: when was it last shown that Exchange refuses what it
-// must refuse?
-func (o *Org) LastProbe(ctx context.Context, code string) (*Check, error) {
-	list, err := o.Checks(ctx, keptChecks)
-	if err != nil {
-		return nil, err
-	}
-	for i := range list {
-		if f := list[i].Finding(code); f != nil && !f.Skip {
-			return &list[i], nil
-		}
-	}
-	return nil, ErrNotFound
-}
