@@ -3,8 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
+	"postern/crm"
 	"postern/ews"
 	"postern/store"
 	"postern/web"
@@ -27,6 +31,9 @@ type exchangeScripts struct {
 }
 
 func (e *exchangeScripts) Run(c *common) error {
+	if err := checkPermit(e.Version, e.App); err != nil {
+		return err
+	}
 	st, org, err := e.open(c, false)
 	if err != nil {
 		return err
@@ -63,6 +70,9 @@ func (e *exchangeShare) Run(c *common) error {
 	if e.Days < 1 || e.Days > web.MaxShareDays {
 		return badArgument(fmt.Sprintf("A link cannot hold for %d days.", e.Days), fmt.Sprintf("Choose 1 to %d.", web.MaxShareDays), nil)
 	}
+	if err := checkPermit(e.Version, e.App); err != nil {
+		return err
+	}
 	st, org, err := e.open(c, false)
 	if err != nil {
 		return err
@@ -74,6 +84,18 @@ func (e *exchangeShare) Run(c *common) error {
 	}
 	_, err = fmt.Fprintf(c.out, "Send the address of your Postern with this path: /share/%s\nIt is shown this once, and holds for %d days.\n", token, e.Days)
 	return err
+}
+
+// checkPermit says what is wrong with the version and the application that scripts are for.
+func checkPermit(version, app string) error {
+	known := version == "" || slices.ContainsFunc(ews.Connector().ScriptVersions, func(v crm.Version) bool { return v.Name == version })
+	switch _, err := uuid.Parse(app); {
+	case !known:
+		return badArgument(fmt.Sprintf("There are no scripts for a version %q.", version), "Name one of those of the Email settings, or ExchangeOnline, by --for.", nil)
+	case app != "" && err != nil:
+		return badArgument("The id of the application is no GUID.", "Copy it from the application's page in Entra ID.", err)
+	}
+	return nil
 }
 
 type exchangeShares struct{ dataFlags }

@@ -238,7 +238,7 @@ func (w *world) try(s crm.Settings) string {
 	w.must(w.engine.Test(w.Context(), s, func(f crm.Finding) {
 		said.WriteString(map[bool]string{true: "ok ", false: "no "}[f.OK] + f.Step + ": " + f.Detail)
 		if f.Fault != nil {
-			said.WriteString(" " + f.Fault.Error() + " " + f.Fault.Advice)
+			said.WriteString(" " + f.Fault.Error() + " " + f.Fault.Advice + " " + strings.ReplaceAll(f.Fix, "\n", "; "))
 		}
 		said.WriteString("\n")
 	}))

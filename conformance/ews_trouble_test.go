@@ -132,7 +132,7 @@ func TestEWSListingTrouble(t *testing.T) {
 			}
 			items = append(items, it)
 		}
-		return x, f.Source, box, crm.Folder{ID: inbox.ID()}, items
+		return x, f.Source, box, crm.Folder{ID: inbox.ID(), Kind: crm.Email}, items
 	}
 	t.Run("deletions cut", func(t *testing.T) {
 		x, src, box, f, items := open(t)

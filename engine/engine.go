@@ -258,7 +258,8 @@ func (e *Engine) ring(ctx context.Context) (due int, err error) {
 	e.mu.Lock()
 	line, wanted := e.line, e.terms.Settings
 	e.mu.Unlock()
-	if wanted.Server != "" && e.Pace.Resting(wanted.Login, wanted.Host(), e.Now()) != nil {
+	sole := wanted.Model != crm.ByOwnSignIn && len(wanted.Others) == 0
+	if sole && wanted.Server != "" && e.Pace.Resting(wanted.Login, wanted.Host(), e.Now()) != nil {
 		return 0, nil // whoever is due would be sent away
 	}
 	limit := 1000

@@ -206,7 +206,7 @@ func (t *Terms) allow(box mail.Address) error {
 	}
 	if t.Settings.Model == crm.ByOwnSignIn && t.SignIns[box].Empty() {
 		return &crm.Fault{Verdict: crm.Refused, Scope: crm.MailboxScope, Code: "not-signed-in",
-			Message: "Each user opens the own mailbox here, and this one has not done so yet.", Advice: "The user enters the own Exchange login under My Emails → My mailbox."}
+			Message: "Each user opens the own mailbox here, and this one has not done so yet.", Advice: "The user enters the own Exchange login under My Emails → My mailbox (/my/mailbox)."}
 	}
 	return nil
 }

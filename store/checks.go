@@ -61,7 +61,7 @@ const keptChecks = 50
 
 // SaveCheck keeps a run and returns it with its number.
 func (o *Org) SaveCheck(ctx context.Context, c Check) (*Check, error) {
-	c.By = crm.ActorOf(ctx)
+	c.By, c.Server, c.UserAgent = clean(crm.ActorOf(ctx)), clean(c.Server), clean(c.UserAgent)
 	for i := range c.Findings {
 		if f := c.Findings[i].Fault; f != nil {
 			kept := *f
@@ -79,7 +79,7 @@ func (o *Org) SaveCheck(ctx context.Context, c Check) (*Check, error) {
 		}
 		_, err := t.exec(ctx, `insert into check_run (org_id, id, began_at, took, run_by, server, agent, outside, stranger, findings)
 			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			o.id, c.ID, micros(c.Began), c.Took.Microseconds(), c.By, c.Server, c.UserAgent, c.Outside, c.Stranger, string(text))
+			o.id, c.ID, micros(c.Began), c.Took.Microseconds(), c.By, c.Server, c.UserAgent, c.Outside, c.Stranger, clean(string(text)))
 		if err != nil {
 			return err
 		}

@@ -272,7 +272,7 @@ func (o *Org) SaveUserLimits(ctx context.Context, user crm.UserID, l crm.Limits)
 		return err
 	}
 	return o.savePolicies(ctx, "save user limits", func(t *tx, h hasher) error {
-		who, err := first(o.users(ctx, t, []int64{int64(user)}))
+		who, err := o.userName(ctx, t, user)
 		if err != nil {
 			return err
 		}
@@ -298,7 +298,7 @@ func (o *Org) SaveUserLimits(ctx context.Context, user crm.UserID, l crm.Limits)
 		if err := o.follow(ctx, t, h, was, is); err != nil {
 			return err
 		}
-		return o.audit(ctx, t, auditLines("policy.user", who.Name, lines))
+		return o.audit(ctx, t, auditLines("policy.user", who, lines))
 	})
 }
 

@@ -74,12 +74,12 @@ func (s *server) runCheckForm(w http.ResponseWriter, r *http.Request) error {
 		return errBadForm
 	}
 	d := checkData{Outside: strings.TrimSpace(r.PostForm.Get("outside")), Stranger: r.PostForm.Get("stranger") != ""}
-	up, err := checkUp(d.Outside, d.Stranger, nil)
-	if err != nil {
-		d.Wrong = err.Error()
+	up, wrong := checkUp(d.Outside, d.Stranger, nil)
+	if len(wrong) > 0 {
+		d.Wrong = wrong[0].Message
 		return s.showCheck(w, r, http.StatusUnprocessableEntity, d)
 	}
-	_, err = s.Check(r.Context(), up, func(crm.Finding) {})
+	_, err := s.Check(r.Context(), up, func(crm.Finding) {})
 	if f, ok := errors.AsType[*crm.Fault](err); ok && f.Code == "outside-is-read" {
 		d.Wrong = f.Message + " " + f.Advice
 		return s.showCheck(w, r, http.StatusUnprocessableEntity, d)
@@ -91,23 +91,23 @@ func (s *server) runCheckForm(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// checkUp reads what is to be tried.
-func checkUp(outside string, stranger bool, boxes []string) (engine.CheckUp, error) {
-	up := engine.CheckUp{Stranger: stranger}
-	var err error
-	if outside = strings.TrimSpace(outside); outside != "" {
-		if up.Outside, err = mail.ParseAddress(outside); err != nil {
-			return up, err
-		}
-	}
-	for _, text := range boxes {
+// checkUp reads what is to be tried, and says what is wrong with it.
+func checkUp(outside string, stranger bool, boxes []string) (up engine.CheckUp, wrong []crm.FieldError) {
+	read := func(field, text string) mail.Address {
 		a, err := mail.ParseAddress(text)
 		if err != nil {
-			return up, err
+			wrong = append(wrong, crm.FieldError{Field: field, Code: "malformed", Message: capital(err.Error()) + "."})
 		}
-		up.Boxes = append(up.Boxes, a)
+		return a
 	}
-	return up, nil
+	up.Stranger = stranger
+	if outside = strings.TrimSpace(outside); outside != "" {
+		up.Outside = read("outside", outside)
+	}
+	for _, text := range boxes {
+		up.Boxes = append(up.Boxes, read("mailboxes", text))
+	}
+	return up, wrong
 }
 
 // checkCode shows the page about a code.
@@ -182,9 +182,9 @@ func (s *server) apiRunCheck(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(r, &body); err != nil {
 		return err
 	}
-	up, err := checkUp(body.Outside, body.Stranger, body.Mailboxes)
-	if err != nil {
-		writeFieldErrors(w, "tested", []crm.FieldError{{Field: "outside", Code: "malformed", Message: capital(err.Error()) + "."}})
+	up, wrong := checkUp(body.Outside, body.Stranger, body.Mailboxes)
+	if len(wrong) > 0 {
+		writeFieldErrors(w, "tested", wrong)
 		return nil
 	}
 	s.stream(w, r, "check", func(tell func(crm.Finding)) error {

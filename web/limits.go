@@ -91,7 +91,11 @@ func (s *server) apiSaveMyLimits(w http.ResponseWriter, r *http.Request) error {
 		writeFieldErrors(w, "saved", wrong)
 		return nil
 	}
-	if err := s.Org.SaveUserLimits(r.Context(), viewerOf(r).ID, checked); err != nil {
+	was, policy, err := s.ownLimits(r)
+	if err != nil {
+		return err
+	}
+	if err := s.Org.SaveUserLimits(r.Context(), viewerOf(r).ID, policy.KeepLocked(was, checked)); err != nil {
 		return err
 	}
 	return s.apiMyLimits(w, r)
