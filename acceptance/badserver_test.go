@@ -33,7 +33,7 @@ func TestServerThatIsNotExchange(t *testing.T) {
 		"logon-page":            page(http.StatusFound, "Location", "/owa/auth/logon.aspx"),
 		"no-ews-here":           page(http.StatusNotFound, "Content-Type", "text/html"),
 		"owa-not-ews":           page(440, "Content-Type", "text/html"),
-		"ews-forbidden":         page(http.StatusForbidden, "Content-Type", "text/html"),
+		"ews-blocked":           page(http.StatusForbidden, "Content-Type", "text/html"),
 		"server-error-page":     page(http.StatusInternalServerError, "Content-Type", "text/html"),
 		"service-unavailable":   page(http.StatusServiceUnavailable, "Content-Type", "text/html"),
 		"proxy-logon":           page(http.StatusProxyAuthRequired, "Content-Type", "text/html"),
