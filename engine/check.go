@@ -69,6 +69,7 @@ func (e *Engine) try(ctx context.Context, s crm.Settings, up CheckUp, tell func(
 	if err := e.open(ctx); err != nil { // what the installation grants holds for a test, too
 		return err
 	}
+	defer e.obeying(ctx)()
 	terms, err := e.readTerms(ctx)
 	if err != nil {
 		return err
@@ -134,6 +135,7 @@ func (e *Engine) Discover(ctx context.Context, box mail.Address, s crm.Settings,
 	if err := e.open(ctx); err != nil {
 		return "", err
 	}
+	defer e.obeying(ctx)()
 	if !slices.Contains(s.Domains, box.Domain()) {
 		s.Domains = append(slices.Clone(s.Domains), box.Domain())
 	}

@@ -138,6 +138,18 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
+// obeying has what was changed about what is granted taken over until stop is called, for
+// work outside of Run.
+func (e *Engine) obeying(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { e.obey(ctx) })
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
 // obey takes over what was changed about what is granted, a few times a tick and not at the
 // same moments: what is not granted any more must end within a second, whatever else the
 // engine is doing.
@@ -286,14 +298,18 @@ func (e *Engine) open(ctx context.Context) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if rev == e.read {
+	lost := e.gate.Lost()
+	if rev == e.read && !lost {
 		return nil
 	}
 	terms, err := e.readTerms(ctx)
 	if err != nil {
+		if crm.AsFault(err).Verdict == crm.Refused {
+			e.shut()
+		}
 		return err
 	}
-	if e.line != nil && reflect.DeepEqual(terms, e.terms) {
+	if e.line != nil && !lost && reflect.DeepEqual(terms, e.terms) {
 		e.read = rev
 		return nil
 	}
@@ -316,6 +332,22 @@ func (e *Engine) open(ctx context.Context) error {
 		e.read = rev
 	}
 	return err
+}
+
+// shut grants nothing any more, since what is granted cannot be read: its keys were
+// destroyed, say. The caller holds the lock.
+func (e *Engine) shut() {
+	if reflect.DeepEqual(e.terms, gate.Terms{}) {
+		return
+	}
+	if e.watcher != nil {
+		e.watcher.cancel()
+	}
+	e.terms, e.read = gate.Terms{}, -1
+	e.gate.Set(e.terms)
+	if e.line != nil {
+		e.line.close()
+	}
 }
 
 // readTerms reads all that is granted at this moment.

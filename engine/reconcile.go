@@ -47,6 +47,7 @@ func (r *Report) NotFiledTotal() int {
 
 // Reconcile proves each folder in scope of each mailbox and hands the reports to tell.
 func (e *Engine) Reconcile(ctx context.Context, tell func(Report) error) error {
+	defer e.obeying(ctx)()
 	line, err := e.current(ctx)
 	if err != nil {
 		return err

@@ -475,3 +475,53 @@ func TestMailboxTakenOffTheListIsLeftAloneWithinASecond(t *testing.T) {
 		}
 	})
 }
+
+// TestRevocationTakesLessThanASecond: of connections that hang open and of what else is
+// under way, whatever is taken away.
+func TestRevocationTakesLessThanASecond(t *testing.T) {
+	for name, revoke := range map[string]func(s *scene) error{
+		"the connection": func(s *scene) error {
+			return s.org.SaveSettings(s.Context(), crm.Settings{Enabled: false, Server: "mail.acme.example", Domains: []string{"acme.example"}})
+		},
+		"the server": func(s *scene) error {
+			return s.org.SaveSettings(s.Context(), crm.Settings{Enabled: true, Server: "mail2.acme.example", Domains: []string{"acme.example"}})
+		},
+		"the kind": func(s *scene) error {
+			p, err := s.org.Policy(s.Context())
+			if err == nil {
+				p.Kinds = []crm.Kind{crm.Task}
+				_, err = s.org.SavePolicy(s.Context(), p, false)
+			}
+			return err
+		},
+		"every mailbox": func(s *scene) error {
+			p, err := s.org.Policy(s.Context())
+			if err == nil {
+				p.Deny = []crm.Selector{"*@acme.example"}
+				_, err = s.org.SavePolicy(s.Context(), p, false)
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			play(t, 20, newExchange(), func(s *scene) {
+				before := s.x.connections()
+				if len(before) == 0 {
+					s.Fatal("nobody listens")
+				}
+				if err := revoke(s); err != nil {
+					s.Fatal(err)
+				}
+				time.Sleep(time.Second)
+				for _, stream := range s.x.connections() {
+					if slices.Contains(before, stream) {
+						s.Error("a connection of before hangs on after a second")
+					}
+				}
+				s.x.mu.Lock()
+				defer s.x.mu.Unlock()
+				clear(s.x.subs) // what may not be asked for any more cannot be given back either
+			})
+		})
+	}
+}

@@ -18,6 +18,7 @@ import (
 	"context"
 	"hash/fnv"
 	"io"
+	"net/netip"
 	"reflect"
 	"slices"
 	"sync"
@@ -60,10 +61,11 @@ type Config struct {
 type Gate struct {
 	Config
 
-	mu    sync.RWMutex
-	terms Terms
-	era   int // counts the connections: raised when another server, account or address holds
-	calls map[*call]struct{}
+	mu      sync.RWMutex
+	terms   Terms
+	present []netip.Addr // addresses of ours that connections may be using
+	era     int          // counts the connections: raised when another server, account or address holds
+	calls   map[*call]struct{}
 }
 
 // A call is one that is under way behind the guard.
@@ -94,7 +96,33 @@ func (noLog) Ready() error      { return nil }
 func (g *Gate) Suits(t Terms) bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	return g.era > 0 && sameConnection(&g.terms, &t)
+	return g.era > 0 && sameConnection(&g.terms, &t) && !g.lost()
+}
+
+// Lost tells whether an address of ours that connections may be using is not on this
+// machine any more. The terms are to be set again then: what hangs on it ends.
+func (g *Gate) Lost() bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.lost()
+}
+
+func (g *Gate) lost() bool {
+	if len(g.present) == 0 {
+		return false
+	}
+	now := g.presentOf(&g.terms)
+	return slices.ContainsFunc(g.present, func(a netip.Addr) bool { return !slices.Contains(now, a) })
+}
+
+// presentOf lists the addresses of the pool that are on this machine.
+func (g *Gate) presentOf(t *Terms) (list []netip.Addr) {
+	for _, a := range t.Egress.Addresses {
+		if here, err := g.Machine.Has(a.Local); err == nil && here {
+			list = append(list, a.Local)
+		}
+	}
+	return list
 }
 
 // Set replaces the terms. Calls under way that they do not grant end with the reason, those
@@ -102,10 +130,10 @@ func (g *Gate) Suits(t Terms) bool {
 func (g *Gate) Set(t Terms) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.era == 0 || !sameConnection(&g.terms, &t) {
+	if g.era == 0 || !sameConnection(&g.terms, &t) || g.lost() {
 		g.era++
 	}
-	g.terms = t
+	g.terms, g.present = t, g.presentOf(&t)
 	for c := range g.calls {
 		err := c.stillGranted(&g.terms)
 		if err == nil && c.era != g.era {
@@ -217,6 +245,22 @@ func (t *Terms) enabled() error {
 			Message: "Collecting is switched off.", Advice: "Enable it in the Email settings."}
 	}
 	return nil
+}
+
+// allowKind says whether a kind of data may be read.
+func (t *Terms) allowKind(k crm.Kind) error {
+	if !t.Policy.AllowsKind(k) {
+		return denied(crm.Fault{Code: "kind-not-allowed", Message: "This kind of data is not collected: " + string(k) + "."})
+	}
+	return nil
+}
+
+// allowMail says whether mail of a mailbox may be read.
+func (t *Terms) allowMail(box mail.Address) error {
+	if err := t.allow(box); err != nil {
+		return err
+	}
+	return t.allowKind(crm.Email)
 }
 
 // limits are what holds for a mailbox, the user's own included.

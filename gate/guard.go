@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"io"
+	"reflect"
 	"sync"
 	"time"
 
@@ -70,6 +71,11 @@ func ofMailbox(box *crm.Mailbox) func(*Terms) error {
 	return func(t *Terms) error { return t.allow(box.Address) }
 }
 
+// ofNews grants notifications, which are wanted of mail alone.
+func ofNews(box *crm.Mailbox) func(*Terms) error {
+	return func(t *Terms) error { return t.allowMail(box.Address) }
+}
+
 // ofFolder grants what concerns one folder: its kind of data and its place. In a mailbox
 // whose folders were not listed yet they are listed first, if their place matters.
 func (g guard) ofFolder(ctx context.Context, box *crm.Mailbox, f crm.Folder) (func(*Terms) error, error) {
@@ -92,8 +98,8 @@ func (g guard) ofFolder(ctx context.Context, box *crm.Mailbox, f crm.Folder) (fu
 		if err := t.allow(box.Address); err != nil {
 			return err
 		}
-		if !t.Policy.AllowsKind(kind) {
-			return denied(crm.Fault{Code: "kind-not-allowed", Message: "This kind of data is not collected: " + string(kind) + "."})
+		if err := t.allowKind(kind); err != nil {
+			return err
 		}
 		if limits := t.limits(box.Address); known.excluded(f.ID, &limits) {
 			return denied(crm.Fault{Code: "folder-excluded", Message: "The folder is excluded."})
@@ -141,7 +147,7 @@ func (g guard) Changes(ctx context.Context, box *crm.Mailbox, f crm.Folder, sinc
 }
 
 func (g guard) Headers(ctx context.Context, box *crm.Mailbox, ids []string) ([]crm.Header, error) {
-	ctx, leave, err := g.gate.enter(ctx, g.era, ofMailbox(box))
+	ctx, leave, err := g.gate.enter(ctx, g.era, ofItems(box, func(*crm.Limits) error { return nil }))
 	if err != nil {
 		return nil, err
 	}
@@ -149,29 +155,49 @@ func (g guard) Headers(ctx context.Context, box *crm.Mailbox, ids []string) ([]c
 	return list, leave(err)
 }
 
+// ofItems grants what concerns items that are known by their ids. They are mail, since
+// nothing else is filed; in which folder they lie is not known here, so that what is under
+// way ends as soon as another policy holds for the mailbox.
+func ofItems(box *crm.Mailbox, check func(*crm.Limits) error) func(*Terms) error {
+	var began *crm.Limits
+	return func(t *Terms) error {
+		if err := t.allowMail(box.Address); err != nil {
+			return err
+		}
+		limits := t.limits(box.Address)
+		if began == nil {
+			began = &limits
+		} else if !reflect.DeepEqual(*began, limits) {
+			return decideAnew("The policy was changed meanwhile.")
+		}
+		return check(&limits)
+	}
+}
+
+// decideAnew is the fault of what was decided by another policy.
+func decideAnew(message string) error {
+	return &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "text-not-granted", After: time.Second,
+		Message: message, Advice: "Nothing to do: the messages are decided about anew."}
+}
+
 // Load asks about each header whether its text may be fetched.
 func (g guard) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Header, take func(*crm.Item) error) error {
-	ctx, leave, err := g.gate.enter(ctx, g.era, ofTexts(box, headers))
+	ctx, leave, err := g.gate.enter(ctx, g.era, ofItems(box, texts(headers)))
 	if err != nil {
 		return err
 	}
 	return leave(g.src.Load(ctx, box, headers, take))
 }
 
-// ofTexts grants the texts of messages.
-func ofTexts(box *crm.Mailbox, headers []crm.Header) func(*Terms) error {
-	return func(t *Terms) error {
-		if err := t.allow(box.Address); err != nil {
-			return err
-		}
-		limits := t.limits(box.Address)
+// texts checks whether the texts of messages may be fetched.
+func texts(headers []crm.Header) func(*crm.Limits) error {
+	return func(limits *crm.Limits) error {
 		if limits.HeadersOnly && len(headers) > 0 {
 			return denied(crm.Fault{Code: "texts-not-allowed", Message: "Texts of messages are not fetched."})
 		}
 		for i := range headers {
 			if reason, _ := limits.Refuses(&headers[i]); reason != "" {
-				return &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "text-not-granted", After: time.Second,
-					Message: "The text of a message is not to be fetched: " + reason.Title() + ".", Advice: "Nothing to do: the message is decided about anew."}
+				return decideAnew("The text of a message is not to be fetched: " + reason.Title() + ".")
 			}
 		}
 		return nil
@@ -179,15 +205,12 @@ func ofTexts(box *crm.Mailbox, headers []crm.Header) func(*Terms) error {
 }
 
 func (g guard) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Attachment, take func(int, io.Reader, *crm.Fault) error) error {
-	ctx, leave, err := g.gate.enter(ctx, g.era, func(t *Terms) error {
-		if err := t.allow(box.Address); err != nil {
-			return err
-		}
-		if t.limits(box.Address).Attachments == crm.NameAttachments {
+	ctx, leave, err := g.gate.enter(ctx, g.era, ofItems(box, func(limits *crm.Limits) error {
+		if limits.Attachments == crm.NameAttachments {
 			return denied(crm.Fault{Code: "attachments-not-allowed", Message: "Attachments are not fetched."})
 		}
 		return nil
-	})
+	}))
 	if err != nil {
 		return err
 	}
@@ -201,16 +224,12 @@ func (g guard) Original(ctx context.Context, box *crm.Mailbox, id string) (io.Re
 	if err != nil {
 		return nil, err
 	}
-	texts := ofTexts(box, headers)
-	ctx, leave, err := g.gate.enter(ctx, g.era, func(t *Terms) error {
-		if err := texts(t); err != nil {
-			return err
-		}
-		if t.limits(box.Address).Attachments == crm.NameAttachments {
+	ctx, leave, err := g.gate.enter(ctx, g.era, ofItems(box, func(limits *crm.Limits) error {
+		if limits.Attachments == crm.NameAttachments {
 			return denied(crm.Fault{Code: "attachments-not-allowed", Message: "Attachments are not fetched, and the original holds them."})
 		}
-		return nil
-	})
+		return texts(headers)(limits)
+	}))
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +268,7 @@ type notifyingGuard struct {
 }
 
 func (g notifyingGuard) Subscribe(ctx context.Context, box, anchor *crm.Mailbox) (crm.Subscription, error) {
-	ctx, leave, err := g.gate.enter(ctx, g.era, ofMailbox(box))
+	ctx, leave, err := g.gate.enter(ctx, g.era, ofNews(box))
 	if err != nil {
 		return crm.Subscription{}, err
 	}
@@ -262,7 +281,7 @@ func (g notifyingGuard) Subscribe(ctx context.Context, box, anchor *crm.Mailbox)
 func (g notifyingGuard) Listen(ctx context.Context, list []crm.Subscription, tell func(crm.Notice)) error {
 	ctx, leave, err := g.gate.enter(ctx, g.era, func(t *Terms) error {
 		for i := range list {
-			if err := t.allow(list[i].Box.Address); err != nil {
+			if err := t.allowMail(list[i].Box.Address); err != nil {
 				return err
 			}
 		}
@@ -275,7 +294,7 @@ func (g notifyingGuard) Listen(ctx context.Context, list []crm.Subscription, tel
 }
 
 func (g notifyingGuard) Pull(ctx context.Context, s *crm.Subscription) (crm.Notice, error) {
-	ctx, leave, err := g.gate.enter(ctx, g.era, ofMailbox(s.Box))
+	ctx, leave, err := g.gate.enter(ctx, g.era, ofNews(s.Box))
 	if err != nil {
 		return crm.Notice{}, err
 	}

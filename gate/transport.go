@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -23,10 +24,13 @@ type transport struct {
 	way   way
 }
 
-// A trial is what a connection test was granted, which nobody has saved yet.
+// A trial is what a connection test was granted, which nobody has saved yet. What held when
+// it began must go on to hold.
 type trial struct {
 	boxes     []mail.Address
 	userAgent string
+	enabled   bool
+	granted   []mail.Address // of the boxes
 }
 
 func (g *Gate) transport(t *Terms, era int) *transport {
@@ -51,11 +55,14 @@ func (g *Gate) tryWith(s crm.Settings, userAgent string, boxes []mail.Address, w
 	g.mu.RLock()
 	t := g.terms
 	g.mu.RUnlock()
-	t.Settings = s
-	if userAgent == "" {
-		userAgent = s.UserAgent
+	try := &trial{boxes: boxes, userAgent: cmp.Or(userAgent, s.UserAgent), enabled: t.Settings.Enabled}
+	for _, box := range boxes {
+		if t.Policy.AllowsMailbox(box, t.Groups) == nil {
+			try.granted = append(try.granted, box)
+		}
 	}
-	return &transport{gate: g, terms: &t, trial: &trial{boxes, userAgent}, way: way(&t)}
+	t.Settings = s
+	return &transport{gate: g, terms: &t, trial: try, way: way(&t)}
 }
 
 // Admit asks the terms, then whether it can be written down, then the server's pace.
@@ -93,15 +100,11 @@ func (g *Gate) sends(operation string) error {
 // granted says whether requests for a mailbox may leave. One that is for none is the
 // connection's own, as a log-on.
 func (t *transport) granted(box mail.Address) error {
-	if t.trial != nil {
-		if box != "" && !slices.Contains(t.trial.boxes, box) {
-			return &crm.Fault{Verdict: crm.Refused, Scope: crm.MailboxScope, Code: "not-on-trial",
-				Message: "The test is not about this mailbox.", Advice: "Name the mailbox to be tested."}
-		}
-		return nil
-	}
 	t.gate.mu.RLock()
 	defer t.gate.mu.RUnlock()
+	if t.trial != nil {
+		return t.trial.allows(box, &t.gate.terms)
+	}
 	if t.era != t.gate.era {
 		return connectionChanged()
 	}
@@ -109,6 +112,25 @@ func (t *transport) granted(box mail.Address) error {
 		return t.gate.terms.enabled()
 	}
 	return t.gate.terms.allow(box)
+}
+
+// allows says whether the test may ask for a mailbox, now that these terms hold.
+func (t *trial) allows(box mail.Address, now *Terms) error {
+	if box != "" && !slices.Contains(t.boxes, box) {
+		return &crm.Fault{Verdict: crm.Refused, Scope: crm.MailboxScope, Code: "not-on-trial",
+			Message: "The test is not about this mailbox.", Advice: "Name the mailbox to be tested."}
+	}
+	if t.enabled {
+		if err := now.enabled(); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(t.granted, box) {
+		if f := now.Policy.AllowsMailbox(box, now.Groups); f != nil {
+			return f
+		}
+	}
+	return nil
 }
 
 // Dial implements crm.Transport.
