@@ -6,9 +6,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"math/bits"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -39,6 +41,9 @@ const maxAsked = 500
 func databaseFile(dir string) string { return filepath.Join(dir, "postern.db") }
 
 func openSQLite(dir string) (*database, error) {
+	if err := keepToOwner(databaseFile(dir)); err != nil {
+		return nil, folderFault(dir, err)
+	}
 	open := func(conns int, params string) (*sql.DB, error) {
 		file := url.URL{Scheme: "file", Path: filepath.ToSlash(databaseFile(dir))}
 		db, err := sql.Open("sqlite", file.String()+"?_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&"+params)
@@ -61,6 +66,30 @@ func openSQLite(dir string) (*database, error) {
 		return nil, errors.Join(err, write.Close())
 	}
 	return &database{dialect: &sqliteDialect, write: write, read: read, prepared: map[string]*sql.Stmt{}, asked: map[string]*sql.Stmt{}}, nil
+}
+
+// keepToOwner sees that nobody but the owner reads the database, whatever the folder lets
+// others do: SQLite would make the file as readable as the umask allows. The files beside it
+// get the mode of the database when SQLite makes them. A file that is there is not opened:
+// closing it would end the locks of this process on it.
+func keepToOwner(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err == nil {
+		return f.Close()
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	for _, path := range []string{path, path + "-wal", path + "-shm"} {
+		info, err := os.Stat(path)
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			err = os.Chmod(path, info.Mode().Perm()&^0o077)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) { // another's file is the owner's to close
+			return err
+		}
+	}
+	return nil
 }
 
 func openPostgres(dsn string) (*database, error) {

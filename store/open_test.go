@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -45,6 +46,42 @@ func TestOneProcessCollects(t *testing.T) {
 	}
 	if err := again.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// In a folder that others may look into, the database is its owner's alone; one that was
+// more open is closed.
+func TestDatabaseIsItsOwnersAlone(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("files have no such modes")
+	}
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{"new", "found open"} {
+		st, err := store.Open(t.Context(), store.Options{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Org(1).SaveSettings(t.Context(), crm.Settings{Server: "mail.acme.example"}); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"postern.db", "postern.db-wal", "postern.db-shm"} {
+			info, err := os.Stat(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if mode := info.Mode().Perm(); mode != 0o600 {
+				t.Errorf("%s: %s has the mode %o", when, name, mode)
+			}
+		}
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(dir, "postern.db"), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
