@@ -220,6 +220,36 @@ func TestAuditRolledBack(t *testing.T) {
 	})
 }
 
+// Settings and versions of the policy leave entries: where they stand and no entry does, the
+// log was taken away, whatever became of the checkpoints. What was never used has none.
+func TestAuditTakenAwayWhole(t *testing.T) {
+	storetest.EachDB(t, store.Options{}, func(t *testing.T, db *storetest.DB) {
+		org := db.Org(1)
+		if v := verdict(t, org); !v.OK() || v.Entries != 0 {
+			t.Errorf("nothing was written yet: %+v", v)
+		}
+		if err := org.SaveSettings(t.Context(), crm.Settings{Server: "mail.acme.example", Domains: []string{"acme.example"}}); err != nil {
+			t.Fatal(err)
+		}
+		if v := verdict(t, org); !v.OK() || v.Entries == 0 {
+			t.Errorf("as it was written: %+v", v)
+		}
+		gone := func(left string) {
+			t.Helper()
+			if v := verdict(t, org); v.Code != "audit-deleted" || v.Bad != 1 || v.Why == "" {
+				t.Errorf("with %s left: %+v", left, v)
+			}
+		}
+		sql("delete from audit", "delete from audit_head")(t, db)
+		if err := os.Remove(checkpointFile(db)); err != nil {
+			t.Fatal(err)
+		}
+		gone("settings and a policy")
+		sql("delete from policy")(t, db)
+		gone("settings")
+	})
+}
+
 // A checkpoint that could not be written when its entry was is made up for.
 func TestAuditCheckpointIsMadeUpFor(t *testing.T) {
 	db := storetest.OpenDB(t, store.Options{})

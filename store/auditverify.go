@@ -18,8 +18,9 @@ import (
 // outside of the database. Further files of checkpoints, such as a sink, are believed as
 // well. The error tells only that it could not be looked at.
 //
-// Who can change the database, the files of checkpoints and has the key can make another
-// log that is sound; a sink on another machine is out of such hands.
+// Who can write to the database and to the data folder can put the log and the file of
+// checkpoints back to an earlier state together, without any key: only a sink elsewhere
+// tells. Who has the master key as well can make another log that is sound.
 func (o *Org) VerifyAudit(ctx context.Context, files ...string) (crm.AuditVerdict, error) {
 	_, noFile := os.Stat(o.checkpointFile())
 	head, err := o.lastHead(ctx)
@@ -28,6 +29,13 @@ func (o *Org) VerifyAudit(ctx context.Context, files ...string) (crm.AuditVerdic
 	}
 	if noFile == nil && len(head.signingKey) == 0 {
 		return crm.AuditVerdict{Code: "audit-truncated", Bad: 1, Why: "There is no log, but there are checkpoints of one: all of it was taken away."}, nil
+	}
+	if len(head.signingKey) == 0 {
+		if lost, err := o.lostLog(ctx); err != nil {
+			return crm.AuditVerdict{}, err
+		} else if lost {
+			return crm.AuditVerdict{Code: "audit-deleted", Bad: 1, Why: "There is no log, but settings or a policy were saved, and each of them leaves an entry: all of it was taken away."}, nil
+		}
 	}
 	key, err := o.openSigningKey(head.signingKey)
 	if fault, ok := errors.AsType[*crm.Fault](err); ok && len(head.signingKey) > 0 {
@@ -65,6 +73,15 @@ func (o *Org) lastHead(ctx context.Context) (auditHead, error) {
 		return auditHead{}, nil
 	}
 	return h, err
+}
+
+// lostLog tells whether settings or a policy stand there without a log, although
+// saving either leaves an entry.
+func (o *Org) lostLog(ctx context.Context) (bool, error) {
+	var lost bool
+	err := one(ctx, o.read(), `select not exists (select 1 from audit_head where org_id = $1) and
+		(exists (select 1 from connection where org_id = $1 and saved_at > 0) or exists (select 1 from policy where org_id = $1))`, []any{o.id}, &lost)
+	return lost, err
 }
 
 // An auditor goes along a chain.
