@@ -26,6 +26,11 @@ func (a *autodiscoverCommand) Run(c *common) error {
 	if err != nil {
 		return err
 	}
+	if a.Confirm != "" {
+		if bad := crm.CheckHost(a.Confirm); bad != nil {
+			return badArgument("--confirm names no host.", bad.Message, nil)
+		}
+	}
 	st, org, err := a.make(c, false)
 	if err != nil {
 		return err

@@ -160,3 +160,27 @@ func (w *searched) wroteDown(t *testing.T) {
 		t.Errorf("the server saw %d requests, the log has %+v", len(seen), rows)
 	}
 }
+
+// TestPasswordsInServerNames: a name that may hold a password is refused, not repeated, and
+// written down nowhere.
+func TestPasswordsInServerNames(t *testing.T) {
+	data := t.TempDir()
+	for _, args := range [][]string{
+		{"settings", "--server", "https://svc:CANARY@[mail"},
+		{"autodiscover", "ann@acme.example", "--confirm", "https://svc:CANARY@[mail"},
+		{"autodiscover", "ann@acme.example", "--json", "--confirm", "svc:CANARY@mail.acme.example"},
+	} {
+		code, out, errOut := imported(t, data, args...)
+		if code == 0 || errOut == "" || strings.Contains(out+errOut, "CANARY") {
+			t.Errorf("%q: exit %d, %s%s", args, code, out, errOut)
+		}
+	}
+	st, err := store.Open(t.Context(), store.Options{Dir: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if _, n, err := st.Org(1).AuditLog(t.Context(), store.AuditQuery{}); err != nil || n != 0 {
+		t.Errorf("%d entries, %v", n, err)
+	}
+}

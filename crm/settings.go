@@ -3,9 +3,12 @@ package crm
 import (
 	"crypto/x509"
 	"fmt"
+	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 
 	"postern/mail"
 )
@@ -113,10 +116,15 @@ func (s Settings) KDCs() (list []string) {
 	return list
 }
 
-// badServer says why a server field is neither a host name nor a usable URL.
+// badServer says why a server field is neither a host name nor a usable URL. It does not
+// repeat a text with an @: a password may stand in front of it.
 func badServer(server string) string {
+	named := fmt.Sprintf("%q", server)
+	if strings.Contains(server, "@") {
+		named = "This"
+	}
 	if strings.ContainsAny(server, " \t\r\n") || hasControl(server) {
-		return fmt.Sprintf("%q is not a server name: it holds a blank or a control character.", server)
+		return named + " is not a server name: it holds a blank or a control character."
 	}
 	raw := server
 	if !strings.Contains(server, "://") {
@@ -125,13 +133,28 @@ func badServer(server string) string {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Hostname() == "":
-		return fmt.Sprintf("%q is neither a server name nor a URL such as https://mail.example.com/EWS/Exchange.asmx.", server)
+		return named + " is neither a server name nor a URL such as https://mail.example.com/EWS/Exchange.asmx."
 	case u.User != nil:
 		return "Leave login and password out of the server field; they have fields of their own."
 	case u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())):
 		return "Only https is used, so that the password is not sent in the clear; write https:// or the server name alone."
 	}
 	return ""
+}
+
+// CheckHost says what is wrong with a host that somebody confirms as the server's; nil =
+// nothing. The text itself is not repeated: whatever may stand there.
+func CheckHost(host string) *FieldError {
+	name := host
+	if h, port, err := net.SplitHostPort(host); err == nil && port != "" && strings.Trim(port, "0123456789") == "" {
+		name = h
+	}
+	part := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-._", r) }
+	_, err := netip.ParseAddr(name)
+	if err == nil || name != "" && len(name) <= 253 && !strings.ContainsFunc(name, func(r rune) bool { return !part(r) }) {
+		return nil
+	}
+	return &FieldError{"confirm", "malformed", "Confirm the host by its name alone, for example mail.example.com."}
 }
 
 func loopback(host string) bool {

@@ -42,6 +42,40 @@ func TestUserAgentsThatFitAHeader(t *testing.T) {
 	}
 }
 
+// TestServersThatMayHoldAPassword: what is wrong with them is said without repeating them.
+func TestServersThatMayHoldAPassword(t *testing.T) {
+	for _, server := range []string{"https://svc:CANARY@[mail", "https://svc:CANARY@", "svc:CANARY@mail example", "https://svc:CANARY\x01@mail", "svc:CANARY@mail.example",
+		"https://svc:%zzCANARY@mail.example", "https://mail.example:CANARY@", "ftp://svc:CANARY@mail.example"} {
+		s := whole()
+		s.Server = server
+		_, wrong := s.Check(connector, whole())
+		if len(wrong) == 0 || wrong[0].Field != "server" || wrong[0].Code != "malformed" {
+			t.Errorf("%q: %+v", server, wrong)
+		}
+		for _, w := range wrong {
+			if strings.Contains(w.Message, "CANARY") {
+				t.Errorf("%q: %s", server, w.Message)
+			}
+		}
+	}
+	s := whole()
+	s.Server = "https://[mail"
+	if _, wrong := s.Check(connector, whole()); len(wrong) == 0 || !strings.Contains(wrong[0].Message, s.Server) {
+		t.Errorf("what cannot hold one is named: %+v", wrong)
+	}
+}
+
+func TestHostsThatAreConfirmed(t *testing.T) {
+	for host, ok := range map[string]bool{
+		"mail.hoster.test": true, "mail.hoster.test:8443": true, "ex_1": true, "10.0.0.5": true, "::1": true, "[fd00::5]:443": true, "bücher.example": true,
+		"": false, "svc:CANARY@mail": false, "https://mail.hoster.test": false, "mail/EWS": false, "mail example": false, "mail\nexample": false, "mail:CANARY": false, strings.Repeat("a", 254): false,
+	} {
+		if wrong := crm.CheckHost(host); (wrong == nil) != ok || wrong != nil && strings.Contains(wrong.Message, "CANARY") {
+			t.Errorf("%q: %+v", host, wrong)
+		}
+	}
+}
+
 // clientPair is a certificate with its key, both PEM.
 func clientPair(t *testing.T, name string) (certificate string, key crm.Secret) {
 	t.Helper()

@@ -140,6 +140,7 @@ func TestFindSendsNoKeptPasswordElsewhere(t *testing.T) {
 		{"another server", func(j *settingsJSON) { j.Server = "mail.evil.test" }, "", 422},
 		{"a host confirmed", func(*settingsJSON) {}, "mail.evil.test", 422},
 		{"a host confirmed, and typed", func(j *settingsJSON) { j.Password = "typed" }, "mail.hoster.test", 200},
+		{"no host confirmed", func(j *settingsJSON) { j.Password = "typed" }, "https://svc:CANARY@mail.hoster.test", 422},
 		{"nobody there", func(j *settingsJSON) { j.Domains = []string{"nobody.example"} }, "", 422},
 		{"no domain", func(j *settingsJSON) { j.Domains = nil }, "", 422},
 	} {
@@ -152,8 +153,9 @@ func TestFindSendsNoKeptPasswordElsewhere(t *testing.T) {
 		}{j, tt.confirm})
 		before := len(s.sought)
 		r := s.do(ann, "POST", "/api/settings/find", "application/json", string(body))
-		if r.StatusCode != tt.status || (len(s.sought) > before) != (tt.status == 200) {
-			t.Errorf("%s: status %d, sought %v: %s", tt.name, r.StatusCode, s.sought[before:], text(t, r))
+		answer := text(t, r)
+		if r.StatusCode != tt.status || (len(s.sought) > before) != (tt.status == 200) || strings.Contains(answer, "CANARY") {
+			t.Errorf("%s: status %d, sought %v: %s", tt.name, r.StatusCode, s.sought[before:], answer)
 		}
 	}
 }

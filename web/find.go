@@ -63,6 +63,11 @@ func (s *server) seek(ctx context.Context, typed, kept crm.Settings, confirmed s
 	if len(look.settings.Domains) == 0 && len(wrong) == 0 {
 		wrong = append(wrong, crm.FieldError{Field: "domains", Code: "required", Message: "Enter the domain of your mailboxes: the server is looked for by what it publishes."})
 	}
+	if confirmed != "" {
+		if bad := crm.CheckHost(confirmed); bad != nil {
+			wrong = append(wrong, *bad)
+		}
+	}
 	if len(wrong) > 0 {
 		return look, wrong, nil
 	}

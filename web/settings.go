@@ -165,6 +165,9 @@ func checkForTest(typed crm.Settings, c crm.Connector, kept crm.Settings) (crm.S
 func (d *settingsData) setErrors(list []crm.FieldError) {
 	d.Errors = byField(list)
 	d.Wrong = len(d.Errors)
+	if d.Errors["server"] != nil && strings.Contains(d.Server, "@") {
+		d.Server = "" // a password may stand in it, and no password stays on the page
+	}
 }
 
 // byField spreads errors over the fields that they are about.

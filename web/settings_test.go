@@ -139,6 +139,25 @@ func (s *site) putSettings(who string, j settingsJSON) putAnswer {
 	return a
 }
 
+// TestPasswordInTheServerField: it comes back neither on the page nor from the API.
+func TestPasswordInTheServerField(t *testing.T) {
+	s := newSite(t)
+	const server = "https://svc:CANARY@[mail"
+	form := filledForm()
+	form.Set("server", server)
+	for _, do := range []string{"save", "test", "find"} {
+		form.Set("do", do)
+		r := s.post(ann, settingsPath, form.Encode())
+		if body := text(t, r); r.StatusCode != http.StatusUnprocessableEntity || strings.Contains(body, "CANARY") {
+			t.Errorf("%s: status %d: %s", do, r.StatusCode, content(body))
+		}
+	}
+	j := settingsJSON{Enabled: true, Server: server, Version: "2019", accountJSON: accountJSON{Login: "svc", Password: "p"}, Domains: []string{"acme.example"}}
+	if a := s.putSettings(ann, j); a.status != http.StatusUnprocessableEntity || strings.Contains(a.body, "CANARY") {
+		t.Errorf("status %d: %s", a.status, a.body)
+	}
+}
+
 func TestSaveSettings(t *testing.T) {
 	s := newSite(t)
 	form := filledForm()
