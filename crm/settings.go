@@ -101,6 +101,12 @@ func (s Settings) Host() string {
 	return strings.ToLower(s.Server)
 }
 
+// Plain tells whether the server is asked by http, which only one on this machine may be.
+func (s Settings) Plain() bool {
+	u, err := url.Parse(s.Server)
+	return err == nil && u.Scheme == "http"
+}
+
 // KDCs lists the Kerberos servers that the settings name, host or host:port, as the lines
 // "kdc = HOST" of a krb5.conf do; none unless Kerberos is the way to log on.
 func (s Settings) KDCs() (list []string) {

@@ -53,6 +53,7 @@ type deploymentEvidence struct {
 type connectionEvidence struct {
 	Enabled   bool          `json:"enabled"`
 	Server    string        `json:"server"`
+	Plain     bool          `json:"without_tls"` // by http, which is for a server on this machine alone
 	Product   string        `json:"exchange"` // the version that was chosen
 	UserAgent string        `json:"user_agent"`
 	Model     crm.AuthModel `json:"model"`
@@ -216,7 +217,7 @@ func (e *Evidence) gatherSettings(ctx context.Context, org *store.Org, connector
 	if err != nil {
 		return err
 	}
-	e.Connection = connectionEvidence{Enabled: s.Enabled, Server: s.Server, UserAgent: s.UserAgent, Model: s.Model, Scheme: s.Scheme,
+	e.Connection = connectionEvidence{Enabled: s.Enabled, Server: s.Server, Plain: s.Plain(), UserAgent: s.UserAgent, Model: s.Model, Scheme: s.Scheme,
 		OwnRoots: s.RootCAs != "", ClientTLS: s.ClientCertificate != "", Saved: s.Saved}
 	for _, v := range connector.Versions {
 		if v.Name == s.Version {

@@ -63,7 +63,18 @@ func TestEvidence(t *testing.T) {
 		t.Errorf("audit: %+v", e.Audit)
 	}
 	s.expect(ann, "/access/evidence", "no difference|Postern/1|all of the domain acme.example|The domain of this mailbox is not in the Domain List.|domain-not-allowed|"+
-		"Fetches headers.|Calendar: never asked for|192.0.2.7|No check has been run yet|ACME\\svc|each as it was written", "hidden-password|not the one that is set")
+		"Fetches headers.|Calendar: items are never asked for|ids of what happens there may be told|asked for on purpose|NTLM, else Basic over TLS|always checked|192.0.2.7|No check has been run yet|ACME\\svc|each as it was written", "hidden-password|not the one that is set")
+}
+
+// TestEvidenceOfServersOnThisMachine: there is no TLS to speak of, and what is disabled is
+// not said to ask nothing.
+func TestEvidenceOfServersOnThisMachine(t *testing.T) {
+	s := newSite(t)
+	settings := crm.Settings{Server: "HTTP://127.0.0.1:8080/EWS/Exchange.asmx", Scheme: crm.Basic, Domains: []string{"acme.example"}}
+	if err := s.org.SaveSettings(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(ann, "/access/evidence", "Basic without TLS, on this machine, and nothing else|none: the server is on this machine|nothing is collected", "over TLS|always checked|nothing is asked of Exchange")
 }
 
 // TestEvidenceOfWhatMustNotBe: each thing that no setting explains is told of, once.
