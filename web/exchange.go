@@ -81,15 +81,28 @@ type exchangeStep struct {
 	Listed bool               // addresses are published
 }
 
-// proofs say by which findings of a check a step is seen to be done. With faults, only these
-// of them are about the step; others mean that it was not reached.
-var proofs = map[string]struct{ codes, faults []string }{
-	"firewall":     {codes: []string{"connection"}},
-	"grant":        {codes: []string{"mailbox", "must-fail-mailbox"}, faults: []string{"ErrorImpersonateUserDenied", "ErrorAccessDenied", "ErrorImpersonationDenied", "no-inbox", "wider-than-needed"}},
-	"user-agent":   {codes: []string{"logon", "must-fail-agent"}, faults: []string{"agent-blocked", "ews-blocked", "wider-than-needed"}},
-	"ews-enabled":  {codes: []string{"logon"}, faults: []string{"ews-forbidden", "ews-blocked"}},
-	"allowed-apps": {codes: []string{"logon"}, faults: []string{"ews-forbidden", "ews-blocked"}},
+// A proof says how a check shows that a step is done. That we are let in does not show that
+// others are refused: a step that is to limit is done only when that was tried, too.
+type proof struct {
+	works  string   // finding without which the step was not reached
+	shows  string   // finding that shows it; "" = no check does
+	open   string   // what is told when it works and is not shown
+	faults []string // those that are about the step; others mean that it was not reached. nil = all
 }
+
+var proofs = map[string]proof{
+	"firewall": {works: "connection", shows: "connection"},
+	"grant": {works: "mailbox", shows: mustFail + "mailbox", open: "Mailboxes open. Not shown that others are refused: name one under Check.",
+		faults: []string{"ErrorImpersonateUserDenied", "ErrorAccessDenied", "ErrorImpersonationDenied", "no-inbox", "wider-than-needed"}},
+	"user-agent": {works: "logon", shows: mustFail + "agent", open: "Postern is let in. Not shown that other programs are refused: switch on the filter by User-Agent under Check.",
+		faults: []string{"agent-blocked", "ews-blocked", "wider-than-needed"}},
+	"ews-enabled": {works: "logon", open: "EWS answers the account. No check shows that it is off for others: the first script lists the switches.",
+		faults: []string{"ews-forbidden", "ews-blocked"}},
+	"allowed-apps": {works: "logon", shows: "logon", faults: []string{"ews-forbidden", "ews-blocked"}},
+}
+
+// shown tells whether a finding shows what it was to: tried, and as it must be.
+func shown(f *crm.Finding) bool { return f.OK && !f.Skip && !f.Warn }
 
 // stepStanding tells how a step stands by a run of the check; nil = there was none.
 func stepStanding(name string, run *store.Check) (state, told string) {
@@ -102,21 +115,31 @@ func stepStanding(name string, run *store.Check) (state, told string) {
 	case run == nil:
 		return "skip", "Not checked yet."
 	}
-	state, told = "skip", "The last check did not come so far."
-	for _, f := range run.Findings {
-		about := slices.Contains(proof.codes, f.Code)
-		switch {
-		case f.Fault != nil && !f.OK && !f.Skip:
-			if proof.faults == nil && about || about && slices.Contains(proof.faults, f.Fault.Code) {
-				return "bad", f.Fault.Message
-			}
-		case about && f.OK && state == "skip":
-			state, told = "ok", capital(f.Detail)
+	works, detail := false, ""
+	for i := range run.Findings {
+		f := &run.Findings[i]
+		if f.Code != proof.works && f.Code != proof.shows {
+			continue
+		}
+		if f.Fault != nil && !f.OK && !f.Skip && (proof.faults == nil || slices.Contains(proof.faults, f.Fault.Code)) {
+			return "bad", f.Fault.Message
+		}
+		works = works || f.Code == proof.works && f.OK && !f.Skip
+		if f.Code == proof.shows && shown(f) && detail == "" {
+			detail = f.Detail
 		}
 	}
-	return state, told
+	switch {
+	case !works:
+		return "skip", "The last check did not come so far."
+	case detail == "":
+		return "skip", proof.open
+	}
+	return "ok", capital(detail)
 }
 
+// runStanding tells how all of it stands: it is verified when nothing is to be fixed and
+// Exchange refused all that it must refuse.
 func runStanding(run *store.Check) (state, told string) {
 	switch {
 	case run == nil:
@@ -124,7 +147,12 @@ func runStanding(run *store.Check) (state, told string) {
 	case run.Red() > 0:
 		return "bad", plural(run.Red(), "thing", "things") + " to fix, by the last check."
 	}
-	return "ok", "The last check found nothing to fix."
+	for _, name := range []string{"grant", "user-agent"} {
+		if state, told := stepStanding(name, run); state != "ok" {
+			return state, told
+		}
+	}
+	return "ok", "The last check found nothing to fix, and Exchange refused what it must refuse."
 }
 
 // exchangeSteps are the steps in their order. base is where their scripts are downloaded.

@@ -60,17 +60,25 @@ func TestExchangeStepsFollowTheCheck(t *testing.T) {
 		return crm.Finding{Code: step, Fault: &crm.Fault{Code: code, Message: "Trouble " + code + "."}}
 	}
 	good := func(step string) crm.Finding { return crm.Finding{Code: step, OK: true, Detail: step + " is well"} }
+	untried := func(step string) crm.Finding { return crm.Finding{Code: step, Skip: true, Detail: "not shown"} }
+	noSuch := crm.Finding{Code: "must-fail-mailbox", OK: true, Warn: true, Detail: "not shown: there is no such mailbox", Fault: &crm.Fault{Code: "ErrorNonExistentMailbox"}}
 	for _, c := range []struct {
 		findings []crm.Finding
 		want     string
 	}{
-		{nil, "firewall skip, grant skip, user-agent skip, ews-enabled skip, verify ok"},
-		{[]crm.Finding{good("connection"), good("logon"), good("mailbox"), good("must-fail-mailbox")}, "firewall ok, grant ok, user-agent ok, ews-enabled ok, verify ok"},
-		{[]crm.Finding{red("connection", "port-closed"), {Code: "logon", Skip: true}}, "firewall bad, grant skip, user-agent skip, ews-enabled skip, verify bad"},
+		{nil, "firewall skip, grant skip, user-agent skip, ews-enabled skip, verify skip"},
+		{[]crm.Finding{good("connection"), good("logon"), good("mailbox")}, "firewall ok, grant skip, user-agent skip, ews-enabled skip, verify skip"},
+		{[]crm.Finding{good("connection"), good("logon"), good("mailbox"), untried("must-fail-mailbox"), untried("must-fail-agent")}, "firewall ok, grant skip, user-agent skip, ews-enabled skip, verify skip"},
+		{[]crm.Finding{good("connection"), good("logon"), good("mailbox"), good("must-fail-mailbox"), untried("must-fail-agent")}, "firewall ok, grant ok, user-agent skip, ews-enabled skip, verify skip"},
+		{[]crm.Finding{good("connection"), good("logon"), good("mailbox"), untried("must-fail-mailbox"), good("must-fail-agent")}, "firewall ok, grant skip, user-agent ok, ews-enabled skip, verify skip"},
+		{[]crm.Finding{good("logon"), good("mailbox"), noSuch, good("must-fail-agent")}, "firewall skip, grant skip, user-agent ok, ews-enabled skip, verify skip"},
+		{[]crm.Finding{good("must-fail-mailbox"), good("must-fail-agent")}, "firewall skip, grant skip, user-agent skip, ews-enabled skip, verify skip"},
+		{[]crm.Finding{good("connection"), good("logon"), good("mailbox"), good("must-fail-mailbox"), good("must-fail-agent")}, "firewall ok, grant ok, user-agent ok, ews-enabled skip, verify ok"},
+		{[]crm.Finding{red("connection", "port-closed"), untried("logon")}, "firewall bad, grant skip, user-agent skip, ews-enabled skip, verify bad"},
 		{[]crm.Finding{good("connection"), red("logon", "agent-blocked")}, "firewall ok, grant skip, user-agent bad, ews-enabled skip, verify bad"},
 		{[]crm.Finding{good("connection"), red("logon", "ews-forbidden")}, "firewall ok, grant skip, user-agent skip, ews-enabled bad, verify bad"},
-		{[]crm.Finding{good("logon"), good("mailbox"), red("mailbox", "ErrorImpersonateUserDenied")}, "firewall skip, grant bad, user-agent ok, ews-enabled ok, verify bad"},
-		{[]crm.Finding{good("logon"), good("mailbox"), red("must-fail-mailbox", "wider-than-needed")}, "firewall skip, grant bad, user-agent ok, ews-enabled ok, verify bad"},
+		{[]crm.Finding{good("logon"), good("mailbox"), red("mailbox", "ErrorImpersonateUserDenied")}, "firewall skip, grant bad, user-agent skip, ews-enabled skip, verify bad"},
+		{[]crm.Finding{good("logon"), good("mailbox"), red("must-fail-mailbox", "wider-than-needed"), good("must-fail-agent")}, "firewall skip, grant bad, user-agent ok, ews-enabled skip, verify bad"},
 	} {
 		var got []string
 		for _, name := range []string{"firewall", "grant", "user-agent", "ews-enabled", "verify"} {
@@ -83,6 +91,28 @@ func TestExchangeStepsFollowTheCheck(t *testing.T) {
 		if strings.Join(got, ", ") != c.want {
 			t.Errorf("%v: got %s, want %s", c.findings, strings.Join(got, ", "), c.want)
 		}
+	}
+}
+
+// What is done says the refusal that shows it; what is not says what to try.
+func TestExchangeStepsSayTheRefusal(t *testing.T) {
+	s := newFilledSite(t)
+	run := func(probe crm.Finding) {
+		t.Helper()
+		if _, err := s.org.SaveCheck(t.Context(), store.Check{Began: s.now, Findings: []crm.Finding{{Code: "logon", OK: true, Detail: "NTLM"}, {Code: "mailbox", OK: true, Detail: "opened"}, probe}}); err != nil {
+			t.Fatal(err)
+		}
+		s.now = s.now.Add(time.Minute)
+	}
+	const open = "Mailboxes open. Not shown that others are refused: name one under Check."
+	link := s.share()
+	run(crm.Finding{Code: "must-fail-mailbox", Skip: true, Detail: "not shown: no mailbox was named"})
+	for _, path := range []string{exchangePath, link} {
+		s.expect(ann, path, open, "done</span>")
+	}
+	run(crm.Finding{Code: "must-fail-mailbox", OK: true, Detail: "Exchange refuses zed@acme.example (ErrorImpersonateUserDenied)"})
+	for _, path := range []string{exchangePath, link} {
+		s.expect(ann, path, "Exchange refuses zed@acme.example|done</span>", open)
 	}
 }
 
@@ -198,7 +228,7 @@ func TestSharedPageTurnsGreen(t *testing.T) {
 		t.Errorf("at once: %q, %d checks", got, len(s.checked))
 	}
 	s.now = s.now.Add(2 * checkEvery)
-	s.steps = []crm.Finding{{Code: "mailbox", OK: true, Detail: "opened"}}
+	s.steps = []crm.Finding{{Code: "mailbox", OK: true, Detail: "opened"}, {Code: "must-fail-mailbox", OK: true, Detail: "Exchange refuses another"}}
 	if got := chip(look()); got != " bad" || len(s.checked) != 0 {
 		t.Errorf("the page is not what checks: %q, %d checks", got, len(s.checked))
 	}
