@@ -8,6 +8,7 @@ import (
 
 	"postern/crm"
 	"postern/store"
+	"postern/web"
 )
 
 type mailboxesCommand struct {
@@ -33,10 +34,17 @@ func (l *mailboxesList) Run(c *common) error {
 	if l.JSON {
 		return json.NewEncoder(c.out).Encode(boxes)
 	}
+	whyOff, err := web.WhyOff(c.ctx, org)
+	if err != nil {
+		return err
+	}
 	w := table(c.out)
 	fmt.Fprintln(w, "MAILBOX\tSTATE\tSINCE\tON SERVER\tFILED\tNOT FILED\tFAILED\tLAST LOOK\tTROUBLE")
 	for _, b := range boxes {
 		trouble := ""
+		if b.State == crm.Off {
+			trouble = whyOff(&b.Mailbox)
+		}
 		if b.Trouble != nil {
 			trouble = b.Trouble.Error() + " " + b.Trouble.Advice
 		}

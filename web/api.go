@@ -246,6 +246,7 @@ type mailboxJSON struct {
 	Server   string             `json:"server,omitempty"`
 	Primary  mail.Address       `json:"primary_address,omitempty"` // when it is another than address
 	Trouble  *troubleJSON       `json:"trouble,omitempty"`
+	Off      string             `json:"off,omitempty"` // why it is off
 	Items    int                `json:"items"`
 	Filed    int                `json:"filed"`
 	NotFiled int                `json:"not_filed"`
@@ -282,10 +283,14 @@ func (s *server) apiMailboxes(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	answer := pageJSON[mailboxJSON]{Total: total, Items: []mailboxJSON{}}
-	for _, b := range s.boxRows(boxes) {
+	rows, err := s.boxRows(r.Context(), boxes)
+	if err != nil {
+		return err
+	}
+	for _, b := range rows {
 		j := mailboxJSON{
 			ID: b.ID, Address: b.Address, User: b.User, State: b.State, Since: b.Since, Server: b.Server, Primary: b.Primary, Items: b.Items,
-			Filed: b.Counts.Filed, NotFiled: b.Counts.NotFiled, Failed: b.Counts.Failed, Reasons: b.Counts.By,
+			Filed: b.Counts.Filed, NotFiled: b.Counts.NotFiled, Failed: b.Counts.Failed, Reasons: b.Counts.By, Off: b.Off,
 		}
 		if !b.Checked.IsZero() {
 			j.Checked = &b.Checked

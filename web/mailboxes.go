@@ -21,6 +21,36 @@ type boxRow struct {
 	engine.Progress
 	Running bool
 	Watch   crm.Watch
+	Off     string // why it is off
+}
+
+// Meaning says what its state means.
+func (b boxRow) Meaning() string {
+	if b.State == crm.Off && b.Off != "" {
+		return b.Off
+	}
+	return stateWords[b.State].Meaning
+}
+
+// WhyOff returns what says why a mailbox that is off is.
+func WhyOff(ctx context.Context, org *store.Org) (func(*crm.Mailbox) string, error) {
+	settings, _, err := org.Settings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	policy, groups, _, err := org.Granted(ctx)
+	return func(box *crm.Mailbox) string {
+		f := policy.AllowsMailbox(box.Address, groups)
+		switch {
+		case f != nil && !settings.Enabled:
+			return "Collecting is off. " + f.Message
+		case f != nil:
+			return f.Message
+		case !settings.Enabled:
+			return "Collecting is off."
+		}
+		return "Its user is not active, or has another first address now."
+	}, err
 }
 
 // Watched tells whether new mail comes to notice at all.
@@ -63,12 +93,15 @@ func reasonsOf(c store.Counts) []reasonCount {
 	return list
 }
 
-func (s *server) boxRows(boxes []store.MailboxView) []boxRow {
+func (s *server) boxRows(ctx context.Context, boxes []store.MailboxView) ([]boxRow, error) {
+	whyOff, err := WhyOff(ctx, s.Org)
 	rows := make([]boxRow, len(boxes))
 	for i, box := range boxes {
-		rows[i] = s.boxRow(box)
+		if rows[i] = s.boxRow(box); box.State == crm.Off && err == nil {
+			rows[i].Off = whyOff(&box.Mailbox)
+		}
 	}
-	return rows
+	return rows, err
 }
 
 func (s *server) boxRow(box store.MailboxView) boxRow {
@@ -96,8 +129,12 @@ func (s *server) mailboxes(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	rows, err := s.boxRows(r.Context(), boxes)
+	if err != nil {
+		return err
+	}
 	d := mailboxesData{
-		list: newList(r, q.Text, q.Offset, len(boxes), total), Boxes: s.boxRows(boxes), Budgets: budgetRows(s.Budgets(), s.Now()),
+		list: newList(r, q.Text, q.Offset, len(boxes), total), Boxes: rows, Budgets: budgetRows(s.Budgets(), s.Now()),
 		Code: code, Disabled: !settings.Enabled, Looking: r.URL.Query().Get("looking") == "1",
 	}
 	return s.show(w, r, http.StatusOK, "mailboxes", page{Title: "Mailboxes", Place: "mailboxes", Data: d})
@@ -192,7 +229,11 @@ func (s *server) mailbox(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d := mailboxData{boxRow: s.boxRows([]store.MailboxView{*box})[0], Admin: viewer.Admin, Looking: r.URL.Query().Get("looking") == "1"}
+	rows, err := s.boxRows(ctx, []store.MailboxView{*box})
+	if err != nil {
+		return err
+	}
+	d := mailboxData{boxRow: rows[0], Admin: viewer.Admin, Looking: r.URL.Query().Get("looking") == "1"}
 	for _, f := range folders {
 		if f.InScope {
 			d.Folders = append(d.Folders, folderRow{f, counts[f.ID]})

@@ -321,3 +321,33 @@ func TestLookNow(t *testing.T) {
 		t.Errorf("looked at %s, want %s", got, want)
 	}
 }
+
+// A mailbox that is off says which of the reasons it is.
+func TestMailboxThatIsOffSaysWhy(t *testing.T) {
+	s := newFilledSite(t)
+	save := func(change func(*crm.Policy)) {
+		t.Helper()
+		p, err := s.org.Policy(t.Context())
+		if err == nil {
+			change(&p)
+			_, err = s.org.SavePolicy(t.Context(), p, false)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := fmt.Sprint("/mailboxes/", s.user("Bob").Mailbox)
+	const denies, lists = "The policy denies this mailbox.", "The policy does not list this mailbox."
+	save(func(p *crm.Policy) { p.Deny = []crm.Selector{"bob@acme.example"} })
+	s.expect(ann, "/mailboxes", denies, lists+"|Collecting is off.")
+	s.expect(ann, at, denies, lists+"|not active")
+	save(func(p *crm.Policy) { p.Deny, p.Allow = nil, []crm.Selector{"ann@acme.example"} })
+	s.expect(ann, "/mailboxes", lists, denies)
+	save(func(p *crm.Policy) { p.Allow = nil })
+	settings := s.settings()
+	settings.Enabled = false
+	if err := s.org.SaveSettings(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(ann, at, "Collecting is off.", denies+"|"+lists)
+}

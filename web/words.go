@@ -217,7 +217,7 @@ var stateWords = map[crm.MailboxState]mailboxWords{
 	crm.Live:        {"check", "Live", "All is read; new mail is filed as it comes."},
 	crm.Waiting:     {"pause", "Waiting", "Passing trouble: it goes on by itself."},
 	crm.Attention:   {"alert", "Needs attention", "Nothing is read until somebody changes something."},
-	crm.Off:         {"off", "Off", "Not in scope: collecting is off, the domain is not in the list, or the user is not active."},
+	crm.Off:         {"off", "Off", "Not read: collecting is off, the policy does not allow it, or its user is not active."},
 }
 
 // watchWords say how new mail in a mailbox comes to notice: when and how, and both in a
