@@ -21,7 +21,8 @@ import (
 //   - Nothing is replaced: entries are added to what is there, and what would shut another
 //     client out is refused.
 //   - Each step is noted before it is taken, with what was there before. The undo goes by
-//     these notes, so it takes back what was done here and nothing else.
+//     these notes, so it takes back what was done here. What others added meanwhile to a
+//     group or a list that was made here goes with it.
 //
 // https://learn.microsoft.com/exchange/client-developer/exchange-web-services/how-to-configure-impersonation
 // https://learn.microsoft.com/exchange/client-developer/exchange-web-services/how-to-control-access-to-ews-in-exchange
@@ -56,7 +57,7 @@ type scriptText struct {
 // scripts returns what is to be run for a permit, in the order in which it is run.
 func scripts(p crm.Permit) []crm.Script {
 	base := scriptText{
-		Shell: "the Exchange Management Shell, as a member of Organization Management", Group: cmp.Or(p.Group, defaultGroup),
+		Shell: "the Exchange Management Shell, as a member of Organization Management", Group: cmp.Or(strings.TrimSpace(p.Group), defaultGroup),
 		Mailboxes: listedMailboxes(p.Policy), UserAgent: cmp.Or(p.Settings.UserAgent, crm.DefaultUserAgent),
 		Is2007: p.Settings.Version == version2007, Online: p.Settings.Version == versionOnline,
 		AutoMapping: versionIndex(p.Settings.Version) > versionIndex("Exchange2010"),
@@ -92,7 +93,7 @@ func scripts(p crm.Permit) []crm.Script {
 	}
 	if !base.Is2007 {
 		add("user-agent", crm.Script{Name: "user-agent", Title: "Filter by User-Agent",
-			Says: "Adds Postern's User-Agent to the allow list where one is in force. It replaces nothing."})
+			Says: "Adds Postern's User-Agent to the allow list where one is in force. It replaces nothing. A list that it made is taken away whole by the undo, with what others added to it meanwhile."})
 	}
 	if len(base.Accounts) > 0 && base.RoleGroups {
 		add("ews-enabled", crm.Script{Name: "ews-enabled", Title: "EWS for the account",
@@ -105,7 +106,7 @@ func scripts(p crm.Permit) []crm.Script {
 	add("verify", crm.Script{Name: "verify", Title: "Verification", Reads: true,
 		Says: "Shows what is permitted now, and warns of what is more than needed. It changes nothing."})
 	add("undo", crm.Script{Name: "undo", Title: "Undo",
-		Says: "Takes back what these scripts did from this account on this machine, the last step first, and nothing else."})
+		Says: base.undoSays()})
 	return list
 }
 
@@ -132,6 +133,14 @@ func (t *scriptText) grantSays() string {
 		return "Gives the account full access to the mailboxes of one group, and to no others."
 	}
 	return "Lets the account act as the members of one group, and as nobody else."
+}
+
+func (t *scriptText) undoSays() string {
+	made := "A group or an allow list"
+	if t.Is2007 {
+		made = "A group"
+	}
+	return "Takes back what these scripts did from this account on this machine, the last step first. " + made + " that they made goes whole, with what others added to it meanwhile."
 }
 
 // logins are those that Postern logs on with.
