@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -645,6 +646,71 @@ func TestRevokingEndsWhatIsUnderWay(t *testing.T) {
 			within(t, "the end of the engine", ended)
 		})
 	}
+}
+
+// TestKeysThatAreDestroyedShutTheGate: what is granted cannot be read any more, so nothing is.
+func TestKeysThatAreDestroyedShutTheGate(t *testing.T) {
+	w := connected(t)
+	w.many(3)
+	w.collect()
+	w.must(w.org.ShredKeys(t.Context()))
+	w.exchange.ForgetRequests()
+	w.send(letter{from: cyn, to: ann, subject: "afterwards", text: "Text."})
+	w.pass(time.Hour)
+	if err := w.engine.CatchUp(t.Context()); err == nil || crm.AsFault(err).Code != "key-shredded" {
+		t.Errorf("collecting goes on: %v, want key-shredded", err)
+	}
+	if n := len(w.exchange.Requests()); n > 0 {
+		t.Errorf("%d requests were sent with credentials from memory", n)
+	}
+}
+
+// TestAddressThatIsTakenAwayStopsTheConnection: also a request that hangs on it, and the
+// mailbox says so.
+func TestAddressThatIsTakenAwayStopsTheConnection(t *testing.T) {
+	w := newWorld(t, sim.Options{})
+	hung := make(chan string, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		if r.Header.Get("Authorization") != "" && bytes.Contains(body, []byte("SyncFolderItems")) {
+			hung <- r.Header.Get("X-AnchorMailbox")
+			select {
+			case <-r.Context().Done():
+			case <-t.Context().Done():
+			}
+			panic(http.ErrAbortHandler)
+		}
+		w.exchange.ServeHTTP(rw, r)
+	}))
+	defer server.Close()
+	w.url = server.URL + sim.Path
+	w.connect("acme.example")
+	w.leaveFrom("127.0.0.2")
+	var gone atomic.Bool
+	w.engine = engine.New(engine.Config{Org: w.org, Connector: ews.Connector(), Now: w.clock, Machine: gate.Machine{Addresses: func() ([]netip.Addr, error) {
+		if gone.Load() {
+			return nil, nil
+		}
+		return []netip.Addr{netip.MustParseAddr("127.0.0.2")}, nil
+	}}})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- w.engine.Run(ctx) }()
+	within(t, "a request", hung)
+	gone.Store(true)
+	for i := 0; ; i++ {
+		if b, err := w.org.MailboxByAddress(t.Context(), ann); err == nil && b.Trouble != nil && b.Trouble.Code == "source-address-missing" {
+			break
+		}
+		if i == 3000 {
+			t.Fatal("the mailbox does not say that the address is missing")
+		}
+		w.pass(time.Second)
+		runtime.Gosched()
+	}
+	stop()
+	within(t, "the end of the engine", ended)
 }
 
 // within waits for what must happen soon, and fails where it plainly does not.
