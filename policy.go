@@ -30,12 +30,12 @@ type policyCommand struct {
 
 // ownFlags change limits: what is named replaces what was, an empty text empties it.
 type ownFlags struct {
-	ExcludeFolder   []string `help:"Read no folder of this path, such as Private or */Private, nor what lies below; a role such as sentitems names it in any language."`
+	ExcludeFolder   []string `help:"Read no folder of this path, such as Private or */Private, nor what lies below; a role such as sentitems names it in any language. Replaces the list; an empty text empties it."`
 	Since           *string  `help:"File nothing older than this day, such as 2026-01-01; an empty text: no limit."`
 	MaxSize         *string  `help:"File nothing larger, such as 10MB; 0: no limit."`
-	Exclude         []string `help:"File nothing that names this address or domain; * stands for any run of characters, as in *@*.bank.example."`
-	Marked          []string `help:"File nothing that its sender marked so: personal, private, confidential."`
-	Category        []string `help:"File nothing that has this category in Outlook."`
+	Exclude         []string `help:"File nothing that names this address or domain; * stands for any run of characters, as in *@*.bank.example. Replaces the list; an empty text empties it."`
+	Marked          []string `help:"File nothing that its sender marked so: personal, private, confidential. Replaces the list; an empty text empties it."`
+	Category        []string `help:"File nothing that has this category in Outlook. Replaces the list; an empty text empties it."`
 	HeadersOnly     *bool    `help:"Fetch no text: of what matches, file the header alone." negatable:""`
 	Attachments     string   `help:"store: fetch and keep them; on-demand: fetch one when somebody opens it; names: list them only." enum:",store,on-demand,names" default:""`
 	AttachmentLimit *string  `help:"Keep no attachment larger, such as 25MB; 0: the default."`
@@ -43,12 +43,12 @@ type ownFlags struct {
 
 // policyFlags change a policy.
 type policyFlags struct {
-	Domain []string `help:"Domain whose mailboxes may be read."`
-	Allow  []string `help:"Mailbox that may be read: an address, a pattern such as crm-*@acme.example, or group:ADDRESS; none = all of the domains."`
-	Deny   []string `help:"Mailbox that may not be read, in the same ways; wins over --allow."`
-	Kind   []string `help:"Kind of data that may be read: email, event, task, contact."`
+	Domain []string `help:"Domain whose mailboxes may be read; replaces the list."`
+	Allow  []string `help:"Mailbox that may be read: an address, a pattern such as crm-*@acme.example, or group:ADDRESS; none = all of the domains. Replaces the list; an empty text empties it."`
+	Deny   []string `help:"Mailbox that may not be read, in the same ways; wins over --allow. Replaces the list; an empty text empties it."`
+	Kind   []string `help:"Kind of data that may be read: email, event, task, contact; replaces the list."`
 	ownFlags
-	Lock []string `help:"Limit that users may not tighten for themselves, by its name in policy export."`
+	Lock []string `help:"Limit that users may not tighten for themselves, by its name in policy export. Replaces the list; an empty text empties it."`
 }
 
 // list replaces a list by what was named.
@@ -183,6 +183,10 @@ func savePolicy(c *common, org *store.Org, p crm.Policy, remove, asJSON bool) er
 	if err := refuseFields(c, "policy-invalid", wrong); err != nil {
 		return err
 	}
+	before, err := policyVersion(c, org, 0)
+	if err != nil {
+		return err
+	}
 	saved, err := org.SavePolicy(c.ctx, checked, remove)
 	if errors.Is(err, store.ErrStale) {
 		return &crm.Fault{Verdict: crm.Refused, Code: "policy-stale", Message: "Somebody saved another version meanwhile.", Advice: "Look at it by postern policy history, then do it again.", Err: err}
@@ -190,7 +194,51 @@ func savePolicy(c *common, org *store.Org, p crm.Policy, remove, asJSON bool) er
 	if err != nil {
 		return err
 	}
+	if err := warnOfStrangers(c, org, &before, &saved); err != nil {
+		return err
+	}
+	if !asJSON {
+		for _, l := range before.Diff(&saved) {
+			fmt.Fprintln(c.out, l)
+		}
+		fmt.Fprintln(c.out)
+	}
 	return printPolicy(c.out, saved, asJSON)
+}
+
+// warnOfStrangers names the plain addresses, new in a policy, that no user has: whom they are
+// to allow or deny may be written otherwise.
+func warnOfStrangers(c *common, org *store.Org, before, now *crm.Policy) error {
+	users, _, err := org.Users(c.ctx, store.ListQuery{Limit: 1 << 20})
+	if err != nil {
+		return err
+	}
+	first, further := map[crm.Selector]bool{}, map[crm.Selector]mail.Address{}
+	for _, u := range users {
+		for i, a := range u.Addresses {
+			if i == 0 {
+				first[crm.Selector(a)] = true
+			} else {
+				further[crm.Selector(a)] = u.Addresses[0]
+			}
+		}
+	}
+	for _, list := range []struct {
+		verb     string
+		was, now []crm.Selector
+	}{{"allow", before.Allow, now.Allow}, {"deny", before.Deny, now.Deny}} {
+		for _, s := range list.now {
+			_, group := s.Group()
+			switch {
+			case group || strings.Contains(string(s), "*") || !strings.Contains(string(s), "@") || first[s] || slices.Contains(list.was, s):
+			case further[s] != "":
+				fmt.Fprintf(c.errOut, "warning: --%s %s names no mailbox: it is a further address of %s, whose mailbox goes by that one\n", list.verb, s, further[s])
+			default:
+				fmt.Fprintf(c.errOut, "warning: --%s %s names no mailbox: no user has this address; see postern users\n", list.verb, s)
+			}
+		}
+	}
+	return nil
 }
 
 type policyDryRun struct {

@@ -41,6 +41,8 @@ func TestPolicyCommand(t *testing.T) {
 		{"policy group board@acme.example ann@acme.example", 0, "board@acme.example|ann@acme.example"},
 		{"policy user bob@acme.example --exclude dan@client.example --since 2020-01-01", 0, "dan@client.example|cyn@client.example, *.bank.example, dan@client.example|locked"},
 		{"policy user nobody@acme.example", 1, "no-such-user"},
+		{"policy set --allow ann@acme.example --deny bo@acme.example --deny eve-*@acme.example", 0, "deny: + bo@acme.example|--deny bo@acme.example names no mailbox: no user has"},
+		{"policy set --allow= --deny=", 0, "allow: − ann@acme.example (wider)|deny: − bo@acme.example (wider)|version 5"},
 	} {
 		if strings.HasSuffix(step.args, file) {
 			var out bytes.Buffer
