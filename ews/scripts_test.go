@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -53,19 +54,33 @@ type psJob struct {
 	Order   []string          `json:"order"`
 	Cut     *int              `json:"cut,omitempty"`  // sessions but that of the undo break off after so many changes
 	Late    bool              `json:"late,omitempty"` // the next change is done nevertheless
+	Fail    *psFail           `json:"fail,omitempty"`
+}
+
+// A psFail is a cmdlet that fails: in the first undo, or in all that comes before it.
+type psFail struct {
+	Cmdlet string `json:"cmdlet"`
+	Silent bool   `json:"silent,omitempty"` // it does nothing and says nothing
+	Undo   bool   `json:"undo,omitempty"`
 }
 
 type psState map[string]any
 
 type psResult struct {
-	Errors map[string][]string `json:"errors"`
-	Runs   []psRun             `json:"runs"`
-	State  psState             `json:"state"`
+	Errors   map[string][]string    `json:"errors"`
+	Commands map[string][]psCommand `json:"commands"` // of each script
+	Runs     []psRun                `json:"runs"`
+	State    psState                `json:"state"`
 }
 
+// A psCommand is a call of a cmdlet, with its -ErrorAction.
+type psCommand struct{ Name, Action string }
+
 type psRun struct {
-	Name, Error   string
-	Output, Trace []string
+	Name, Error          string
+	Output, Trace, Shown []string
+	Met                  int // calls of the cmdlet that fails
+	Notes                int // left for the undo
 }
 
 func psJobOf(p crm.Permit, state psState, order ...string) psJob {
@@ -139,6 +154,11 @@ func TestScriptsParse(t *testing.T) {
 		for script, where := range r.Errors {
 			t.Errorf("%s: %s does not parse: %q", names[i], script, where)
 		}
+		for script, commands := range r.Commands {
+			for _, c := range unstopped(script, commands) {
+				t.Errorf("%s: %s: %s has -ErrorAction %q", names[i], script, c.Name, c.Action)
+			}
+		}
 	}
 	t.Logf("%d sets of scripts", len(jobs))
 
@@ -154,6 +174,31 @@ func TestScriptsParse(t *testing.T) {
 	}
 	if len(broken["good"]) > 0 {
 		t.Errorf("the parser refuses good quoting: %q", broken["good"])
+	}
+}
+
+var psChanges = regexp.MustCompile(`^(New|Set|Add|Remove|Enable|Disable|Update|Export|Import)-`)
+
+// unstopped are the commands of a script whose failure would go unnoticed, where the cmdlets
+// are proxies of a remote session, which do not see the script's preference. A read may say
+// that it goes on; nothing that changes may.
+func unstopped(script string, commands []psCommand) (list []psCommand) {
+	for _, c := range commands {
+		changes := psChanges.MatchString(c.Name)
+		decides := strings.HasPrefix(c.Name, "Get-") && script != "inventory" && script != "verify"
+		if changes && c.Action != "Stop" || decides && c.Action != "Stop" && c.Action != "SilentlyContinue" {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+func TestUnstoppedCommandsAreFound(t *testing.T) {
+	commands := powershell(t, []psJob{{Scripts: map[string]string{
+		"grant": "function Add-It($a) { Add-One -Member $a }\nAdd-It 1\nif ($b) { New-Two -Name 'x' -ErrorAction SilentlyContinue | Out-Null }\nSet-Three -ErrorAction Stop\n$c = @(Get-Four | Where-Object { $_ })",
+	}}})[0].Commands["grant"]
+	if got := fmt.Sprint(unstopped("grant", commands)); got != "[{Add-One } {New-Two SilentlyContinue} {Get-Four }]" {
+		t.Errorf("got %s of %v", got, commands)
 	}
 }
 
@@ -188,7 +233,7 @@ func TestScriptsOfAVersion(t *testing.T) {
 			if s.Title == "" || s.Says == "" || s.Reads != (s.Name == "inventory" || s.Name == "verify") {
 				t.Errorf("%s: %+v", version, s)
 			}
-			changes := strings.Contains(s.Text, "\nNew-") || strings.Contains(s.Text, " New-") || strings.Contains(s.Text, " Set-") || strings.Contains(s.Text, " Add-") || strings.Contains(s.Text, "Remove-")
+			changes := regexp.MustCompile(`(^|\s)(New|Set|Add|Remove)-`).MatchString(regexp.MustCompile(`'[^'\n]*'|"[^"\n]*"`).ReplaceAllString(s.Text, "''"))
 			if changes == s.Reads {
 				t.Errorf("%s: %s changes something: %v", version, s.Name, changes)
 			}
@@ -321,7 +366,7 @@ func TestUndoListsWhatGrantMade(t *testing.T) {
 		return strings.HasPrefix(name, "ExchangeSE//") && strings.HasSuffix(name, "/allow list")
 	})
 	for _, spoil := range [][2]string{
-		{"Remove-ManagementScope -Identity $of -Confirm:$false", "Write-Output 'left'"},
+		{"Remove-ManagementScope -Identity $of -Confirm:$false -ErrorAction Stop", "Write-Output 'left'"},
 		{"Set-CASMailbox -Identity $of -EwsEnabled $step.was", "Set-CASMailbox -Identity $of -EwsEnabled $null"},
 		{"Set-OrganizationConfig -EwsAllowList @{ Remove = $of }", "Set-OrganizationConfig -EwsAllowList $null"},
 	} {
@@ -373,6 +418,77 @@ func TestUndoAfterABreak(t *testing.T) {
 	if broken < len(jobs)/2 {
 		t.Errorf("only %d sessions of %d lives broke off", broken, len(jobs))
 	}
+}
+
+// Whatever cmdlet fails, with an error or without a word: the undo says that it is done, and
+// drops its note, only of what is gone; the next undo does the rest.
+func TestUndoAfterAFailure(t *testing.T) {
+	var names []string
+	var jobs []psJob
+	for i, p := range []crm.Permit{
+		{Settings: crm.Settings{Version: version2007}}, {Settings: crm.Settings{Version: "ExchangeSE"}}, {Settings: crm.Settings{Version: versionOnline}},
+		{Settings: crm.Settings{Version: "Exchange2013", Model: crm.ByDelegation}}, {Settings: crm.Settings{Version: "ExchangeSE"}},
+	} {
+		p.Settings.Login, p.Settings.UserAgent, p.Settings.Others = "svc", "Agent/1", []crm.Account{{Login: "svc2"}}
+		p.AppIDs, p.Policy.Allow, p.Group = []string{"11111111-2222-3333-4444-555555555555"}, []crm.Selector{"ann@acme.example", "zed@acme.example"}, "Postern mailboxes"
+		variant := "allow list"
+		if i == 4 {
+			variant = "half there"
+		}
+		order := []string{"grant", "user-agent", "ews-enabled", "allowed-apps", "undo", "undo"}
+		base := psJobOf(p, psExchange(p, variant), order...)
+		seen := map[psFail]bool{}
+		for script, commands := range powershell(t, []psJob{{Scripts: base.Scripts}})[0].Commands {
+			for _, c := range commands {
+				changes := psChanges.MatchString(c.Name)
+				if !slices.Contains(order, script) || !changes && !strings.HasPrefix(c.Name, "Get-") || strings.HasSuffix(c.Name, "-Clixml") || c.Name == "Remove-Item" {
+					continue
+				}
+				for _, silent := range []bool{false, true} {
+					fail := psFail{Cmdlet: c.Name, Silent: silent, Undo: script == "undo"}
+					if silent && !changes || seen[fail] {
+						continue
+					}
+					seen[fail] = true
+					job := base
+					job.Fail = &fail
+					names, jobs = append(names, fmt.Sprintf("%s, %+v", p.Settings.Version, fail)), append(jobs, job)
+				}
+			}
+		}
+	}
+	met := 0
+	for i, r := range powershell(t, jobs) {
+		fail, n := jobs[i].Fail, len(r.Runs)
+		granted, first, second := r.Runs[n-3], r.Runs[n-2], r.Runs[n-1]
+		for _, run := range r.Runs {
+			if len(run.Shown) > 0 {
+				t.Errorf("%s: %s goes on after %q", names[i], run.Name, run.Shown)
+			}
+			if run.Error != "" && (fail.Undo != (run.Name == "undo") || run.Met == 0 && !strings.Contains(run.Error, "not")) {
+				t.Errorf("%s: %s: %s", names[i], run.Name, run.Error)
+			}
+		}
+		if fail.Undo && first.Met > 0 {
+			met++
+			done := strings.Count(strings.Join(first.Output, "\n"), "Undone: ")
+			switch {
+			case first.Error != "" && first.Notes != granted.Notes:
+				t.Errorf("%s: %d notes of %d after an error", names[i], first.Notes, granted.Notes)
+			case first.Error == "" && first.Notes != granted.Notes-done:
+				t.Errorf("%s: %d notes of %d after %q", names[i], first.Notes, granted.Notes, first.Output)
+			case psChanges.MatchString(fail.Cmdlet) && done == granted.Notes:
+				t.Errorf("%s: all undone: %q", names[i], first.Output)
+			}
+		}
+		if second.Notes > 0 || second.Error != "" || !sameExchange(r.State, jobs[i].State) {
+			t.Errorf("%s: %d notes, %s, afterwards Exchange is not as before: %v", names[i], second.Notes, second.Error, r.State)
+		}
+	}
+	if met < 30 {
+		t.Errorf("only %d cmdlets of an undo failed", met)
+	}
+	t.Logf("%d lives, in %d the undo met a failure", len(jobs), met)
 }
 
 // No filter is switched on that would shut others out; with others named it is, and undone.

@@ -5,7 +5,7 @@ $apps = {{list .AppIDs}}
 $others = @()
 if ($apps.Count -eq 0) { throw 'Enter the application (client) ID of Postern in $apps.' }
 {{template "record" .}}
-$config = Get-OrganizationConfig -RetrieveEwsOperationAccessPolicy
+$config = Get-OrganizationConfig -RetrieveEwsOperationAccessPolicy -ErrorAction Stop
 $listed = @("$($config.EwsAllowedAppIDs)".Split(',') | ForEach-Object { $_.Trim() } | Where-Object { $_ -ne '' })
 if ($listed.Count -eq 0 -and $others.Count -eq 0) {
     Write-Warning 'There is no list of applications. None is made here: with this one entry it would refuse every other application. Name the others in $others and run this again.'
@@ -19,7 +19,7 @@ if ($listed.Count -eq 0 -and $others.Count -eq 0) {
         }
     }
     if ($next.Count -ne $listed.Count) {
-        Set-OrganizationConfig -EwsAllowedAppIDs ($next -join ',')
+        Set-OrganizationConfig -EwsAllowedAppIDs ($next -join ',') -ErrorAction Stop
         Write-Output 'The list of applications has new entries. Exchange Online may take a day to apply it.'
     } else {
         Write-Output 'The list of applications has Postern already.'

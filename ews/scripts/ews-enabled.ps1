@@ -8,7 +8,7 @@ foreach ($account in $accounts) {
         Write-Output 'An account has no mailbox, so there is no switch to set for it.'
     } elseif ($cas.EwsEnabled -ne $true) {
         Save-Step 'EwsEnabled' $cas.DistinguishedName $null $cas.EwsEnabled
-        Set-CASMailbox -Identity $cas.DistinguishedName -EwsEnabled $true
+        Set-CASMailbox -Identity $cas.DistinguishedName -EwsEnabled $true -ErrorAction Stop
         Write-Output 'EWS is switched on for an account.'
     } else {
         Write-Output 'EWS is on already for an account.'

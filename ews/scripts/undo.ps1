@@ -1,81 +1,117 @@
 {{template "head" .}}
 $file = Join-Path $HOME 'Postern-undo.xml'
 $steps = @()
-if (Test-Path -Path $file) { $steps = @(Import-Clixml -Path $file) }
+if (Test-Path -Path $file) { $steps = @(Import-Clixml -Path $file -ErrorAction Stop) }
 if ($steps.Count -eq 0) {
     Write-Output 'Nothing is noted: nothing was granted from this account on this machine, or it is undone already.'
 }
-
-# Each step that was noted is undone, the last one first. What is gone already is left out.
-for ($i = $steps.Count - 1; $i -ge 0; $i--) {
-    $step = $steps[$i]
+{{template "find-group"}}{{if not .Is2007}}
+function Find-Mailbox($dn) {
+    $found = @(Get-Mailbox -Identity $dn -ErrorAction SilentlyContinue)
+    if ($found.Count -eq 0) { $found = @(Get-Mailbox -ResultSize Unlimited -ErrorAction Stop | Where-Object { $_.DistinguishedName -eq $dn }) }
+    $found
+}
+{{end}}
+# What of a step is still there.
+function Find-Step($step) {
     $of = $step.of
     switch ($step.what) {
 {{- if .Online}}
         'application' {
-            $config = Get-OrganizationConfig -RetrieveEwsOperationAccessPolicy
-            $left = @("$($config.EwsAllowedAppIDs)".Split(',') | ForEach-Object { $_.Trim() } | Where-Object { $_ -ne '' -and $_ -ne $of })
-            if ($left.Count -eq 0) { Set-OrganizationConfig -EwsAllowedAppIDs $null } else { Set-OrganizationConfig -EwsAllowedAppIDs ($left -join ',') }
+            $config = Get-OrganizationConfig -RetrieveEwsOperationAccessPolicy -ErrorAction Stop
+            "$($config.EwsAllowedAppIDs)".Split(',') | Where-Object { $_.Trim() -eq $of }
         }
-        'role assignment' {
-            if (Get-ManagementRoleAssignment -Identity $of -ErrorAction SilentlyContinue) { Remove-ManagementRoleAssignment -Identity $of -Confirm:$false }
-        }
-        'service principal' {
-            if (Get-ServicePrincipal -Identity $of -ErrorAction SilentlyContinue) { Remove-ServicePrincipal -Identity $of -Confirm:$false }
-        }
+        'role assignment' { Get-ManagementRoleAssignment -Role 'Application EWS.AccessAsApp' -ErrorAction Stop | Where-Object { $_.Name -eq $of } }
+        'service principal' { Get-ServicePrincipal -ErrorAction Stop | Where-Object { $_.AppId -eq $of } }
 {{- end}}{{if .Is2007}}
-        'ms-Exch-EPI-Impersonation' {
-            if (Get-ADPermission -Identity $of -User $step.at | Where-Object { -not $_.IsInherited -and "$($_.ExtendedRights)" -like '*ms-Exch-EPI-Impersonation*' }) {
-                Remove-ADPermission -Identity $of -User $step.at -ExtendedRights 'ms-Exch-EPI-Impersonation' -Confirm:$false
-            }
-        }
-        'ms-Exch-EPI-May-Impersonate' {
-            if (Get-ADPermission -Identity $of -User $step.at | Where-Object { -not $_.IsInherited -and "$($_.ExtendedRights)" -like '*ms-Exch-EPI-May-Impersonate*' }) {
-                Remove-ADPermission -Identity $of -User $step.at -ExtendedRights 'ms-Exch-EPI-May-Impersonate' -Confirm:$false
-            }
-        }
+        'ms-Exch-EPI-Impersonation' { Get-ADPermission -Identity $of -User $step.at -ErrorAction Stop | Where-Object { -not $_.IsInherited -and "$($_.ExtendedRights)" -like '*ms-Exch-EPI-Impersonation*' } }
+        'ms-Exch-EPI-May-Impersonate' { Get-ADPermission -Identity $of -User $step.at -ErrorAction Stop | Where-Object { -not $_.IsInherited -and "$($_.ExtendedRights)" -like '*ms-Exch-EPI-May-Impersonate*' } }
 {{- else}}
         'allow list' {
-            if (@((Get-OrganizationConfig).EwsAllowList) -contains $of) { Set-OrganizationConfig -EwsAllowList @{ Remove = $of } }
+            $config = Get-OrganizationConfig -ErrorAction Stop
+            $config.EwsAllowList | Where-Object { $_ -eq $of }
         }
-        'allow list in force' {
-            Set-OrganizationConfig -EwsApplicationAccessPolicy $step.was -EwsAllowList $null
-        }
+        'allow list in force' { Get-OrganizationConfig -ErrorAction Stop | Where-Object { "$($_.EwsApplicationAccessPolicy)" -ne "$($step.was)" } }
         'mailbox allow list' {
-            if (@((Get-CASMailbox -Identity $step.at).EwsAllowList) -contains $of) { Set-CASMailbox -Identity $step.at -EwsAllowList @{ Remove = $of } }
+            foreach ($box in @(Find-Mailbox $step.at)) {
+                $cas = Get-CASMailbox -Identity $step.at -ErrorAction Stop
+                $cas.EwsAllowList | Where-Object { $_ -eq $of }
+            }
         }
-        'scope' {
-            if (Get-ManagementScope -Identity $of -ErrorAction SilentlyContinue) { Remove-ManagementScope -Identity $of -Confirm:$false }
-        }
+        'scope' { Get-ManagementScope -ErrorAction Stop | Where-Object { $_.Name -eq $of } }
 {{- end}}{{if .RoleGroups}}
         'EwsEnabled' {
-            Set-CASMailbox -Identity $of -EwsEnabled $step.was
+            foreach ($box in @(Find-Mailbox $of)) { Get-CASMailbox -Identity $of -ErrorAction Stop | Where-Object { $_.EwsEnabled -ne $step.was } }
         }
         'role group member' {
-            if (@(Get-RoleGroupMember -Identity $step.at -ResultSize Unlimited -ErrorAction SilentlyContinue | Where-Object { $_.DistinguishedName -eq $of }).Count -gt 0) {
-                Remove-RoleGroupMember -Identity $step.at -Member $of -BypassSecurityGroupManagerCheck -Confirm:$false
+            foreach ($roles in @(Get-RoleGroup -ErrorAction Stop | Where-Object { $_.Name -eq $step.at })) {
+                Get-RoleGroupMember -Identity $step.at -ResultSize Unlimited -ErrorAction Stop | Where-Object { $_.DistinguishedName -eq $of }
             }
         }
-        'role group' {
-            if (Get-RoleGroup -Identity $of -ErrorAction SilentlyContinue) { Remove-RoleGroup -Identity $of -BypassSecurityGroupManagerCheck -Confirm:$false }
-        }
-{{- end}}{{if not .Online}}
+        'role group' { Get-RoleGroup -ErrorAction Stop | Where-Object { $_.Name -eq $of } }
+{{- end}}{{if not (or .Online .Is2007)}}
         'full access' {
-            if (Get-MailboxPermission -Identity $of -User $step.at | Where-Object { -not $_.IsInherited -and "$($_.AccessRights)" -like '*FullAccess*' }) {
-                Remove-MailboxPermission -Identity $of -User $step.at -AccessRights 'FullAccess' -InheritanceType 'All' -Confirm:$false
-            }
+            foreach ($box in @(Find-Mailbox $of)) { Get-MailboxPermission -Identity $of -User $step.at -ErrorAction Stop | Where-Object { -not $_.IsInherited -and "$($_.AccessRights)" -like '*FullAccess*' } }
         }
+{{- else if .Is2007}}
+        'full access' { Get-MailboxPermission -Identity $of -User $step.at -ErrorAction Stop | Where-Object { -not $_.IsInherited -and "$($_.AccessRights)" -like '*FullAccess*' } }
 {{- end}}
         'member' {
-            if (@(Get-DistributionGroupMember -Identity $step.at -ResultSize Unlimited -ErrorAction SilentlyContinue | Where-Object { $_.DistinguishedName -eq $of }).Count -gt 0) {
-                Remove-DistributionGroupMember -Identity $step.at -Member $of{{if not .Is2007}} -BypassSecurityGroupManagerCheck{{end}} -Confirm:$false
+            foreach ($one in @(Find-Group $step.at)) {
+                Get-DistributionGroupMember -Identity $step.at -ResultSize Unlimited -ErrorAction Stop | Where-Object { $_.DistinguishedName -eq $of }
             }
         }
-        'group' {
-            if (Get-DistributionGroup -Identity $of -ErrorAction SilentlyContinue) { Remove-DistributionGroup -Identity $of{{if not .Is2007}} -BypassSecurityGroupManagerCheck{{end}} -Confirm:$false }
-        }
+        'group' { Find-Group $of | Where-Object { $_.Name -eq $of } }
         default { throw ('The file ' + $file + ' names a step that this script does not know: ' + $step.what) }
     }
-    Write-Output ('Undone: ' + $step.what + ' ' + $of)
 }
-if ($steps.Count -gt 0) { Remove-Item -Path $file }
+
+function Undo-Step($step) {
+    $of = $step.of
+    switch ($step.what) {
+{{- if .Online}}
+        'application' {
+            $config = Get-OrganizationConfig -RetrieveEwsOperationAccessPolicy -ErrorAction Stop
+            $left = @("$($config.EwsAllowedAppIDs)".Split(',') | ForEach-Object { $_.Trim() } | Where-Object { $_ -ne '' -and $_ -ne $of })
+            if ($left.Count -eq 0) { Set-OrganizationConfig -EwsAllowedAppIDs $null -ErrorAction Stop } else { Set-OrganizationConfig -EwsAllowedAppIDs ($left -join ',') -ErrorAction Stop }
+        }
+        'role assignment' { Remove-ManagementRoleAssignment -Identity $of -Confirm:$false -ErrorAction Stop }
+        'service principal' { Remove-ServicePrincipal -Identity $of -Confirm:$false -ErrorAction Stop }
+{{- end}}{{if .Is2007}}
+        'ms-Exch-EPI-Impersonation' { Remove-ADPermission -Identity $of -User $step.at -ExtendedRights 'ms-Exch-EPI-Impersonation' -Confirm:$false -ErrorAction Stop }
+        'ms-Exch-EPI-May-Impersonate' { Remove-ADPermission -Identity $of -User $step.at -ExtendedRights 'ms-Exch-EPI-May-Impersonate' -Confirm:$false -ErrorAction Stop }
+{{- else}}
+        'allow list' { Set-OrganizationConfig -EwsAllowList @{ Remove = $of } -ErrorAction Stop }
+        'allow list in force' { Set-OrganizationConfig -EwsApplicationAccessPolicy $step.was -EwsAllowList $null -ErrorAction Stop }
+        'mailbox allow list' { Set-CASMailbox -Identity $step.at -EwsAllowList @{ Remove = $of } -ErrorAction Stop }
+        'scope' { Remove-ManagementScope -Identity $of -Confirm:$false -ErrorAction Stop }
+{{- end}}{{if .RoleGroups}}
+        'EwsEnabled' { Set-CASMailbox -Identity $of -EwsEnabled $step.was -ErrorAction Stop }
+        'role group member' { Remove-RoleGroupMember -Identity $step.at -Member $of -BypassSecurityGroupManagerCheck -Confirm:$false -ErrorAction Stop }
+        'role group' { Remove-RoleGroup -Identity $of -BypassSecurityGroupManagerCheck -Confirm:$false -ErrorAction Stop }
+{{- end}}{{if not .Online}}
+        'full access' { Remove-MailboxPermission -Identity $of -User $step.at -AccessRights 'FullAccess' -InheritanceType 'All' -Confirm:$false -ErrorAction Stop }
+{{- end}}
+        'member' { Remove-DistributionGroupMember -Identity $step.at -Member $of{{if not .Is2007}} -BypassSecurityGroupManagerCheck{{end}} -Confirm:$false -ErrorAction Stop }
+        'group' { Remove-DistributionGroup -Identity $of{{if not .Is2007}} -BypassSecurityGroupManagerCheck{{end}} -Confirm:$false -ErrorAction Stop }
+    }
+}
+
+# Each step that was noted is undone, the last one first, and read again: it is undone when it is
+# gone. Any error ends this with all notes kept.
+$kept = @()
+for ($i = $steps.Count - 1; $i -ge 0; $i--) {
+    $step = $steps[$i]
+    if (@(Find-Step $step).Count -gt 0) { Undo-Step $step }
+    if (@(Find-Step $step).Count -eq 0) {
+        Write-Output ('Undone: ' + $step.what + ' ' + $step.of)
+    } else {
+        $kept = @($step) + @($kept)
+        Write-Warning ('Still there, and its note is kept: ' + $step.what + ' ' + $step.of + '. Exchange may need a while to show it; run this again.')
+    }
+}
+if ($kept.Count -gt 0) {
+    $kept | Export-Clixml -Path $file -Depth 5 -ErrorAction Stop
+} elseif ($steps.Count -gt 0) {
+    Remove-Item -Path $file -ErrorAction Stop
+}

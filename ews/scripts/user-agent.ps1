@@ -6,11 +6,11 @@ $accounts = {{list .Accounts}}
 # there are some is a list made where none is in force: an allow list refuses everybody else.
 $others = @()
 {{template "record" .}}
-$config = Get-OrganizationConfig
+$config = Get-OrganizationConfig -ErrorAction Stop
 if ($config.EwsApplicationAccessPolicy -eq 'EnforceAllowList') {
     if (@($config.EwsAllowList | Where-Object { $_ -and ($_ -eq $entry -or $agent -like $_) }).Count -eq 0) {
         Save-Step 'allow list' $entry $null $null
-        Set-OrganizationConfig -EwsAllowList @{ Add = $entry }
+        Set-OrganizationConfig -EwsAllowList @{ Add = $entry } -ErrorAction Stop
         Write-Output 'The allow list of the organization has one entry more. Nothing else was changed.'
     } else {
         Write-Output 'The allow list of the organization lets Postern in already.'
@@ -27,7 +27,7 @@ if ($config.EwsApplicationAccessPolicy -eq 'EnforceAllowList') {
     Write-Warning 'None is switched on here: an allow list with this one entry would refuse every other client of EWS. The inventory shows what there is; name the other clients in $others and run this again.'
 } else {
     Save-Step 'allow list in force' $entry $null $config.EwsApplicationAccessPolicy
-    Set-OrganizationConfig -EwsApplicationAccessPolicy 'EnforceAllowList' -EwsAllowList (@($others) + @($entry))
+    Set-OrganizationConfig -EwsApplicationAccessPolicy 'EnforceAllowList' -EwsAllowList (@($others) + @($entry)) -ErrorAction Stop
     Write-Output 'An allow list is in force now. Every client that is not on it is refused.'
 }
 
@@ -37,7 +37,7 @@ foreach ($account in $accounts) {
     if ($cas -and $cas.EwsApplicationAccessPolicy -eq 'EnforceAllowList') {
         if (@($cas.EwsAllowList | Where-Object { $_ -and ($_ -eq $entry -or $agent -like $_) }).Count -eq 0) {
             Save-Step 'mailbox allow list' $entry $cas.DistinguishedName $null
-            Set-CASMailbox -Identity $cas.DistinguishedName -EwsAllowList @{ Add = $entry }
+            Set-CASMailbox -Identity $cas.DistinguishedName -EwsAllowList @{ Add = $entry } -ErrorAction Stop
             Write-Output 'The allow list of the account has one entry more.'
         }
     }

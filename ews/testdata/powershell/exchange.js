@@ -1,18 +1,19 @@
 // An Exchange organization as the scripts see it. Each cmdlet has the parameters that
 // Microsoft documents and the scripts use; what changes something is written to the trace.
-import { Thrown } from './powershell.js'
+import { Ended, Thrown } from './powershell.js'
 
 const key = s => String(s).toLowerCase()
 const has = (l, x) => l.some(e => key(e) === key(x))
 
 // budget.left is how many changes there may be yet: with the next one the session breaks off,
 // as a shell that is closed does. It is done nevertheless when budget.late.
-export function exchange(state, budget) {
+// fail names a cmdlet that fails, or that says nothing and does nothing when it is silent.
+export function exchange(state, budget, fail) {
   const trace = []
   const did = (verb, what, change) => {
     const over = --budget.left < 0
     if (!over || budget.late) change()
-    if (over) throw new Thrown('the session breaks off')
+    if (over) throw new Ended('the session breaks off')
     trace.push(`${verb} ${what}`)
   }
   const find = (kind, id) => state[kind].find(o => [o.Name, o.DistinguishedName, ...(o.Aliases ?? [])].some(n => n !== undefined && key(n) === key(id)))
@@ -119,7 +120,7 @@ export function exchange(state, budget) {
     'Remove-ManagementRoleAssignment': { params: ['Identity'], run: a => { gone('assignments', a.Identity) } },
     'Get-ServicePrincipal': get('servicePrincipals'),
     'Get-MgServicePrincipal': { params: ['Filter'], run: () => [{ Id: 'the-object-id' }] },
-    'New-ServicePrincipal': { params: ['AppId', 'ObjectId', 'DisplayName'], run: a => [made('servicePrincipals', { Name: a.AppId, ObjectId: a.ObjectId, DisplayName: a.DisplayName })] },
+    'New-ServicePrincipal': { params: ['AppId', 'ObjectId', 'DisplayName'], run: a => [made('servicePrincipals', { Name: a.AppId, AppId: a.AppId, ObjectId: a.ObjectId, DisplayName: a.DisplayName })] },
     'Remove-ServicePrincipal': { params: ['Identity'], run: a => { gone('servicePrincipals', a.Identity) } },
     'Test-ServicePrincipalAuthorization': { params: ['Identity', 'Resource'], run: () => [] },
     'Get-ApplicationAccessPolicy': { params: [], run: () => [] },
@@ -137,5 +138,14 @@ export function exchange(state, budget) {
     'Set-CASMailbox': { params: ['Identity', 'EwsEnabled', 'EwsAllowList'], run: a => { const c = need('cas', a.Identity); settings(c, a, c.Name) } },
     'Get-WebServicesVirtualDirectory': { params: [], switches: ['ADPropertiesOnly'], run: () => [] },
   }
-  return { cmdlets, trace }
+  let met = 0
+  if (fail) {
+    if (!cmdlets[fail.cmdlet]) throw new Error(`no cmdlet ${fail.cmdlet}`)
+    cmdlets[fail.cmdlet].run = () => {
+      met++
+      if (fail.silent) return []
+      throw new Thrown(`${fail.cmdlet} fails`)
+    }
+  }
+  return { cmdlets, trace, met: () => met }
 }

@@ -26,6 +26,24 @@ export function errorsIn(text) {
   return errors
 }
 
+// commandsIn lists the commands of a script, but for its own functions, each with its -ErrorAction.
+export function commandsIn(text) {
+  const root = tree(text)
+  const own = new Set(), out = []
+  const visit = n => {
+    if (n.type === 'function_statement') own.add(n.namedChildren.find(c => c.type === 'function_name').text.toLowerCase())
+    const name = n.type === 'command' && n.namedChildren.find(c => c.type === 'command_name')?.text
+    if (name) {
+      const given = (n.namedChildren.find(c => c.type === 'command_elements')?.namedChildren ?? []).filter(c => c.type !== 'command_argument_sep')
+      const at = given.findIndex(c => c.type === 'command_parameter' && same(c.text, '-ErrorAction'))
+      out.push({ name, action: at < 0 ? '' : given[at + 1]?.text ?? '' })
+    }
+    n.children.forEach(visit)
+  }
+  visit(root)
+  return out.filter(c => !own.has(c.name.toLowerCase()))
+}
+
 // tree returns a copy of the tree of a script, since to walk the parser's own is slow.
 function tree(text) {
   if (trees.has(text)) return trees.get(text)
@@ -60,8 +78,9 @@ export function verbatim(text) {
   return out
 }
 
-// A Thrown error is one that PowerShell would show.
+// A Thrown error is one that PowerShell would show. With Ended, the shell itself is gone.
 export class Thrown extends Error {}
+export class Ended extends Thrown {}
 
 const same = (a, b) => a === b || (typeof a === 'string' && typeof b === 'string' && a.toLowerCase() === b.toLowerCase())
 const list = v => v === null || v === undefined ? [] : Array.isArray(v) ? v : [v]
@@ -84,6 +103,7 @@ export class Shell {
   // run runs a script in a session of its own and returns what it wrote.
   run(text) {
     this.functions = {}
+    this.shown = []
     this.script = { home: '/home/admin' }
     this.scopes = [this.script]
     return this.statements(tree(text))
@@ -212,7 +232,7 @@ export class Shell {
   call(name, given, input) {
     const spec = this.cmdlets[name]
     const args = {}
-    let quiet = false, place = 0
+    let action = '', place = 0
     for (let i = 0; i < given.length; i++) {
       const g = given[i]
       if (!g.param) {
@@ -227,14 +247,17 @@ export class Shell {
       if (isSwitch) { args[isSwitch] = true; continue }
       if (!next || next.param) throw new Error(`${name} -${g.param}: no argument`)
       i++
-      if (same(g.param, 'ErrorAction')) { quiet = same(next.value, 'SilentlyContinue'); continue }
+      if (same(g.param, 'ErrorAction')) { action = next.value; continue }
       const param = spec.params.find(p => same(p, g.param))
       if (!param) throw new Error(`${name} has no parameter ${g.param}`)
       args[param] = next.value
     }
     try { return list(spec.run(args, input)) } catch (e) {
-      if (quiet && e instanceof Thrown) return []
-      throw e
+      // The proxies of a remote session do not see the script's $ErrorActionPreference: without
+      // a word on the command itself, its error is shown, and the script goes on.
+      if (!(e instanceof Thrown) || e instanceof Ended || same(action, 'Stop')) throw e
+      if (!same(action, 'SilentlyContinue')) this.shown.push(`${name}: ${e.message}`)
+      return []
     }
   }
 
@@ -300,6 +323,7 @@ export class Shell {
       case '-gt': return a > b
       case '-like': return like(a ?? '', b)
       case '-contains': return list(a).some(x => same(x, b))
+      case '-replace': return String(a ?? '').replace(new RegExp(b[0], 'gi'), b[1].replaceAll('$0', '$$&'))
       case '-join': return list(a).join(b)
     }
     throw new Error(`an operator that is not known: ${op}`)
