@@ -14,7 +14,7 @@ import (
 type deploymentCommand struct {
 	folderFlags
 	Mode        *string  `help:"For whom the installation is: multi (several organizations), single (one), on-premises (one, and nothing is contacted but the servers that it configured)."`
-	AllowRange  []string `help:"Private addresses that connections may lead to, as 10.20.0.0/16." placeholder:"CIDR"`
+	AllowRange  []string `help:"Private addresses that connections may lead to, as 10.20.0.0/16; no wider than /8, of IPv6 /16." placeholder:"CIDR"`
 	RevokeRange []string `help:"Range that was allowed." placeholder:"CIDR"`
 }
 
@@ -69,6 +69,10 @@ func (d *deploymentCommand) apply(kept crm.Deployment) (crm.Deployment, error) {
 		r, err := parseRange(text)
 		if err != nil {
 			return next, err
+		}
+		if widest := map[bool]int{true: 8, false: 16}[r.Addr().Is4()]; r.Bits() < widest {
+			return next, badArgument(fmt.Sprintf("The range %s is wider than /%d: a name could lead a connection nearly anywhere.", r, widest),
+				"Name the network of the Exchange servers alone, as 10.20.0.0/16 or fd12:3456::/32; several ranges can be named.", nil)
 		}
 		next.Ranges = append(next.Ranges, r)
 	}

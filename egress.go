@@ -17,7 +17,7 @@ type egressCommand struct {
 	Proxy             *string  `help:"Outbound proxy, as http://proxy.example.com:3128, https://… or socks5://…; an empty text: none."`
 	ProxyLogin        *string  `help:"Login for the proxy; an empty text: none."`
 	ProxyPasswordFile string   `help:"File with the password for the proxy; - = standard input."`
-	Format            string   `help:"Print what firewalls are told, as ${enum}." enum:",json,csv,nftables,windows,edl" default:""`
+	Format            string   `help:"Print what firewalls are told, as json, csv, nftables, windows or edl." enum:",json,csv,nftables,windows,edl" default:""`
 	Undo              bool     `help:"With --format nftables or windows: print what takes the rules away again."`
 	Chain             string   `help:"Family, table and chain of nftables that let the addresses in." default:"${chain}"`
 }

@@ -132,5 +132,8 @@ func (e *exchangeRevoke) Run(c *common) error {
 	if err = org.RevokeShare(c.ctx, e.ID); errors.Is(err, store.ErrNotFound) {
 		return badArgument(fmt.Sprintf("There is no link %d that holds.", e.ID), "See postern exchange shares.", err)
 	}
+	if err == nil {
+		_, err = fmt.Fprintf(c.out, "Link %d is ended; whoever has it sees nothing any more.\n", e.ID)
+	}
 	return err
 }

@@ -24,7 +24,7 @@ type settingsCommand struct {
 	PasswordFile string   `help:"File with the account's password; - = standard input."`
 	Keytab       string   `help:"Keytab of the account, for Kerberos."`
 	Krb5Conf     string   `name:"krb5-conf" help:"File that names the Kerberos realm and its servers."`
-	Account      []string `sep:"none" placeholder:"LOGIN=FILE" help:"Further account over which the mailboxes are spread, and the file with its password or, under Kerberos, its keytab; LOGIN alone keeps that. Replaces the list; '' empties it."`
+	Account      []string `sep:"none" placeholder:"LOGIN=FILE" help:"Further account over which the mailboxes are spread, and the file with its password or, under Kerberos, its keytab; LOGIN alone keeps that. Replaces the list; an empty text empties it."`
 	ClientCert   string   `name:"client-certificate" help:"PEM file of a client certificate."`
 	ClientKey    string   `help:"PEM file of its key."`
 	Domain       []string `help:"Domain whose mailboxes are read; replaces the list."`
