@@ -43,6 +43,7 @@ type scriptText struct {
 	Group     string
 	Accounts  []string // logins that Postern uses
 	Mailboxes []string // those that the policy lists by address
+	Patterns  bool     // it allows others by patterns or groups
 	AppIDs    []string
 	UserAgent string
 	// AgentEntry lets the User-Agent pass an allow list, in all its versions.
@@ -63,6 +64,7 @@ func scripts(p crm.Permit) []crm.Script {
 		AutoMapping: versionIndex(p.Settings.Version) > versionIndex("Exchange2010"),
 		Delegate:    p.Settings.Model == crm.ByDelegation, Own: p.Settings.Model == crm.ByOwnSignIn,
 	}
+	base.Patterns = len(base.Mailboxes) < len(p.Policy.Allow)
 	base.RoleGroups = !base.Is2007 && !base.Online
 	if base.Online {
 		base.Shell = "Exchange Online PowerShell (Connect-ExchangeOnline), as a member of Organization Management"

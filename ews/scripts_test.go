@@ -505,6 +505,34 @@ func TestUserAgentScriptShutsNobodyOut(t *testing.T) {
 	}
 }
 
+// The verification names the members of the group whom the policy does not list, and only
+// shows what would take them out.
+func TestVerifyNamesUnlistedMembers(t *testing.T) {
+	group := "O'Brien \u2019s team"
+	var jobs []psJob
+	for _, s := range []crm.Settings{{Version: version2007}, {Version: "ExchangeSE"}, {Version: "Exchange2013", Model: crm.ByDelegation}, {Version: versionOnline}} {
+		for _, allow := range [][]crm.Selector{{"ann@acme.example"}, {"ann@acme.example", "*@sales.acme.example"}, nil} {
+			s.Login, s.UserAgent, s.Others = "svc", "Agent/1", []crm.Account{{Login: "svc2"}}
+			p := crm.Permit{Settings: s, Group: group, AppIDs: []string{"11111111-2222-3333-4444-555555555555"}, Policy: crm.Policy{Allow: allow}}
+			jobs = append(jobs, psJobOf(p, psExchange(p, "half there"), "verify"))
+		}
+	}
+	for i, r := range powershell(t, jobs) {
+		run := r.Runs[0]
+		out := strings.Join(run.Output, "\n")
+		if run.Error != "" || len(run.Trace)+len(run.Shown) > 0 {
+			t.Errorf("%d: %+v", i, run)
+		}
+		const line = "To take it out: Remove-DistributionGroupMember -Identity 'O''Brien \u2019\u2019s team' -Member 'CN=Zed,DC=acme,DC=example'"
+		if got, want := strings.Count(out, "To take it out: "), i%3 != 2; (got == 1) != want || strings.Contains(out, line) != want {
+			t.Errorf("%d: %s", i, out)
+		}
+		if i%3 != 2 && strings.Contains(out, "see whether a pattern") != (i%3 == 1) {
+			t.Errorf("%d: %s", i, out)
+		}
+	}
+}
+
 func TestPowerShellQuoting(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "''", "a": "'a'", "O'Brien": "'O''Brien'", "\u2018\u2019\u201a\u201b": "'\u2018\u2018\u2019\u2019\u201a\u201a\u201b\u201b'",

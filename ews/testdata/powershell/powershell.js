@@ -320,6 +320,7 @@ export class Shell {
       case '-eq': return same(a, b)
       case '-ne': return !same(a, b)
       case '-ge': return a >= b
+      case '-lt': return a < b
       case '-gt': return a > b
       case '-like': return like(a ?? '', b)
       case '-contains': return list(a).some(x => same(x, b))
