@@ -135,6 +135,9 @@ func stepStanding(name string, run *store.Check) (state, told string) {
 	case detail == "":
 		return "skip", proof.open
 	}
+	if proof.shows == "logon" { // begins with the login, which is as it is
+		return "ok", "Let in: " + detail + "."
+	}
 	return "ok", capital(detail)
 }
 

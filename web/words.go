@@ -38,6 +38,7 @@ func wordFuncs(now func() time.Time) template.FuncMap {
 		"capital":  capital,
 		"lacks":    lacks,
 		"first":    firstName,
+		"breaks":   breaks,
 		"join":     strings.Join,
 		"action":   actionWord,
 		"add":      func(a, b int) int { return a + b },
@@ -288,4 +289,9 @@ func capital(s string) string {
 		return ""
 	}
 	return string(unicode.ToUpper(first)) + s[size:]
+}
+
+// breaks lets addresses in a text break before their @ where a line ends.
+func breaks(s string) template.HTML {
+	return template.HTML(strings.ReplaceAll(template.HTMLEscapeString(s), "@", "<wbr>@"))
 }
