@@ -145,13 +145,13 @@ func TestCheckNamesTheCause(t *testing.T) {
 		{"the pinned scheme is not offered", func(s *site) { s.logOn.Schemes = []sim.Scheme{sim.Basic} },
 			"schemes", "scheme-not-offered", "offers Basic", "-WindowsAuthentication $true", crm.ForExchangeAdmin},
 		{"there is no right to impersonate", func(s *site) { s.account.NoRole = true },
-			"mailbox", "ErrorImpersonateUserDenied", "may not impersonate", "New-ManagementRoleAssignment", crm.ForExchangeAdmin},
+			"mailbox", "ErrorImpersonateUserDenied", "may not impersonate", "Add-RoleGroupMember -Identity 'Postern impersonation'", crm.ForExchangeAdmin},
 		{"the scope is too wide", func(s *site) { s.account.Scope = nil },
 			"must-fail-mailbox", "wider-than-needed", "boss@acme.example", "-CustomRecipientWriteScope", crm.ForExchangeAdmin},
 		{"there is no filter by User-Agent", func(s *site) { s.governance = sim.Governance{} },
 			"must-fail-agent", "wider-than-needed", "does not hold the account to the User-Agent", "EnforceAllowList", crm.ForExchangeAdmin},
 		{"the filter lacks our User-Agent", func(s *site) { s.governance.Programs = []string{"Other/*"} },
-			"logon", "ews-blocked", `(User-Agent "Acme-CRM-Sync/1.0")`, "-EwsAllowList @{Add='Acme-CRM-Sync/1.0'}", crm.ForExchangeAdmin},
+			"logon", "ews-blocked", `(User-Agent "Acme-CRM-Sync/1.0")`, "-EwsAllowList @{Add='Acme-CRM-Sync/*'}", crm.ForExchangeAdmin},
 		{"the filter blocks our User-Agent", func(s *site) {
 			s.governance = sim.Governance{Policy: sim.EnforceBlockList, Programs: []string{"Acme-*"}}
 		}, "logon", "agent-blocked", `"Acme-CRM-Sync/1.0"`, "-EwsBlockList @{Remove=", crm.ForExchangeAdmin},

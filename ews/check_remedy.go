@@ -16,7 +16,7 @@ type remedy struct {
 }
 
 const (
-	toGrant = "Let the account open the mailbox, in the Exchange Management Shell. It can take up to an hour until it works."
+	toGrant = "Run the script grant, or verify to see what is missing, from Access → For the Exchange admin. It can take up to an hour until it works."
 	toAllow = "See in the Exchange Management Shell which of the two it is, and put that right. It can take some minutes until it works."
 )
 
@@ -173,46 +173,81 @@ Get-CASMailbox %[1]s | Format-List Ews*
 # EwsEnabled is False:
 Set-CASMailbox -Identity %[1]s -EwsEnabled $true
 # EwsApplicationAccessPolicy is EnforceAllowList, and EwsAllowList lacks this program:
-Set-OrganizationConfig -EwsAllowList @{Add=%[2]s}
+Set-OrganizationConfig -EwsAllowList @{Add=%[3]s}
 # EwsApplicationAccessPolicy is EnforceBlockList, and EwsBlockList names this program:
-Set-OrganizationConfig -EwsBlockList @{Remove=%[2]s}`, psQuote(c.user()), psQuote(c.Transport.UserAgent()))
+Set-OrganizationConfig -EwsBlockList @{Remove=%[2]s}`, psQuote(c.user()), psQuote(c.Transport.UserAgent()), psQuote(agentEntry(c.Transport.UserAgent())))
 }
+
+// fromAccess comes first where the scripts do what is to be done: what is copied from here
+// fits what they make.
+const fromAccess = "# Run %s from Access → For the Exchange admin: it notes what it changes, for the undo.\n"
+
+// onlineRights shows what grant makes in Exchange Online.
+const onlineRights = `Get-ManagementRoleAssignment -Role 'Application EWS.AccessAsApp' | Format-List Name, RoleAssigneeName, CustomResourceScope
+Get-ManagementScope 'Postern mailboxes' | Format-List Name, RecipientFilter
+`
 
 // grant lets the account open the mailboxes.
 func (c *check) grant() string {
+	first := fmt.Sprintf(fromAccess, "grant, or verify to see what is missing,")
+	user := psQuote(c.user())
+	if c.Settings.Version == versionOnline {
+		return first + onlineRights + "# The mailbox is not in the group:\nAdd-DistributionGroupMember -Identity " + psQuote(defaultGroup) + " -Member MAILBOX"
+	}
 	if c.Settings.Model == crm.ByDelegation {
-		return fmt.Sprintf("Add-MailboxPermission -Identity MAILBOX -User %s -AccessRights FullAccess -AutoMapping $false", psQuote(c.user()))
+		mapping := ""
+		if versionIndex(c.Settings.Version) > versionIndex("Exchange2010") {
+			mapping = " -AutoMapping $false"
+		}
+		return first + fmt.Sprintf("# It gives the account, for each member of the group:\nGet-MailboxPermission -Identity MAILBOX -User %[1]s\nAdd-MailboxPermission -Identity MAILBOX -User %[1]s -AccessRights FullAccess -InheritanceType All%[2]s", user, mapping)
 	}
 	if c.Settings.Version == version2007 {
-		return c.judge().impersonation("")
+		return first + fmt.Sprintf(`# It gives the account, at each Client Access server and at each member of the group:
+Get-ClientAccessServer | ForEach-Object { Add-ADPermission -Identity $_.DistinguishedName -User %[1]s -ExtendedRights ms-Exch-EPI-Impersonation }
+Add-ADPermission -Identity (Get-Mailbox MAILBOX).DistinguishedName -User %[1]s -ExtendedRights ms-Exch-EPI-May-Impersonate`, user)
 	}
-	return fmt.Sprintf(`# Who may impersonate whom now:
+	return first + fmt.Sprintf(`# Who may impersonate whom now:
 Get-ManagementRoleAssignment -Role ApplicationImpersonation -GetEffectiveUsers | Format-List Name, EffectiveUserName, CustomRecipientWriteScope
-# Let the account open the members of one group, and nobody else:
-$group = Get-DistributionGroup -Identity "Postern mailboxes"
-New-ManagementScope -Name "Postern mailboxes" -RecipientRestrictionFilter "MemberOfGroup -eq '$($group.DistinguishedName)'"
-New-ManagementRoleAssignment -Name "Postern impersonation" -Role ApplicationImpersonation -User %s -CustomRecipientWriteScope "Postern mailboxes"`, psQuote(c.user()))
+# What grant made: the role group with the account, the scope, and the group that the scope is of.
+Get-RoleGroup 'Postern impersonation' | Format-List Name, Roles, Members
+Get-ManagementScope 'Postern mailboxes' | Format-List Name, RecipientFilter
+Get-DistributionGroupMember %[2]s
+# The account is not in the role group:
+Add-RoleGroupMember -Identity 'Postern impersonation' -Member %[1]s
+# The mailbox is not in the group:
+Add-DistributionGroupMember -Identity %[2]s -Member MAILBOX`, user, psQuote(defaultGroup))
 }
 
 // narrow takes from the account what is not needed.
 func (c *check) narrow() string {
+	first := fmt.Sprintf(fromAccess, "verify")
+	first = strings.Replace(first, "it notes what it changes, for the undo", "it shows by what the account may do so", 1)
+	user := psQuote(c.user())
+	if c.Settings.Version == versionOnline {
+		return first + onlineRights + "# full_access_as_app in Entra covers every mailbox, whatever the scope: remove it there."
+	}
 	if c.Settings.Model == crm.ByDelegation {
-		return fmt.Sprintf("Get-MailboxPermission -Identity %[1]s | Where-Object User -like %[3]s\nRemove-MailboxPermission -Identity %[1]s -User %[2]s -AccessRights FullAccess", psQuote(string(c.Outside)), psQuote(c.user()), psQuote("*"+c.user()+"*"))
+		return first + fmt.Sprintf("Get-MailboxPermission -Identity %[1]s | Where-Object User -like %[3]s\nRemove-MailboxPermission -Identity %[1]s -User %[2]s -AccessRights FullAccess", psQuote(string(c.Outside)), user, psQuote("*"+c.user()+"*"))
 	}
 	if c.Settings.Version == version2007 {
-		return fmt.Sprintf("Get-MailboxDatabase | Remove-ADPermission -User %s -ExtendedRights ms-Exch-EPI-May-Impersonate", psQuote(c.user()))
+		return first + fmt.Sprintf("# A right at a database covers every mailbox in it. Those that grant set at the mailboxes of the group stay:\nGet-MailboxDatabase | Get-ADPermission -User %[1]s\nGet-MailboxDatabase | Remove-ADPermission -User %[1]s -ExtendedRights ms-Exch-EPI-May-Impersonate", user)
 	}
-	return fmt.Sprintf(`# By which assignment the account may do so:
-Get-ManagementRoleAssignment -Role ApplicationImpersonation -GetEffectiveUsers | Where-Object EffectiveUserName -like %[1]s | Format-List Name, RoleAssignee, CustomRecipientWriteScope
-# Hold it to the members of one group:
-$group = Get-DistributionGroup -Identity "Postern mailboxes"
-New-ManagementScope -Name "Postern mailboxes" -RecipientRestrictionFilter "MemberOfGroup -eq '$($group.DistinguishedName)'"
-Set-ManagementRoleAssignment -Identity "Postern impersonation" -CustomRecipientWriteScope "Postern mailboxes"`, psQuote("*"+c.user()+"*"))
+	return first + fmt.Sprintf(`# By which assignments the account may do so:
+Get-ManagementRoleAssignment -Role ApplicationImpersonation -GetEffectiveUsers | Where-Object EffectiveUserName -like %[1]s | Format-List Name, RoleAssigneeName, CustomRecipientWriteScope
+# One of the role group 'Postern impersonation', without the scope that grant makes:
+Get-ManagementRoleAssignment -RoleAssignee 'Postern impersonation' -Role ApplicationImpersonation | Set-ManagementRoleAssignment -CustomRecipientWriteScope 'Postern mailboxes'
+# One of another name: after grant was run the account does not need it. See who else is in it before it is taken away:
+Remove-ManagementRoleAssignment -Identity NAME
+# The mailbox is in the group, and is not to be:
+Remove-DistributionGroupMember -Identity %[2]s -Member %[3]s`, psQuote("*"+c.user()+"*"), psQuote(defaultGroup), psQuote(string(c.Outside)))
 }
 
-// filter lets no other program in.
+// filter lets no other program in. An allow list refuses everybody who is not on it, so that
+// none is put in force by what is copied from here: our entry alone would shut all others out.
 func (c *check) filter() string {
-	return fmt.Sprintf(`# Who is let in now. Add the other programs that use EWS before the list is enforced:
+	return fmt.Sprintf(`# Run user-agent from Access → For the Exchange admin, with the other programs that use EWS in its $others.
+# Who is let in now:
 Get-OrganizationConfig | Format-List EwsApplicationAccessPolicy, EwsAllowList, EwsBlockList
-Set-OrganizationConfig -EwsApplicationAccessPolicy EnforceAllowList -EwsAllowList @{Add=%s}`, psQuote(c.Transport.UserAgent()))
+# EwsApplicationAccessPolicy is EnforceAllowList already: take out the entries that let too much in, such as '*', and have Postern's there:
+Set-OrganizationConfig -EwsAllowList @{Add=%s}`, psQuote(agentEntry(c.Transport.UserAgent())))
 }

@@ -118,7 +118,7 @@ func TestCheckTellsEachStep(t *testing.T) {
 		}
 	}
 	bob := find(t, all, "Mailbox bob@example.com")
-	if bob.For != crm.ForExchangeAdmin || !strings.Contains(bob.Fix, `New-ManagementRoleAssignment`) || !strings.Contains(bob.Fix, `-User 'svc'`) {
+	if bob.For != crm.ForExchangeAdmin || !strings.HasPrefix(bob.Fix, "# Run grant") || !strings.Contains(bob.Fix, `Add-RoleGroupMember -Identity 'Postern impersonation' -Member 'svc'`) {
 		t.Errorf("for %s: %s", bob.For, bob.Fix)
 	}
 	if s.operations()["SyncFolderItems"] != 2 || s.operations()["GetItem"] > 0 {
@@ -384,5 +384,21 @@ func TestCheckTellsOfTheCertificate(t *testing.T) {
 	_, all = steps(t, trial(w))
 	if f := find(t, all, "Certificate"); f.OK || f.Fault.Code != "tls-unknown-authority" || !strings.Contains(f.Fault.Message, `"authority"`) || !strings.Contains(f.Fix, "--root-cas") {
 		t.Errorf("%+v", f)
+	}
+}
+
+// TestRemediesFitTheScripts: nothing that is to be copied makes a right without a scope, or
+// puts a list in force that has our entry alone.
+func TestRemediesFitTheScripts(t *testing.T) {
+	for _, v := range versions {
+		for _, model := range []crm.AuthModel{crm.ByImpersonation, crm.ByDelegation} {
+			c := &check{}
+			c.Settings = crm.Settings{Version: v.name, Model: model, Login: `ACME\svc`}
+			for name, fix := range map[string]string{"grant": c.grant(), "narrow": c.narrow()} {
+				if !strings.HasPrefix(fix, "# Run ") || strings.Contains(fix, "New-Management") || model == crm.ByImpersonation && v.name != version2007 && v.name != versionOnline && !strings.Contains(fix, "ApplicationImpersonation") {
+					t.Errorf("%s, %s: %s: %s", v.name, model, name, fix)
+				}
+			}
+		}
 	}
 }

@@ -266,7 +266,7 @@ func (j judge) impersonation(mailbox string) string {
 	case version2007:
 		return fmt.Sprintf(`In the Exchange Management Shell: Get-ClientAccessServer | %% { Add-ADPermission -Identity $_.DistinguishedName -User %[1]q -ExtendedRights ms-Exch-EPI-Impersonation }; Add-ADPermission -Identity (Get-Mailbox %[2]q).DistinguishedName -User %[1]q -ExtendedRights ms-Exch-EPI-May-Impersonate`, account, cmp.Or(mailbox, "MAILBOX"))
 	}
-	return fmt.Sprintf(`In the Exchange Management Shell: New-ManagementRoleAssignment -Name "Postern impersonation" -Role ApplicationImpersonation -User %q; if it is there already, check that its scope includes the mailbox. It can take up to an hour until it works.`, account)
+	return fmt.Sprintf(`In the Exchange Management Shell: New-ManagementRoleAssignment -Name "Postern impersonation" -Role ApplicationImpersonation -User %q -CustomRecipientWriteScope "Postern mailboxes"; better run grant from Access → For the Exchange admin, which makes that scope and can be undone. If it was run, check that the mailbox is in its group. It can take up to an hour until it works.`, account)
 }
 
 // delegation says how to open a mailbox to the account.
