@@ -54,7 +54,7 @@ type connectionEvidence struct {
 	Enabled   bool          `json:"enabled"`
 	Server    string        `json:"server"`
 	Plain     bool          `json:"without_tls"` // by http, which is for a server on this machine alone
-	Product   string        `json:"exchange"` // the version that was chosen
+	Product   string        `json:"exchange"`    // the version that was chosen
 	UserAgent string        `json:"user_agent"`
 	Model     crm.AuthModel `json:"model"`
 	Scheme    crm.Scheme    `json:"scheme"`
