@@ -107,6 +107,7 @@ func (c *check) schemes(context.Context) (found, error) {
 	got := found{detail: fmt.Sprintf("offered: %s; allowed by the settings: %s", offered, wanted)}
 	switch {
 	case c.Settings.Scheme == crm.Basic || !has("Basic"):
+	case c.src.client.url.Scheme == "http": // to this machine: no password travels
 	case has("NTLM", "Negotiate"):
 		got.warn = c.fault("basic-offered", "The server offers Basic, too, by which passwords travel as they are. Postern does not use it here.",
 			"Switch Basic off for the EWS virtual directory, unless another program needs it.")

@@ -1,8 +1,11 @@
 package ews
 
 import (
+	"encoding/pem"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -97,7 +100,7 @@ func TestCheckTellsEachStep(t *testing.T) {
 	})
 	got, all := steps(t, crm.Trial{Settings: s.settings(), Boxes: []mail.Address{"bob@example.com", "ann@example.com"}, Outside: "boss@example.com"})
 	want := []string{
-		"Name and address: ok", "Connection: ok", "Exchange Web Services: ok", "Clock: ok", "Ways to log on: warn basic-offered", "Log-on: ok", "Version: ok", "Response time: ok",
+		"Name and address: ok", "Connection: ok", "Exchange Web Services: ok", "Clock: ok", "Ways to log on: ok", "Log-on: ok", "Version: ok", "Response time: ok",
 		"Mailbox bob@example.com: ErrorImpersonateUserDenied", "Mailbox ann@example.com: ok",
 		"Folders: ok", "Synchronization: ok", "Notifications: ok", "Mailbox that must be refused: ok",
 	}
@@ -128,7 +131,7 @@ func TestCheckTellsEachStep(t *testing.T) {
 
 // TestCheckEndsWhereItFails: what cannot work is not tried, and told as not reached.
 func TestCheckEndsWhereItFails(t *testing.T) {
-	ok := []string{"Name and address: ok", "Connection: ok", "Exchange Web Services: ok", "Clock: ok", "Ways to log on: warn basic-offered", "Log-on: ok"}
+	ok := []string{"Name and address: ok", "Connection: ok", "Exchange Web Services: ok", "Clock: ok", "Ways to log on: ok", "Log-on: ok"}
 	answering := func(answer http.HandlerFunc) func(*server, *crm.Settings) {
 		return func(s *server, _ *crm.Settings) {
 			s.before = func(w http.ResponseWriter, r *http.Request) bool { answer(w, r); return true }
@@ -400,5 +403,21 @@ func TestRemediesFitTheScripts(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestBasicIsWarnedOf: where it is all that a server offers to those far away.
+func TestBasicIsWarnedOf(t *testing.T) {
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer srv.Close()
+	s := crm.Settings{Server: srv.URL, Version: "ExchangeSE", Login: "svc", Password: crm.NewSecret("pw"),
+		RootCAs: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))}
+	list, _ := steps(t, crm.Trial{Settings: s})
+	if !slices.Contains(list, "Ways to log on: warn basic-offered") {
+		t.Errorf("got %q, want a warning of Basic", list)
 	}
 }
