@@ -28,85 +28,6 @@ type policyCommand struct {
 	Group   policyGroup   `cmd:"" help:"Say who belongs to a group that the policy names."`
 }
 
-// ownFlags change limits: what is named replaces what was, an empty text empties it.
-type ownFlags struct {
-	ExcludeFolder   []string `help:"Read no folder of this path, such as Private or */Private, nor what lies below; a role such as sentitems names it in any language. Replaces the list; an empty text empties it."`
-	Since           *string  `help:"File nothing older than this day, such as 2026-01-01; an empty text: no limit."`
-	MaxSize         *string  `help:"File nothing larger, such as 10MB; 0: no limit."`
-	Exclude         []string `help:"File nothing that names this address or domain; * stands for any run of characters, as in *@*.bank.example. Replaces the list; an empty text empties it."`
-	Marked          []string `help:"File nothing that its sender marked so: personal, private, confidential. Replaces the list; an empty text empties it."`
-	Category        []string `help:"File nothing that has this category in Outlook. Replaces the list; an empty text empties it."`
-	HeadersOnly     *bool    `help:"Fetch no text: of what matches, file the header alone." negatable:""`
-	Attachments     string   `help:"store: fetch and keep them; on-demand: fetch one when somebody opens it; names: list them only." enum:",store,on-demand,names" default:""`
-	AttachmentLimit *string  `help:"Keep no attachment larger, such as 25MB; 0: the default."`
-}
-
-// policyFlags change a policy.
-type policyFlags struct {
-	Domain []string `help:"Domain whose mailboxes may be read; replaces the list."`
-	Allow  []string `help:"Mailbox that may be read: an address, a pattern such as crm-*@acme.example, or group:ADDRESS; none = all of the domains. Replaces the list; an empty text empties it."`
-	Deny   []string `help:"Mailbox that may not be read, in the same ways; wins over --allow. Replaces the list; an empty text empties it."`
-	Kind   []string `help:"Kind of data that may be read: email, event, task, contact; replaces the list."`
-	ownFlags
-	Lock []string `help:"Limit that users may not tighten for themselves, by its name in policy export. Replaces the list; an empty text empties it."`
-}
-
-// list replaces a list by what was named.
-func list[T ~string](to *[]T, named []string) {
-	if named == nil {
-		return
-	}
-	*to = nil
-	for _, text := range named {
-		if text != "" {
-			*to = append(*to, T(text))
-		}
-	}
-}
-
-// apply puts what was named into a policy.
-func (f *policyFlags) apply(p *crm.Policy) error {
-	list(&p.Domains, f.Domain)
-	list(&p.Allow, f.Allow)
-	list(&p.Deny, f.Deny)
-	list(&p.Kinds, f.Kind)
-	list(&p.Locked, f.Lock)
-	return f.ownFlags.apply(&p.Limits)
-}
-
-func (f *ownFlags) apply(l *crm.Limits) (err error) {
-	list(&l.ExcludedFolders, f.ExcludeFolder)
-	list(&l.Excluded, f.Exclude)
-	list(&l.Sensitivities, f.Marked)
-	list(&l.Categories, f.Category)
-	if f.Since != nil {
-		l.Since = time.Time{}
-		if *f.Since != "" {
-			if l.Since, err = time.Parse(time.DateOnly, *f.Since); err != nil {
-				return badArgument(fmt.Sprintf("%q is not a day.", *f.Since), "Write it as 2026-01-31.", err)
-			}
-		}
-	}
-	if f.HeadersOnly != nil {
-		l.HeadersOnly = *f.HeadersOnly
-	}
-	if f.Attachments != "" {
-		l.Attachments = crm.AttachmentMode(f.Attachments)
-	}
-	for _, size := range []struct {
-		from *string
-		to   *int64
-	}{{f.MaxSize, &l.MaxSize}, {f.AttachmentLimit, &l.AttachmentLimit}} {
-		if size.from == nil {
-			continue
-		}
-		if *size.to, err = crm.ParseBytes(*size.from); err != nil {
-			return badArgument(err.Error()+".", "Write it as 500KB or 10MB; 0 is none.", err)
-		}
-	}
-	return nil
-}
-
 type policyShow struct {
 	dataFlags
 	Version int64 `arg:"" optional:"" help:"Version; none = the one that holds."`
@@ -158,8 +79,7 @@ func printPolicy(w io.Writer, p crm.Policy, asJSON bool) error {
 type policySet struct {
 	dataFlags
 	policyFlags
-	Remove bool `help:"Remove what was filed and would not be by the new version; see dry-run."`
-	JSON   bool `help:"Print JSON."`
+	saveFlags
 }
 
 func (s *policySet) Run(c *common) error {
@@ -175,10 +95,16 @@ func (s *policySet) Run(c *common) error {
 	if err := s.apply(&p); err != nil {
 		return err
 	}
-	return savePolicy(c, org, p, s.Remove, s.JSON)
+	return s.save(c, org, p)
 }
 
-func savePolicy(c *common, org *store.Org, p crm.Policy, remove, asJSON bool) error {
+// saveFlags say how the next version is saved.
+type saveFlags struct {
+	Remove bool `help:"Remove what was filed and would not be by the new version; see dry-run."`
+	JSON   bool `help:"Print JSON."`
+}
+
+func (f *saveFlags) save(c *common, org *store.Org, p crm.Policy) error {
 	checked, wrong := p.Check()
 	if err := refuseFields(c, "policy-invalid", wrong); err != nil {
 		return err
@@ -187,7 +113,7 @@ func savePolicy(c *common, org *store.Org, p crm.Policy, remove, asJSON bool) er
 	if err != nil {
 		return err
 	}
-	saved, err := org.SavePolicy(c.ctx, checked, remove)
+	saved, err := org.SavePolicy(c.ctx, checked, f.Remove)
 	if errors.Is(err, store.ErrStale) {
 		return &crm.Fault{Verdict: crm.Refused, Code: "policy-stale", Message: "Somebody saved another version meanwhile.", Advice: "Look at it by postern policy history, then do it again.", Err: err}
 	}
@@ -197,13 +123,13 @@ func savePolicy(c *common, org *store.Org, p crm.Policy, remove, asJSON bool) er
 	if err := warnOfStrangers(c, org, &before, &saved); err != nil {
 		return err
 	}
-	if !asJSON {
+	if !f.JSON {
 		for _, l := range before.Diff(&saved) {
 			fmt.Fprintln(c.out, l)
 		}
 		fmt.Fprintln(c.out)
 	}
-	return printPolicy(c.out, saved, asJSON)
+	return printPolicy(c.out, saved, f.JSON)
 }
 
 // warnOfStrangers names the plain addresses, new in a policy, that no user has: whom they are
@@ -311,27 +237,23 @@ func (h *policyHistory) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
-	versions, err := org.Policies(c.ctx)
-	if err != nil {
-		return err
-	}
-	removed, err := org.Removed(c.ctx)
-	if err != nil {
-		return err
-	}
 	if h.JSON {
+		versions, err := org.Policies(c.ctx)
+		if err != nil {
+			return err
+		}
 		return json.NewEncoder(c.out).Encode(versions)
 	}
-	for i, p := range versions {
-		before := crm.DefaultPolicy()
-		if i+1 < len(versions) {
-			before = versions[i+1]
-		}
-		fmt.Fprintf(c.out, "version %d, %s, %s\n", p.Version, clock(p.Saved), p.By)
-		for _, l := range before.Diff(&p) {
+	history, err := org.PolicyHistory(c.ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range history {
+		fmt.Fprintf(c.out, "version %d, %s, %s\n", v.Version, clock(v.Saved), v.By)
+		for _, l := range v.Lines {
 			fmt.Fprintf(c.out, "  %s\n", l)
 		}
-		if r, ok := removed[p.Version]; ok {
+		if r := v.Removed; r != nil {
 			state := map[bool]string{true: "removed", false: "removing"}[r.Done]
 			fmt.Fprintf(c.out, "  %s %d messages, %d copies\n", state, r.Messages, r.Copies)
 		}
@@ -362,9 +284,8 @@ func (e *policyExport) Run(c *common) error {
 
 type policyImport struct {
 	dataFlags
-	File   string `arg:"" help:"File with the policy as JSON; - = standard input." type:"path"`
-	Remove bool   `help:"Remove what was filed and would not be by the new version; see dry-run."`
-	JSON   bool   `help:"Print JSON."`
+	File string `arg:"" help:"File with the policy as JSON; - = standard input." type:"path"`
+	saveFlags
 }
 
 func (i *policyImport) Run(c *common) error {
@@ -381,7 +302,7 @@ func (i *policyImport) Run(c *common) error {
 	if err != nil {
 		return err
 	}
-	return savePolicy(c, org, p, i.Remove, i.JSON)
+	return i.save(c, org, p)
 }
 
 // readPolicy reads a policy from a file, as one that is to follow a version. What it does not
@@ -399,111 +320,4 @@ func readPolicy(file string, version int64) (crm.Policy, error) {
 	}
 	p.Version = version
 	return p, nil
-}
-
-type policyUser struct {
-	dataFlags
-	Address string `arg:"" help:"Address of the user."`
-	ownFlags
-	Reset bool `help:"Take back all that was tightened; what is named then is set alone."`
-	JSON  bool `help:"Print JSON."`
-}
-
-func (u *policyUser) Run(c *common) error {
-	st, org, err := u.open(c, false)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	user, err := findUser(c.ctx, org, u.Address)
-	if err != nil {
-		return err
-	}
-	all, err := org.UserLimits(c.ctx)
-	if err != nil {
-		return err
-	}
-	own := all[user.ID]
-	if u.Reset {
-		own = crm.Limits{}
-	}
-	if err := u.apply(&own); err != nil {
-		return err
-	}
-	checked, wrong := own.Check()
-	if err := refuseFields(c, "policy-invalid", wrong); err != nil {
-		return err
-	}
-	if err := org.SaveUserLimits(c.ctx, user.ID, checked); err != nil {
-		return err
-	}
-	p, err := org.Policy(c.ctx)
-	if err != nil {
-		return err
-	}
-	effective := p.Tighten(checked)
-	if u.JSON {
-		return json.NewEncoder(c.out).Encode(map[string]any{"own": checked, "effective": effective, "locked": p.Locked})
-	}
-	t := table(c.out)
-	fmt.Fprintln(t, "LIMIT\tOWN\tHOLDS\t")
-	for i, f := range effective.Text() {
-		locked := ""
-		if slices.Contains(p.Locked, f.Field) {
-			locked = "locked"
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", f.Field, strings.Join(checked.Text()[i].Values, ", "), strings.Join(f.Values, ", "), locked)
-	}
-	return t.Flush()
-}
-
-type policyGroup struct {
-	dataFlags
-	Address string   `arg:"" optional:"" help:"Address of the group; none = list the groups."`
-	Members []string `arg:"" optional:"" help:"Addresses of its members; none with --empty, else they are shown."`
-	Empty   bool     `help:"Nobody belongs to it."`
-	JSON    bool     `help:"Print JSON."`
-}
-
-func (g *policyGroup) Run(c *common) error {
-	st, org, err := g.open(c, false)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	var group mail.Address
-	if g.Address != "" {
-		if group, err = parseAddress(g.Address); err != nil {
-			return err
-		}
-	}
-	if len(g.Members) > 0 || g.Empty {
-		var members []mail.Address
-		for _, text := range g.Members {
-			a, err := parseAddress(text)
-			if err != nil {
-				return err
-			}
-			members = append(members, a)
-		}
-		if err := org.SaveGroup(c.ctx, group, members); err != nil {
-			return err
-		}
-	}
-	groups, err := org.Groups(c.ctx)
-	if err != nil {
-		return err
-	}
-	if group != "" {
-		groups = slices.DeleteFunc(groups, func(x store.Group) bool { return x.Address != group })
-	}
-	if g.JSON {
-		return json.NewEncoder(c.out).Encode(groups)
-	}
-	t := table(c.out)
-	fmt.Fprintln(t, "GROUP\tAS OF\tMEMBERS")
-	for _, x := range groups {
-		fmt.Fprintf(t, "%s\t%s\t%s\n", x.Address, clock(x.Expanded), join(x.Members))
-	}
-	return t.Flush()
 }

@@ -222,6 +222,11 @@ func (l Line) String() string {
 	return fmt.Sprintf("%s: %s → %s%s", l.Field, l.Old, l.New, mark)
 }
 
+// Widens tells whether one of the differences lets in more than before.
+func Widens(lines []Line) bool {
+	return slices.ContainsFunc(lines, func(l Line) bool { return l.Widens })
+}
+
 // Diff says what is different in now. That a limit is locked widens something only where a
 // user had tightened it, which is not for the policy to know.
 func (p *Policy) Diff(now *Policy) []Line {

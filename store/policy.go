@@ -45,6 +45,38 @@ func (o *Org) Policies(ctx context.Context) ([]crm.Policy, error) {
 	return o.policies(ctx, o.read(), "true order by version desc")
 }
 
+// A PolicyVersion is a version of the policy with what came of it.
+type PolicyVersion struct {
+	crm.Policy
+	Lines   []crm.Line // what it changed of the one before; of the first: of crm.DefaultPolicy
+	Removed *Removed   // what it took out that was filed; nil = it was not to
+}
+
+// Widens tells whether the version let in more than the one before.
+func (v PolicyVersion) Widens() bool { return crm.Widens(v.Lines) }
+
+// PolicyHistory returns all versions of the policy, the newest first, with what each changed.
+func (o *Org) PolicyHistory(ctx context.Context) ([]PolicyVersion, error) {
+	policies, err := o.Policies(ctx)
+	if err != nil {
+		return nil, err
+	}
+	removed, err := o.removed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	history := make([]PolicyVersion, len(policies))
+	before := crm.DefaultPolicy()
+	for i, p := range slices.Backward(policies) {
+		history[i] = PolicyVersion{Policy: p, Lines: before.Diff(&p)}
+		if r, ok := removed[p.Version]; ok {
+			history[i].Removed = &r
+		}
+		before = p
+	}
+	return history, nil
+}
+
 func (o *Org) policies(ctx context.Context, q querier, condition string, args ...any) ([]crm.Policy, error) {
 	var list []crm.Policy
 	err := rows(ctx, q, "select version, saved_at, saved_by, text from policy where org_id = $1 and "+condition, append([]any{o.id}, args...), func(r *sql.Rows) error {
@@ -228,11 +260,10 @@ func unlocks(was, is granted) bool {
 
 // auditLines is the audit entry of a change that is told line by line.
 func auditLines(action, subject string, lines []crm.Line) crm.AuditEntry {
-	e := crm.AuditEntry{Action: action, Subject: subject}
+	e := crm.AuditEntry{Action: action, Subject: subject, Widens: crm.Widens(lines)}
 	texts := make([]string, len(lines))
 	for i, l := range lines {
 		texts[i] = l.String()
-		e.Widens = e.Widens || l.Widens
 	}
 	e.Detail = strings.Join(texts, "\n")
 	return e

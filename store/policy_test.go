@@ -51,6 +51,12 @@ func TestPolicyVersions(t *testing.T) {
 		if len(all) != 3 || all[0].Version != 3 || !slices.Equal(all[0].Domains, []string{"acme.example", "other.example"}) || !slices.Equal(all[0].Excluded, saved.Excluded) {
 			t.Errorf("history: %+v", all)
 		}
+		history, err := s.org.PolicyHistory(ctx)
+		s.must(err)
+		if len(history) != 3 || history[2].Version != 1 || len(history[2].Lines) != 1 || history[2].Lines[0].New != "acme.example" || !history[2].Widens() ||
+			len(history[1].Lines) != 1 || history[1].Lines[0].New != "bank.example" || history[1].Widens() {
+			t.Errorf("what each version changed: %+v", history)
+		}
 		kept, _, err := s.org.Settings(ctx)
 		s.must(err)
 		if !slices.Equal(kept.Domains, all[0].Domains) {
@@ -320,10 +326,10 @@ func TestRemovalLeavesWhatAStricterPolicyWouldHaveFiled(t *testing.T) {
 		if files := blobFiles(t, db.Options.Dir); len(files) > 0 {
 			t.Errorf("files are left: %v", files)
 		}
-		removed, err := s.org.Removed(t.Context())
+		history, err := s.org.PolicyHistory(t.Context())
 		s.must(err)
-		if got := removed[p.Version+1]; got != (store.Removed{Messages: 4, Copies: 5, Done: true}) {
-			t.Errorf("removed: %+v", removed)
+		if got := history[0]; got.Version != p.Version+1 || got.Removed == nil || *got.Removed != (store.Removed{Messages: 4, Copies: 5, Done: true}) || history[1].Removed != nil {
+			t.Errorf("removed: %+v", history)
 		}
 		again, err := s.org.DryRun(t.Context(), p)
 		s.must(err)

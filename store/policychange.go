@@ -60,7 +60,7 @@ func (o *Org) DryRun(ctx context.Context, p crm.Policy) (Change, error) {
 	is := was
 	is.policy = next
 	c.Lines = was.policy.Diff(&next)
-	c.Widens = slices.ContainsFunc(c.Lines, func(l crm.Line) bool { return l.Widens }) || unlocks(was, is)
+	c.Widens = crm.Widens(c.Lines) || unlocks(was, is)
 	if c.Comes, c.Goes, err = o.comeAndGo(ctx, was, is); err != nil {
 		return c, err
 	}

@@ -113,8 +113,8 @@ func (o *Org) removeSome(ctx context.Context, t *tx, h hasher) error {
 	return err
 }
 
-// Removed tells what the removals took out that versions of the policy asked for.
-func (o *Org) Removed(ctx context.Context) (map[int64]Removed, error) {
+// removed tells what the removals took out that versions of the policy asked for.
+func (o *Org) removed(ctx context.Context) (map[int64]Removed, error) {
 	all := map[int64]Removed{}
 	err := rows(ctx, o.read(), "select version, messages, copies, done_at > 0 from removal where org_id = $1", []any{o.id}, func(r *sql.Rows) error {
 		var version int64

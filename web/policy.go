@@ -31,7 +31,7 @@ type policyData struct {
 	Removed *store.Removed // by the version that holds
 	From    int64          // the version that the form was filled with; 0 = the one that holds
 	Groups  []policyGroup
-	History []policyVersion
+	History []store.PolicyVersion
 }
 
 // Next is the number that the version would get.
@@ -43,14 +43,6 @@ type policyGroup struct {
 	Known   bool
 	Members int
 	As      time.Time
-}
-
-// A policyVersion is one version, with what it changed.
-type policyVersion struct {
-	crm.Policy
-	Lines   []crm.Line
-	Widens  bool
-	Removed *store.Removed
 }
 
 func (s *server) policyRoutes(on func(pattern string, who role, do action)) {
@@ -91,27 +83,8 @@ func (s *server) newPolicyData(ctx context.Context) (*policyData, error) {
 	if d.Now, err = s.Org.Policy(ctx); err != nil {
 		return nil, err
 	}
-	versions, err := s.Org.Policies(ctx)
-	if err != nil {
+	if d.History, err = s.Org.PolicyHistory(ctx); err != nil {
 		return nil, err
-	}
-	removed, err := s.Org.Removed(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for i, p := range versions {
-		before := crm.DefaultPolicy()
-		if i+1 < len(versions) {
-			before = versions[i+1]
-		}
-		v := policyVersion{Policy: p, Lines: before.Diff(&p)}
-		for _, l := range v.Lines {
-			v.Widens = v.Widens || l.Widens
-		}
-		if n, ok := removed[p.Version]; ok {
-			v.Removed = &n
-		}
-		d.History = append(d.History, v)
 	}
 	if len(d.History) > 0 {
 		d.Removed = d.History[0].Removed
