@@ -98,9 +98,7 @@ func TestNothingLeavesWhileTheAccessLogCannotBeWritten(t *testing.T) {
 
 	full.Store(true)
 	log.Record(crm.Access{At: w.clock(), Operation: "GetFolder", Status: 200, RequestID: "the first that cannot be written"})
-	for log.Ready() == nil {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "word from the log that it cannot be written", func() bool { return log.Ready() != nil })
 	if f, ok := errors.AsType[*crm.Fault](log.Ready()); !ok || f.Code != store.DiskFull {
 		t.Errorf("the log says %v", log.Ready())
 	}
@@ -117,9 +115,7 @@ func TestNothingLeavesWhileTheAccessLogCannotBeWritten(t *testing.T) {
 	}
 
 	full.Store(false)
-	for log.Ready() != nil {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "word from the log that it can be written again", func() bool { return log.Ready() == nil })
 	w.pass(time.Hour)
 	w.collect()
 	w.must(log.Close())

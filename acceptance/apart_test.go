@@ -1,9 +1,12 @@
 package acceptance
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,6 +15,7 @@ import (
 	"postern/ews"
 	"postern/mail"
 	"postern/sim"
+	"postern/store"
 	"postern/web"
 )
 
@@ -132,5 +136,30 @@ func TestOrganizationsAreApart(t *testing.T) {
 		if tells := strings.Contains(strings.ToLower(body), betasWords); status != http.StatusOK || tells {
 			t.Errorf("%s: %d, tells of beta: %v", path, status, tells)
 		}
+	}
+}
+
+// TestScenario03PhysicalIsolation: an installation for one organization takes no second.
+func TestScenario03PhysicalIsolation(t *testing.T) {
+	w, beside := connected(t), connected(t)
+	if _, err := w.store.AddOrg(t.Context(), "second"); err == nil || crm.AsFault(err).Code != "organization-refused" {
+		t.Errorf("a second organization: %v, want organization-refused", err)
+	}
+	orgs, err := w.store.Orgs(t.Context())
+	w.must(err)
+	if len(orgs) != 1 {
+		t.Errorf("%d organizations, want 1", len(orgs))
+	}
+	// Beside it, another installation has a key and data of its own.
+	w.send(letter{from: cyn, to: ann, subject: "ours", text: "Text."})
+	w.collect()
+	w.same("here", w.filed(store.MailQuery{}), "ours")
+	beside.same("beside", beside.filed(store.MailQuery{}))
+	ours, err := os.ReadFile(filepath.Join(w.dir, "key"))
+	w.must(err)
+	theirs, err := os.ReadFile(filepath.Join(beside.dir, "key"))
+	w.must(err)
+	if len(ours) == 0 || bytes.Equal(ours, theirs) {
+		t.Error("two installations have the same key")
 	}
 }

@@ -121,7 +121,7 @@ func secure(name string, lasts time.Duration, trusted bool) func(*testing.T) crm
 			t.Fatal(err)
 		}
 		s := httptest.NewUnstartedServer(http.NotFoundHandler())
-		s.Config.ErrorLog = nil
+		s.Config.ErrorLog = quiet
 		s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 		s.StartTLS()
 		t.Cleanup(s.Close)
@@ -140,9 +140,13 @@ func listener(t *testing.T, open bool) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	if !open {
-		l.Close()
-		return l.Addr().String()
+	if !open { // the port of a client: nobody listens on it, and nobody else is given it meanwhile
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { client.Close() })
+		return client.LocalAddr().String()
 	}
 	go func() {
 		for {

@@ -137,7 +137,7 @@ func tellTale(t *testing.T) (address, rootCAs string, told *atomic.Int32) {
 		w.WriteHeader(http.StatusInternalServerError)
 		fmt.Fprintf(w, `<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>a:%s</faultcode><faultstring>%s %s</faultstring></s:Fault></s:Body></s:Envelope>`, word, auth, word)
 	}))
-	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	server.Config.ErrorLog = quiet
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server.URL + "/EWS/Exchange.asmx", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})), told

@@ -396,6 +396,9 @@ func (v *visitor) put(path string, value any) (int, string) {
 
 var ewsConnector = ews.Connector()
 
+// quiet is the log of servers whose handshakes are meant to fail.
+var quiet = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+
 // absent proves that a word stands nowhere in the data folder, the log or the pages.
 func (w *world) absent(word string) {
 	w.Helper()
