@@ -38,7 +38,7 @@ func (e *Engine) NextCheck(ctx context.Context) (CheckUp, error) {
 }
 
 // Check tries the saved settings step by step, hands each finding to tell as it comes, and
-// keeps the run. One that is cancelled is not kept.
+// keeps the run. One that is cancelled, or ended by the gate, is not kept.
 func (e *Engine) Check(ctx context.Context, up CheckUp, tell func(crm.Finding)) (*store.Check, error) {
 	s, _, err := e.Org.Settings(ctx)
 	if err != nil {
@@ -49,9 +49,6 @@ func (e *Engine) Check(ctx context.Context, up CheckUp, tell func(crm.Finding)) 
 		c.Findings = append(c.Findings, f)
 		tell(f)
 	})
-	if err == nil {
-		err = ctx.Err()
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -91,8 +88,10 @@ func (e *Engine) try(ctx context.Context, s crm.Settings, up CheckUp, tell func(
 	if up.Stranger {
 		trial.Stranger = e.gate.Trial(s, stranger, up.Boxes...)
 	}
-	e.Connector.Check(ctx, trial, tell)
-	return nil
+	return e.gate.Try(ctx, all, func(ctx context.Context) error {
+		e.Connector.Check(ctx, trial, tell)
+		return ctx.Err()
+	})
 }
 
 // choose sees to it that no mailbox is opened that the policy does not let be read, and
@@ -146,7 +145,11 @@ func (e *Engine) Discover(ctx context.Context, box mail.Address, s crm.Settings,
 	if err != nil {
 		return "", err
 	}
-	return e.Connector.Discover(ctx, box, s, e.gate.Discovery(s, box), tell)
+	err = e.gate.Try(ctx, []mail.Address{box}, func(ctx context.Context) error {
+		server, err = e.Connector.Discover(ctx, box, s, e.gate.Discovery(s, box), tell)
+		return err
+	})
+	return server, err
 }
 
 func confirmedText(host string) string {

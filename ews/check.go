@@ -63,6 +63,9 @@ func (c *check) run(ctx context.Context) {
 		}
 	}()
 	for _, s := range c.steps() {
+		if ctx.Err() != nil {
+			return
+		}
 		c.step(ctx, s)
 	}
 }
@@ -109,10 +112,13 @@ func (c *check) step(ctx context.Context, s step) {
 		c.tell(f)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	timed, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	start := time.Now()
-	got, err := s.try(ctx)
+	got, err := s.try(timed)
+	if ctx.Err() != nil {
+		return // ended from our side: nothing was learned
+	}
 	f.Took, f.Detail = time.Since(start), got.detail
 	switch {
 	case err != nil:

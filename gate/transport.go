@@ -1,7 +1,6 @@
 package gate
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -24,45 +23,8 @@ type transport struct {
 	way   way
 }
 
-// A trial is what a connection test was granted, which nobody has saved yet. What held when
-// it began must go on to hold.
-type trial struct {
-	boxes     []mail.Address
-	userAgent string
-	enabled   bool
-	granted   []mail.Address // of the boxes
-}
-
 func (g *Gate) transport(t *Terms, era int) *transport {
 	return &transport{gate: g, era: era, terms: t, way: g.way(t)}
-}
-
-// Trial returns a transport for settings that were not saved yet, which reaches no mailbox
-// but these, and its server alone. userAgent, when not empty, takes the place of the one in
-// the settings.
-func (g *Gate) Trial(s crm.Settings, userAgent string, boxes ...mail.Address) crm.Transport {
-	return g.tryWith(s, userAgent, boxes, g.way)
-}
-
-// Discovery returns a transport that finds the server of these mailboxes: besides the server
-// of the settings it reaches the hosts of those who own the domains of the policy, and no
-// other. Whoever uses it decides where credentials go.
-func (g *Gate) Discovery(s crm.Settings, boxes ...mail.Address) crm.Transport {
-	return g.tryWith(s, "", boxes, g.anyWay)
-}
-
-func (g *Gate) tryWith(s crm.Settings, userAgent string, boxes []mail.Address, way func(*Terms) way) crm.Transport {
-	g.mu.RLock()
-	t := g.terms
-	g.mu.RUnlock()
-	try := &trial{boxes: boxes, userAgent: cmp.Or(userAgent, s.UserAgent), enabled: t.Settings.Enabled}
-	for _, box := range boxes {
-		if t.Policy.AllowsMailbox(box, t.Groups) == nil {
-			try.granted = append(try.granted, box)
-		}
-	}
-	t.Settings = s
-	return &transport{gate: g, terms: &t, trial: try, way: way(&t)}
 }
 
 // Admit asks the terms, then whether it can be written down, then the server's pace.
@@ -102,35 +64,16 @@ func (g *Gate) sends(operation string) error {
 func (t *transport) granted(box mail.Address) error {
 	t.gate.mu.RLock()
 	defer t.gate.mu.RUnlock()
-	if t.trial != nil {
-		return t.trial.allows(box, &t.gate.terms)
-	}
 	if t.era != t.gate.era {
 		return connectionChanged()
+	}
+	if t.trial != nil {
+		return t.trial.allows(box, &t.gate.terms)
 	}
 	if box == "" {
 		return t.gate.terms.enabled()
 	}
 	return t.gate.terms.allow(box)
-}
-
-// allows says whether the test may ask for a mailbox, now that these terms hold.
-func (t *trial) allows(box mail.Address, now *Terms) error {
-	if box != "" && !slices.Contains(t.boxes, box) {
-		return &crm.Fault{Verdict: crm.Refused, Scope: crm.MailboxScope, Code: "not-on-trial",
-			Message: "The test is not about this mailbox.", Advice: "Name the mailbox to be tested."}
-	}
-	if t.enabled {
-		if err := now.enabled(); err != nil {
-			return err
-		}
-	}
-	if slices.Contains(t.granted, box) {
-		if f := now.Policy.AllowsMailbox(box, now.Groups); f != nil {
-			return f
-		}
-	}
-	return nil
 }
 
 // Dial implements crm.Transport.
