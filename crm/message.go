@@ -16,6 +16,24 @@ const (
 	ContactKind Kind = "contact"
 )
 
+// Kinds are all that there are.
+var Kinds = [...]Kind{Email, Event, Task, ContactKind}
+
+// Title says a kind to people, in Exchange's own words.
+func (k Kind) Title() string {
+	switch k {
+	case Email:
+		return "Mail"
+	case Event:
+		return "Calendar"
+	case Task:
+		return "Tasks"
+	case ContactKind:
+		return "Contacts"
+	}
+	return string(k)
+}
+
 // Role says what a folder is for, in Exchange's distinguished names, whatever it is
 // called in the user's language. Ordinary folders have none.
 type Role string

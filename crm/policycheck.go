@@ -31,7 +31,7 @@ func (p Policy) Check() (Policy, []FieldError) {
 	p.Domains = domains
 	p.Allow = normalize("allow", p.Allow, NormalizeSelector, wrong)
 	p.Deny = normalize("deny", p.Deny, NormalizeSelector, wrong)
-	p.Kinds = normalize("kinds", p.Kinds, oneOf(Email, Event, Task, ContactKind), wrong)
+	p.Kinds = normalize("kinds", p.Kinds, oneOf(Kinds[:]...), wrong)
 	slices.Sort(p.Kinds)
 	p.Locked = normalize("locked", p.Locked, oneOf(LimitNames()...), wrong)
 	slices.Sort(p.Locked)

@@ -260,8 +260,8 @@ func (e *Evidence) gatherPolicy(ctx context.Context, org *store.Org, _ crm.Conne
 	for _, f := range p.Text() {
 		e.Policy.Fields = append(e.Policy.Fields, fieldEvidence(f))
 	}
-	for _, k := range ticked(kindTitles[:], p.Kinds) {
-		e.Kinds = append(e.Kinds, kindEvidence{crm.Kind(k.Value), k.Title, k.On})
+	for _, k := range crm.Kinds {
+		e.Kinds = append(e.Kinds, kindEvidence{k, k.Title(), p.AllowsKind(k)})
 	}
 	versions, err := org.Policies(ctx)
 	for _, v := range versions {

@@ -39,9 +39,6 @@ type limitRow struct {
 	Errors            []crm.FieldError
 }
 
-// kindTitles are the kinds of data in Exchange's own words.
-var kindTitles = [...]option{{Value: string(crm.Email), Title: "Mail"}, {Value: string(crm.Event), Title: "Calendar"}, {Value: string(crm.Task), Title: "Tasks"}, {Value: string(crm.ContactKind), Title: "Contacts"}}
-
 var markingTitles = [...]option{{Value: string(crm.Personal), Title: "personal"}, {Value: string(crm.Private), Title: "private"}, {Value: string(crm.Confidential), Title: "confidential"}}
 
 var attachmentTitles = [...]option{{Value: string(crm.StoreAttachments), Title: "Fetch and store"}, {Value: string(crm.FetchOnDemand), Title: "Fetch when somebody opens one"}, {Value: string(crm.NameAttachments), Title: "Names only"}}
@@ -87,8 +84,12 @@ func ticked[T ~string](of []option, on []T) []option {
 }
 
 func newPolicyForm(p crm.Policy) policyForm {
-	return policyForm{Version: p.Version, Domains: lines(shownDomains(p.Domains)), Allow: lines(p.Allow), Deny: lines(p.Deny),
-		Kinds: ticked(kindTitles[:], p.Kinds), Limits: limitRows(p.Limits, p.Locked)}
+	f := policyForm{Version: p.Version, Domains: lines(shownDomains(p.Domains)), Allow: lines(p.Allow), Deny: lines(p.Deny),
+		Limits: limitRows(p.Limits, p.Locked)}
+	for _, k := range crm.Kinds {
+		f.Kinds = append(f.Kinds, option{string(k), k.Title(), p.AllowsKind(k)})
+	}
+	return f
 }
 
 // limitRows are the limits as they stand in a form.
