@@ -297,6 +297,9 @@ func (c *Client) leg(ctx context.Context, l *lane, t *transaction, body []byte, 
 	if err := c.admit(ctx, t); err != nil {
 		return nil, err
 	}
+	if ctx.Err() != nil { // the connection is being closed, and the request might still get away
+		return nil, context.Cause(ctx)
+	}
 	req := c.request(t, body, authorization)
 	t.signed = t.signed || authorization != ""
 	t.call.Start = c.now()

@@ -412,6 +412,27 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// TestNothingIsSentOnceTheContextHasEnded: also by a connection that stands open.
+func TestNothingIsSentOnceTheContextHasEnded(t *testing.T) {
+	s := newServer(t, anything)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	asked := 0
+	c := s.client(t, func(cfg *Config) { cfg.Observe = func(Call) { asked++ } })
+	for range 20 { // the end of a context closes the connection, which may come too late
+		if err := ask(c, "ann@example.com"); err != nil {
+			t.Fatal(err)
+		}
+		before := asked
+		if _, err := c.As("ann@example.com").GetFolder(ctx, rootFolder()); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if asked > before {
+			t.Error("a request was sent")
+		}
+	}
+}
+
 func TestEndlessHeaderIsRefused(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
