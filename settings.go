@@ -73,7 +73,7 @@ func showSettings(c *common, s crm.Settings) {
 		others = append(others, a.Login)
 	}
 	fmt.Fprintf(c.out, "enable      %v\nserver      %s\nversion     %s\nmodel       %s\nscheme      %s\nlogin       %s\npassword    %s\n",
-		s.Enabled, s.Server, s.Version, nameOf(modelNames, s.Model), nameOf(schemeNames, s.Scheme), s.Login, sealed(s.Password))
+		s.Enabled, s.Server, s.Version, s.Model.Words().Name, s.Scheme.Words().Name, s.Login, sealed(s.Password))
 	if !s.Keytab.Empty() || s.Scheme == crm.Kerberos {
 		fmt.Fprintf(c.out, "keytab      %s\n", sealed(s.Keytab))
 	}
@@ -86,31 +86,20 @@ func showSettings(c *common, s crm.Settings) {
 	fmt.Fprintf(c.out, "domains     %s\nuser-agent  %s\ngzip        %v\n", strings.Join(s.Domains, ", "), s.UserAgent, s.Gzip)
 }
 
-// modelNames and schemeNames are what the command line calls them.
-var (
-	modelNames  = map[string]crm.AuthModel{"impersonation": crm.ByImpersonation, "delegate": crm.ByDelegation, "own": crm.ByOwnSignIn}
-	schemeNames = map[string]crm.Scheme{"any": crm.AnyScheme, "ntlm": crm.NTLM, "kerberos": crm.Kerberos, "basic": crm.Basic, "certificate": crm.ClientTLS}
-)
-
-func nameOf[T comparable](names map[string]T, v T) string {
-	for name, value := range names {
-		if value == v {
-			return name
-		}
-	}
-	return fmt.Sprint(v)
-}
-
 // choose sets what a flag names; an unknown name is left for Check to refuse.
-func choose[T ~string](names map[string]T, flag *string, to *T) (chosen bool) {
+func choose[T interface {
+	~string
+	Words() crm.Words
+}](among []T, flag *string, to *T) (chosen bool) {
 	if flag == nil {
 		return false
 	}
-	v, known := names[*flag]
-	if !known {
-		v = T(*flag)
+	*to = T(*flag)
+	for _, v := range among {
+		if v.Words().Name == *flag {
+			*to = v
+		}
 	}
-	*to = v
 	return true
 }
 
@@ -147,8 +136,8 @@ func (s *settingsCommand) apply(kept crm.Settings) (next crm.Settings, changed b
 
 // applyFiles takes what stands in files, and how mailboxes are opened.
 func (s *settingsCommand) applyFiles(next *crm.Settings) (changed bool, err error) {
-	changed = choose(modelNames, s.Model, &next.Model)
-	changed = choose(schemeNames, s.Scheme, &next.Scheme) || changed
+	changed = choose(crm.AuthModels, s.Model, &next.Model)
+	changed = choose(crm.Schemes, s.Scheme, &next.Scheme) || changed
 	for _, f := range []struct {
 		flag, file string
 		take       func(text []byte)

@@ -15,34 +15,47 @@ var (
 	Schemes    = []Scheme{AnyScheme, NTLM, Kerberos, Basic, ClientTLS}
 )
 
-// Title says the model to people.
-func (m AuthModel) Title() string {
-	switch m {
-	case ByImpersonation:
-		return "Service account that impersonates the owners"
-	case ByDelegation:
-		return "Service account to which the mailboxes were opened"
-	case ByOwnSignIn:
-		return "Each user signs in to the own mailbox"
-	}
-	return string(m)
+// Words are how a model or a scheme is said, wherever it is: one that is added gets its words
+// for all places here.
+type Words struct {
+	Name     string // on the command line
+	Title    string // in a list to choose from
+	Audit    string // in the audit log
+	Evidence string // in the evidence; of a scheme: where the server is asked over TLS
+	Decision string // of a model: as what was decided; the same worded otherwise is decided anew
 }
 
-// Title says the scheme to people.
-func (s Scheme) Title() string {
+// Words says the model.
+func (m AuthModel) Words() Words {
+	switch m {
+	case ByImpersonation:
+		return Words{"impersonation", "Service account that impersonates the owners", "by impersonation",
+			"by service accounts that act as their owners (impersonation)", "service account that acts as the owners"}
+	case ByDelegation:
+		return Words{"delegate", "Service account to which the mailboxes were opened", "as delegate",
+			"by service accounts to which they were opened (delegation)", "service account to which mailboxes are opened"}
+	case ByOwnSignIn:
+		return Words{"own", "Each user signs in to the own mailbox", "by each user's own sign-in",
+			"by each user’s own sign-in, for the own mailbox alone", "each user’s own sign-in"}
+	}
+	return Words{string(m), string(m), string(m), string(m), string(m)}
+}
+
+// Words says the scheme.
+func (s Scheme) Words() Words {
 	switch s {
 	case AnyScheme:
-		return "NTLM, else Basic"
+		return Words{"any", "NTLM, else Basic", "NTLM or Basic", "NTLM, else Basic over TLS", ""}
 	case NTLM:
-		return "NTLM only"
-	case Basic:
-		return "Basic only"
+		return Words{"ntlm", "NTLM only", "ntlm", "NTLM, and nothing else", ""}
 	case Kerberos:
-		return "Kerberos only"
+		return Words{"kerberos", "Kerberos only", "kerberos", "Kerberos, and nothing else", ""}
+	case Basic:
+		return Words{"basic", "Basic only", "basic", "Basic over TLS, and nothing else", ""}
 	case ClientTLS:
-		return "Client certificate only"
+		return Words{"certificate", "Client certificate only", "certificate", "client certificate, and nothing else", ""}
 	}
-	return string(s)
+	return Words{string(s), string(s), string(s), string(s), ""}
 }
 
 // A complaint tells what is wrong with a field.

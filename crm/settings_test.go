@@ -180,3 +180,24 @@ func TestTheConnectorIsAskedLast(t *testing.T) {
 		t.Errorf("got %+v, asked %d times", wrong, asked)
 	}
 }
+
+// Each choice of the log-on has its words, and a name of its own on the command line.
+func TestWordsOfLogOn(t *testing.T) {
+	all := map[string]crm.Words{}
+	for _, m := range crm.AuthModels {
+		if all["model "+m.Words().Name] = m.Words(); m.Words().Decision == "" {
+			t.Errorf("the model %q cannot be decided on", m)
+		}
+	}
+	for _, s := range crm.Schemes {
+		all["scheme "+s.Words().Name] = s.Words()
+	}
+	if len(all) != len(crm.AuthModels)+len(crm.Schemes) {
+		t.Errorf("two have one name: %v", all)
+	}
+	for what, w := range all {
+		if w.Name == "" || w.Title == "" || w.Audit == "" || w.Evidence == "" {
+			t.Errorf("%s: %+v", what, w)
+		}
+	}
+}

@@ -84,8 +84,8 @@ func settingsEntry(old, now crm.Settings) crm.AuditEntry {
 	c.note("collecting", onOff(old.Enabled), onOff(now.Enabled), now.Enabled)
 	c.note("server", old.Server, now.Server, true)
 	c.note("version", old.Version, now.Version, false)
-	c.note("mailboxes are opened", openedBy(old.Model), openedBy(now.Model), true)
-	c.note("log-on", schemeName(old.Scheme), schemeName(now.Scheme), now.Scheme == crm.AnyScheme || now.Scheme == crm.Basic)
+	c.note("mailboxes are opened", old.Model.Words().Audit, now.Model.Words().Audit, true)
+	c.note("log-on", old.Scheme.Words().Audit, now.Scheme.Words().Audit, now.Scheme == crm.AnyScheme || now.Scheme == crm.Basic)
 	c.note("account", old.Login, now.Login, true)
 	c.noteSecret("password", old.Password, now.Password)
 	c.noteSecret("keytab", old.Keytab, now.Keytab)
@@ -110,23 +110,6 @@ func settingsEntry(old, now crm.Settings) crm.AuditEntry {
 		c.say("trusted authorities: changed", now.RootCAs != "")
 	}
 	return c.entry("settings.save", "")
-}
-
-func openedBy(m crm.AuthModel) string {
-	switch m {
-	case crm.ByDelegation:
-		return "as delegate"
-	case crm.ByOwnSignIn:
-		return "by each user's own sign-in"
-	}
-	return "by impersonation"
-}
-
-func schemeName(s crm.Scheme) string {
-	if s == crm.AnyScheme {
-		return "NTLM or Basic"
-	}
-	return string(s)
 }
 
 func logins(list []crm.Account) (names []string) {

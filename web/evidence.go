@@ -64,6 +64,15 @@ type connectionEvidence struct {
 	Saved     time.Time     `json:"saved,omitzero"`
 }
 
+// LogOn says how the account logs on.
+func (c *connectionEvidence) LogOn() string {
+	words := c.Scheme.Words().Evidence
+	if c.Plain {
+		words = strings.Replace(words, "over TLS", "without TLS, on this machine", 1)
+	}
+	return words
+}
+
 type sourceEvidence struct {
 	Address string    `json:"address"`
 	Seen    string    `json:"seen_as,omitempty"` // by others

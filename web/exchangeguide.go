@@ -120,8 +120,7 @@ func egressValue(e crm.Egress) string {
 }
 
 func modelValue(s crm.Settings) string {
-	value := map[crm.AuthModel]string{crm.ByImpersonation: "service account that acts as the owners", crm.ByDelegation: "service account to which mailboxes are opened",
-		crm.ByOwnSignIn: "each user’s own sign-in"}[s.Model]
+	value := s.Model.Words().Decision
 	if s.Model != crm.ByOwnSignIn && s.Login != "" {
 		value += ": " + s.Login
 	}
