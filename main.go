@@ -140,7 +140,7 @@ func run(args []string, out, errOut io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ctx = crm.WithActor(ctx, operator())
+	ctx = crm.WithOperator(ctx, operator())
 	log := slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	err = call.Run(&common{ctx: ctx, out: out, errOut: errOut, log: log})
 	if err == nil {
@@ -165,8 +165,11 @@ func operator() string {
 func explain(w io.Writer, err error) {
 	f, isFault := errors.AsType[*crm.Fault](err)
 	letters, isLetters := errors.AsType[*sim.LoadError](err)
+	held, isHeld := errors.AsType[*store.HeldError](err)
 	switch {
 	case isFault:
+	case isHeld:
+		f = held.Fault()
 	case isLetters:
 		f = &crm.Fault{Code: letters.Code, Message: letters.Path + ": " + letters.Problem, Advice: letters.Advice}
 	case errors.Is(err, context.Canceled):

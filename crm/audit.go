@@ -2,6 +2,9 @@ package crm
 
 import (
 	"context"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,17 +24,61 @@ type AuditEntry struct {
 
 type actorKey struct{}
 
-// WithActor returns a context in which what is done is done by somebody.
-func WithActor(ctx context.Context, actor string) context.Context {
-	return context.WithValue(ctx, actorKey{}, actor)
+// An actor is who acts: in words, and told apart from others.
+type actor struct {
+	name string
+	who  Principal
 }
 
-// ActorOf returns who acts; the program itself when nobody is named.
+// A Principal tells who acts apart from others: not by name, which two may have, nor by
+// session, of which one may have several. All who run commands are one.
+type Principal string
+
+const (
+	Nobody   Principal = ""         // the program itself, or somebody who is not signed in
+	Operator Principal = "operator" // whoever runs commands
+)
+
+// PrincipalOf returns who a user is.
+func PrincipalOf(id UserID) Principal { return Principal(fmt.Sprintf("user %d", id)) }
+
+// User returns the user that it is; 0 = none.
+func (p Principal) User() UserID {
+	text, ok := strings.CutPrefix(string(p), "user ")
+	id, err := strconv.ParseInt(text, 10, 64)
+	if !ok || err != nil {
+		return 0
+	}
+	return UserID(id)
+}
+
+// WithActor returns a context in which what is done is done by somebody who has no account.
+func WithActor(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, actorKey{}, actor{name, Nobody})
+}
+
+// WithUser returns a context in which what is done is done by a user.
+func WithUser(ctx context.Context, u *User) context.Context {
+	return context.WithValue(ctx, actorKey{}, actor{u.Actor(), PrincipalOf(u.ID)})
+}
+
+// WithOperator returns a context in which what is done is done by who runs a command.
+func WithOperator(ctx context.Context, name string) context.Context {
+	return context.WithValue(ctx, actorKey{}, actor{name, Operator})
+}
+
+// ActorOf returns who acts, in words; the program itself when nobody is named.
 func ActorOf(ctx context.Context) string {
-	if actor, ok := ctx.Value(actorKey{}).(string); ok {
-		return actor
+	if a, ok := ctx.Value(actorKey{}).(actor); ok {
+		return a.name
 	}
 	return "Postern"
+}
+
+// Acting returns who acts.
+func Acting(ctx context.Context) Principal {
+	a, _ := ctx.Value(actorKey{}).(actor)
+	return a.who
 }
 
 // An AuditVerdict says whether an organization's audit log is as it was written.
@@ -42,10 +89,23 @@ type AuditVerdict struct {
 	Signed     time.Time // when that checkpoint was signed
 	PublicKey  string    // by which checkpoints are checked, PEM
 
+	Gaps []AuditGap // accepted by the operator, the first one first: said for ever, and no failure
+
 	Code string // what is wrong, stable: audit-edited, audit-deleted, …; "" = nothing
 	Bad  int64  // the first entry that is not as it was written
 	Why  string // a sentence
 }
 
-// OK tells whether every entry is as it was written.
+// An AuditGap is where the log lost its end, when an older copy of the database was put back,
+// and whoever operates the installation said so.
+type AuditGap struct {
+	From, To int64 // the entries that are missing
+	After    int64 // the last entry that the log had when it was accepted; from From on they were written since
+	Entry    int64 // the entry that accepts it
+	At       time.Time
+	By       string
+	Why      string
+}
+
+// OK tells whether every entry is as it was written, but for gaps that were accepted.
 func (v AuditVerdict) OK() bool { return v.Code == "" }

@@ -14,7 +14,7 @@ const (
 )
 
 // keepHouse does what can wait: it goes on with removals that were stopped, by whichever
-// process, and takes away, once a day, what has been kept for as long as it is to be.
+// process, closes proposals whose time has passed, and takes away, once a day, what has been kept for as long as it is to be.
 func (e *Engine) keepHouse(ctx context.Context) {
 	var expired time.Time
 	for wait := firstKeeping; ; wait = keepEvery {
@@ -23,6 +23,9 @@ func (e *Engine) keepHouse(ctx context.Context) {
 		}
 		if err := e.Org.FinishRemoval(ctx); err != nil && ctx.Err() == nil {
 			e.Log.Error("go on with a removal", "err", err)
+		}
+		if err := e.Org.ExpireProposals(ctx); err != nil && ctx.Err() == nil {
+			e.Log.Error("close proposals whose time has passed", "err", err)
 		}
 		if e.Now().Sub(expired) < expireEvery {
 			continue

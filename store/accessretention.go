@@ -28,7 +28,7 @@ func (o *Org) SetAccessRetention(ctx context.Context, days int) error {
 			Message: fmt.Sprintf("The access log cannot be kept for %d days.", days),
 			Advice:  fmt.Sprintf("Choose between %d and %d days.", MinAccessDays, MaxAccessDays)}
 	}
-	return o.db.update(ctx, "set access retention", func(t *tx) error {
+	return o.guarded(ctx, "set access retention", change{crm.RetentionProposal, days}, func(t *tx) error {
 		var old int
 		if err := one(ctx, t, "select access_days from org where id = $1"+t.d.rowLock, []any{o.id}, &old); err != nil || old == days {
 			return err

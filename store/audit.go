@@ -49,6 +49,7 @@ func (o *Org) audit(ctx context.Context, t *tx, e crm.AuditEntry) error {
 		return err
 	}
 	head.seq, head.hash = e.Seq, hash
+	t.effects = append(t.effects, crm.Effect{Action: e.Action, Subject: e.Subject, Detail: e.Detail, Widens: e.Widens})
 	// What was done is done, also when it cannot be signed now; Checkpoint makes up for it.
 	t.after(fmt.Sprint("sign ", o.id), func() { _ = o.signHead(head) })
 	return nil

@@ -184,10 +184,11 @@ type tx struct {
 	// steady is the context of single statements. When the caller's ends, the transaction
 	// does, and its next statement fails; to watch the context during each of a hundred
 	// thousand short statements, the driver would start a goroutine for each.
-	steady context.Context
-	stmts  map[string]*sql.Stmt
-	missed []string // texts to be prepared for the next transaction
-	done   map[string]func()
+	steady  context.Context
+	stmts   map[string]*sql.Stmt
+	missed  []string // texts to be prepared for the next transaction
+	done    map[string]func()
+	effects effects // entries that the audit log got; see Org.guarded
 }
 
 // after has something done once the transaction is committed; the last of a name counts.

@@ -57,7 +57,7 @@ func (o *Org) proxyPasswordPlace() place {
 // SaveEgress keeps from where requests leave; e has passed crm.Egress.Check. Connections
 // are opened anew by it, and mailboxes in trouble are tried again at once.
 func (o *Org) SaveEgress(ctx context.Context, e crm.Egress) error {
-	return o.db.update(ctx, "save egress", func(t *tx) error {
+	return o.guarded(ctx, "save egress", change{crm.EgressProposal, egressChange{e, e.ProxyPassword.Reveal()}}, func(t *tx) error {
 		sealed, err := o.sealSecret(ctx, t, o.proxyPasswordPlace(), e.ProxyPassword)
 		if err != nil {
 			return err

@@ -165,7 +165,7 @@ func (o *Org) SavePolicy(ctx context.Context, p crm.Policy, remove bool) (crm.Po
 	if len(wrong) > 0 {
 		return p, policyInvalid(wrong)
 	}
-	err := o.savePolicies(ctx, "save policy", func(t *tx, h hasher) error {
+	err := o.savePolicies(ctx, "save policy", change{crm.PolicyProposal, policyChange{now, remove}}, func(t *tx, h hasher) error {
 		old, err := o.policy(ctx, t)
 		switch {
 		case err != nil:
@@ -194,7 +194,7 @@ func policyInvalid(wrong []crm.FieldError) error {
 
 // savePolicies runs a transaction that changes what may be filed, while no removal is under
 // way: what one takes out is judged by the policy that asked for it.
-func (o *Org) savePolicies(ctx context.Context, name string, do func(*tx, hasher) error) error {
+func (o *Org) savePolicies(ctx context.Context, name string, c change, do func(*tx, hasher) error) error {
 	h, err := o.hasher(ctx)
 	if err != nil {
 		return err
@@ -203,7 +203,7 @@ func (o *Org) savePolicies(ctx context.Context, name string, do func(*tx, hasher
 		if err := o.FinishRemoval(ctx); err != nil {
 			return err
 		}
-		err := o.db.update(ctx, name, func(t *tx) error {
+		err := o.guarded(ctx, name, c, func(t *tx) error {
 			if err := o.lock(ctx, t); err != nil {
 				return err
 			}
@@ -302,7 +302,11 @@ func (o *Org) SaveUserLimits(ctx context.Context, user crm.UserID, l crm.Limits)
 	if err != nil {
 		return err
 	}
-	return o.savePolicies(ctx, "save user limits", func(t *tx, h hasher) error {
+	c := change{crm.LimitsProposal, limitsChange{user, l}}
+	if crm.Acting(ctx) == crm.PrincipalOf(user) {
+		c = change{} // within what the organization set, the own mailbox is the user's
+	}
+	return o.savePolicies(ctx, "save user limits", c, func(t *tx, h hasher) error {
 		who, err := o.userName(ctx, t, user)
 		if err != nil {
 			return err
@@ -375,7 +379,11 @@ func (o *Org) SaveGroup(ctx context.Context, group mail.Address, members []mail.
 	if err != nil {
 		return err
 	}
-	return o.savePolicies(ctx, "save group", func(t *tx, h hasher) error {
+	c := change{crm.GroupProposal, groupChange{group, members}}
+	if crm.Acting(ctx) == crm.Nobody {
+		c = change{} // Exchange told who belongs to the group
+	}
+	return o.savePolicies(ctx, "save group", c, func(t *tx, h hasher) error {
 		was, err := o.granted(ctx, t)
 		if err != nil {
 			return err

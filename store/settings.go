@@ -70,7 +70,7 @@ func (o *Org) sealSecret(ctx context.Context, t *tx, at place, secret crm.Secret
 // accordingly. Mailboxes in trouble are due at once: whoever saves has changed something
 // about it. Other Domains make a new version of the policy, which is where they are kept.
 func (o *Org) SaveSettings(ctx context.Context, s crm.Settings) error {
-	return o.savePolicies(ctx, "save settings", func(t *tx, h hasher) error {
+	return o.savePolicies(ctx, "save settings", change{crm.SettingsProposal, newSettingsChange(s)}, func(t *tx, h hasher) error {
 		if err := o.changed(ctx, t); err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ func (o *Org) SaveUsers(ctx context.Context, list []crm.User) (Saved, error) {
 		return Saved{}, err
 	}
 	var saved Saved
-	err = o.db.update(ctx, "save users", func(t *tx) error {
+	err = o.guarded(ctx, "save users", change{crm.UsersProposal, list}, func(t *tx) error {
 		saved = Saved{}
 		if err := o.lock(ctx, t); err != nil {
 			return err
@@ -282,9 +282,13 @@ func (o *Org) userViews(ctx context.Context, list []int64) ([]UserView, error) {
 }
 
 // SetPassword keeps the hash of a user's password; "" takes the password away. All
-// sessions of the user end.
+// sessions of the user end. Where four eyes are asked for, nobody sets it for another
+// administrator but the operator (four-eyes-password): who has it can approve in that name.
 func (o *Org) SetPassword(ctx context.Context, user crm.UserID, hash string) error {
 	return o.db.update(ctx, "set password", func(t *tx) error {
+		if err := o.ownPassword(ctx, t, user); err != nil {
+			return err
+		}
 		n, err := t.exec(ctx, "update account set password = $3 where org_id = $1 and id = $2", o.id, user, hash)
 		if err != nil {
 			return err

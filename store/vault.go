@@ -60,6 +60,7 @@ var sealedColumns = []sealedColumn{
 	{"service_account", "org_id", "id", "keytab"},
 	{"sign_in", "org_id", "user_id", "password"},
 	{"egress", "org_id", "org_id", "proxy_password"},
+	{"proposal", "org_id", "id", "change"},
 }
 
 // A sealedColumn names a column, and those that tell the organization and the row.

@@ -44,6 +44,7 @@ func furnished(t *testing.T, org *store.Org) {
 	if err := org.SaveEgress(t.Context(), crm.Egress{Proxy: "http://proxy.example:3128", ProxyLogin: "us", ProxyPassword: word("proxy word")}); err != nil {
 		t.Fatal(err)
 	}
+	waiting(t, org)
 	if k := keysOf(t, org); k.Values != store.SealedColumns {
 		t.Fatalf("%d values are sealed in %d columns: this function must fill them all", k.Values, store.SealedColumns)
 	}

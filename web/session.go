@@ -41,11 +41,11 @@ const stranger = "nobody signed in"
 
 // withViewer has the user, or a stranger, be who does what the request does.
 func withViewer(r *http.Request, u *crm.User) *http.Request {
-	actor := stranger
+	ctx := crm.WithActor(r.Context(), stranger)
 	if u != nil {
-		actor = u.Actor()
+		ctx = crm.WithUser(r.Context(), u)
 	}
-	return r.WithContext(context.WithValue(crm.WithActor(r.Context(), actor), viewerKey{}, u))
+	return r.WithContext(context.WithValue(ctx, viewerKey{}, u))
 }
 
 // viewerOf returns who is signed in; nil for nobody.
@@ -114,7 +114,7 @@ func (s *server) signIn(w http.ResponseWriter, r *http.Request) error {
 		return refuse(http.StatusUnauthorized, "Address and password do not go together. Check both; passwords are set by an administrator.")
 	}
 	s.attempts.forget(account, from)
-	ctx := crm.WithActor(r.Context(), user.Actor())
+	ctx := crm.WithUser(r.Context(), user)
 	if err := s.audit(ctx, append(s.failures.over(), crm.AuditEntry{Action: "sign-in", Detail: "from " + from})...); err != nil {
 		return err
 	}
