@@ -15,6 +15,7 @@ import (
 type auditCommand struct {
 	List   auditList   `cmd:"" default:"withargs" help:"Show the latest entries."`
 	Verify auditVerify `cmd:"" help:"Prove that every entry is as it was written; exit 1 and name the first that is not."`
+	Accept auditAccept `cmd:"" help:"After a restore: write down that the last entries are missing, and why. It is told by every proof from then on."`
 	Export auditExport `cmd:"" help:"Write all entries, as CSV or as JSON, one entry a line."`
 }
 
@@ -66,10 +67,27 @@ func (l *auditList) Run(c *common) error {
 	return w.Flush()
 }
 
-type auditVerify struct {
-	dataFlags
+// verdictFlags say what the log is held against, and how the verdict is shown.
+type verdictFlags struct {
 	Checkpoints []string `help:"Further file of checkpoints, such as a sink, to hold the log against." type:"existingfile"`
 	JSON        bool     `help:"Print JSON."`
+}
+
+func (f *verdictFlags) show(w io.Writer, v crm.AuditVerdict) error {
+	if !f.JSON {
+		describeVerdict(w, v)
+		return nil
+	}
+	text, err := json.MarshalIndent(web.NewVerdictJSON(v), "", "  ")
+	if err == nil {
+		_, err = fmt.Fprintf(w, "%s\n", text)
+	}
+	return err
+}
+
+type auditVerify struct {
+	dataFlags
+	verdictFlags
 }
 
 func (v *auditVerify) Run(c *common) error {
@@ -82,14 +100,8 @@ func (v *auditVerify) Run(c *common) error {
 	if err != nil {
 		return err
 	}
-	if v.JSON {
-		text, err := json.MarshalIndent(web.NewVerdictJSON(verdict), "", "  ")
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(c.out, "%s\n", text)
-	} else {
-		describeVerdict(c.out, verdict)
+	if err := v.show(c.out, verdict); err != nil {
+		return err
 	}
 	if !verdict.OK() {
 		return exitError(1)
@@ -97,12 +109,35 @@ func (v *auditVerify) Run(c *common) error {
 	return nil
 }
 
+// auditAccept is for who has the data folder alone: no page does it.
+type auditAccept struct {
+	dataFlags
+	verdictFlags
+	Reason string `help:"Which copy was put back, and why." required:""`
+}
+
+func (a *auditAccept) Run(c *common) error {
+	st, org, err := a.open(c, false)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	verdict, err := org.AcceptAuditGap(c.ctx, a.Reason, a.Checkpoints...)
+	if err != nil {
+		return err
+	}
+	return a.show(c.out, verdict)
+}
+
 func describeVerdict(w io.Writer, v crm.AuditVerdict) {
+	for _, g := range v.Gaps {
+		fmt.Fprintf(w, "accepted gap: entries %d..%d, accepted on %s, by %s, because: %s\n", g.From, g.To, clock(g.At), g.By, g.Why)
+	}
 	if !v.OK() {
 		fmt.Fprintf(w, "first bad entry: %d [%s]\n  %s\n", v.Bad, v.Code, v.Why)
 		return
 	}
-	fmt.Fprintf(w, "%d entries, all as they were written\n", v.Entries)
+	fmt.Fprintf(w, "%d entries, all as they were written%s\n", v.Entries, map[bool]string{true: ", but for the gap above"}[len(v.Gaps) > 0])
 	if v.Checkpoint > 0 {
 		fmt.Fprintf(w, "entry %d and all before it are covered by a checkpoint signed %s\n", v.Checkpoint, clock(v.Signed))
 	}

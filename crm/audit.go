@@ -96,6 +96,10 @@ type AuditVerdict struct {
 	Why  string // a sentence
 }
 
+// Rolled tells whether the log may be that of an older copy that was put back: what an
+// operator can accept.
+func (v AuditVerdict) Rolled() bool { return v.Code == "audit-truncated" || v.Code == "audit-forked" }
+
 // An AuditGap is where the log lost its end, when an older copy of the database was put back,
 // and whoever operates the installation said so.
 type AuditGap struct {

@@ -29,30 +29,35 @@ func (o *Org) audit(ctx context.Context, t *tx, e crm.AuditEntry) error {
 	if err != nil {
 		return err
 	}
+	if head, err = o.append(ctx, t, head, head.seq+1, e); err != nil {
+		return err
+	}
+	// What was done is done, also when it cannot be signed now; Checkpoint makes up for it.
+	t.after(fmt.Sprint("sign ", o.id), func() { _ = o.signHead(head) })
+	return nil
+}
+
+// append adds an entry with that number behind the head, and returns the new one.
+func (o *Org) append(ctx context.Context, t *tx, head auditHead, seq int64, e crm.AuditEntry) (auditHead, error) {
 	if e.Actor == "" {
 		e.Actor = crm.ActorOf(ctx)
 	}
 	e.Actor, e.Action, e.Subject, e.Detail = clean(e.Actor), clean(e.Action), clean(e.Subject), clean(e.Detail)
-	e.Seq, e.At = head.seq+1, o.s.now()
+	e.Seq, e.At = seq, o.s.now()
 	hash := auditHash(o.id, &e, head.hash)
-	_, err = t.exec(ctx, `insert into audit (org_id, seq, done_at, actor, action, subject, detail, widens, hash)
+	_, err := t.exec(ctx, `insert into audit (org_id, seq, done_at, actor, action, subject, detail, widens, hash)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		o.id, e.Seq, micros(e.At), e.Actor, e.Action, e.Subject, e.Detail, e.Widens, hash)
 	if err != nil {
-		return err
+		return head, err
 	}
 	o.s.mu.Lock()
 	head.checkpoint = cmp.Or(o.s.signed[o.id], head.checkpoint)
 	o.s.mu.Unlock()
-	_, err = t.exec(ctx, "update audit_head set seq = $2, hash = $3, checkpoint = $4 where org_id = $1", o.id, e.Seq, hash, head.checkpoint)
-	if err != nil {
-		return err
-	}
 	head.seq, head.hash = e.Seq, hash
 	t.effects = append(t.effects, crm.Effect{Action: e.Action, Subject: e.Subject, Detail: e.Detail, Widens: e.Widens})
-	// What was done is done, also when it cannot be signed now; Checkpoint makes up for it.
-	t.after(fmt.Sprint("sign ", o.id), func() { _ = o.signHead(head) })
-	return nil
+	_, err = t.exec(ctx, "update audit_head set seq = $2, hash = $3, checkpoint = $4 where org_id = $1", o.id, head.seq, head.hash, head.checkpoint)
+	return head, err
 }
 
 // An auditHead is the end of a chain.

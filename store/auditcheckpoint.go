@@ -32,11 +32,19 @@ type checkpoint struct {
 	At        time.Time `json:"at"`        // when it was signed
 	Before    string    `json:"before"`    // SHA-256 of the organization's line before, hexadecimal; "" = the first
 	Signature []byte    `json:"signature"` // Ed25519, of message
+
+	Accepts *acceptance `json:"accepts,omitempty"` // the entry accepts a gap
+
+	line int // of its file, from 1
 }
 
 // message is what is signed.
 func (c *checkpoint) message() []byte {
-	return fmt.Appendf(nil, "postern checkpoint 1\n%d\n%d\n%s\n%s\n%s\n", c.Org, c.Seq, c.Hash, c.At.UTC().Format(time.RFC3339Nano), c.Before)
+	b := fmt.Appendf(nil, "postern checkpoint 1\n%d\n%d\n%s\n%s\n%s\n", c.Org, c.Seq, c.Hash, c.At.UTC().Format(time.RFC3339Nano), c.Before)
+	if a := c.Accepts; a != nil {
+		b = fmt.Appendf(b, "accepts\n%d\n%d\n%d\n%s\n%q\n%q\n", a.After, a.From, a.To, a.Hash, a.By, a.Why)
+	}
+	return b
 }
 
 // newSigningKey makes the key that signs an organization's checkpoints, wrapped by the
@@ -109,18 +117,26 @@ func (o *Org) Checkpoint(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := o.signHead(head); err != nil {
+	return o.signHead(head)
+}
+
+// signHead adds a checkpoint for this end of the chain, and gives the sink what it has not
+// taken yet. One that comes late finds the end signed already.
+func (o *Org) signHead(head auditHead) error {
+	if head.seq == 0 {
+		return nil
+	}
+	if err := o.sign(head, nil); err != nil && !errors.Is(err, errSigned) {
 		return err
 	}
 	return o.paySink()
 }
 
-// signHead adds a checkpoint for this end of the chain. Processes take turns by a lock on
-// the file; the one that comes late finds it signed already.
-func (o *Org) signHead(head auditHead) error {
-	if head.seq == 0 {
-		return nil
-	}
+// errSigned: there is a checkpoint for this end of the chain, or for a later one.
+var errSigned = errors.New("signed already")
+
+// sign adds a checkpoint to the file. Processes take turns by a lock on it.
+func (o *Org) sign(head auditHead, accepts *acceptance) error {
 	if err := os.MkdirAll(filepath.Dir(o.checkpointFile()), 0o700); err != nil {
 		return folderFault(o.s.dir, err)
 	}
@@ -136,11 +152,11 @@ func (o *Org) signHead(head auditHead) error {
 	if err != nil {
 		return folderFault(o.s.dir, err)
 	}
-	c := checkpoint{Org: o.id, Seq: head.seq, Hash: hex.EncodeToString(head.hash), At: o.s.now().UTC()}
+	c := checkpoint{Org: o.id, Seq: head.seq, Hash: hex.EncodeToString(head.hash), At: o.s.now().UTC(), Accepts: accepts}
 	if last != nil {
 		var before checkpoint
 		if json.Unmarshal(last, &before) == nil && before.Seq >= head.seq {
-			return nil
+			return errSigned
 		}
 		c.Before = lineHash(last)
 	}
@@ -162,7 +178,7 @@ func (o *Org) signHead(head auditHead) error {
 	return nil
 }
 
-// appendLine writes a line to the file, flushed, and to the sink.
+// appendLine writes a line to the file, flushed, and keeps it for the sink.
 func (o *Org) appendLine(f *os.File, end int64, line []byte) error {
 	line = append(line, '\n')
 	if err := f.Truncate(end); err != nil { // half a line, of a power cut
@@ -177,7 +193,7 @@ func (o *Org) appendLine(f *os.File, end int64, line []byte) error {
 	o.s.mu.Lock()
 	o.s.unsunk[o.id] = append(o.s.unsunk[o.id], line...)
 	o.s.mu.Unlock()
-	return o.paySink()
+	return nil
 }
 
 // paySink writes to the sink what it did not take so far.
@@ -234,10 +250,9 @@ func lastLine(f *os.File) (line []byte, end int64, err error) {
 
 // checkpoints are those of a file, as far as they are genuine.
 type checkpoints struct {
-	at    map[int64]string // seq → the hash that it had
-	lines map[string]bool  // hashes of the lines
-	last  checkpoint
-	bad   *badCheckpoint // the first that is not genuine
+	list  []checkpoint
+	lines map[string]bool // hashes of the lines
+	bad   *badCheckpoint  // the first that is not genuine
 }
 
 type badCheckpoint struct {
@@ -246,10 +261,18 @@ type badCheckpoint struct {
 	why  string
 }
 
+// end is the last entry that the file covers.
+func (l *checkpoints) end() int64 {
+	if len(l.list) == 0 {
+		return 0
+	}
+	return l.list[len(l.list)-1].Seq
+}
+
 // readCheckpoints reads the checkpoints of the organization in a file; one that is not
 // there has none. Ours are a chain; a sink may have begun later, or missed some.
 func (o *Org) readCheckpoints(path string, key ed25519.PublicKey) (checkpoints, error) {
-	list := checkpoints{at: map[int64]string{}, lines: map[string]bool{}}
+	list := checkpoints{lines: map[string]bool{}}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return list, nil
@@ -264,29 +287,24 @@ func (o *Org) readCheckpoints(path string, key ed25519.PublicKey) (checkpoints, 
 		if !whole {
 			break // a power cut, while it was written
 		}
-		var c checkpoint
-		if err := json.Unmarshal(line, &c); err != nil {
-			list.bad = &badCheckpoint{n, list.last.Seq + 1, "cannot be read"}
-			return list, nil
-		}
-		if c.Org != o.id {
-			continue // a sink holds those of all organizations
-		}
+		c := checkpoint{}
 		why := ""
 		switch {
+		case json.Unmarshal(line, &c) != nil:
+			why = "cannot be read"
+		case c.Org != o.id:
+			continue // a sink holds those of all organizations
 		case !ed25519.Verify(key, c.message(), c.Signature):
 			why = "is not signed by the key of this log"
 		case c.Before != before && path == o.checkpointFile():
 			why = "does not follow the one before it: lines were taken out, or changed places"
-		case c.Seq <= list.last.Seq:
-			why = "goes back behind the one before it"
 		}
 		if why != "" {
-			list.bad = &badCheckpoint{n, list.last.Seq + 1, why}
+			list.bad = &badCheckpoint{n, list.end() + 1, why}
 			return list, nil
 		}
-		before = lineHash(line)
-		list.at[c.Seq], list.lines[before], list.last = c.Hash, true, c
+		c.line, before = n, lineHash(line)
+		list.list, list.lines[before] = append(list.list, c), true
 	}
 	return list, nil
 }

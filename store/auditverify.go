@@ -18,6 +18,9 @@ import (
 // outside of the database. Further files of checkpoints, such as a sink, are believed as
 // well. The error tells only that it could not be looked at.
 //
+// Where the log lost its end and the operator accepted that (see [Org.AcceptAuditGap]), the
+// checkpoints of what was lost are held against nothing; all else is, as before.
+//
 // Who can write to the database and to the data folder can put the log and the file of
 // checkpoints back to an earlier state together, without any key: only a sink elsewhere
 // tells. Who has the master key as well can make another log that is sound.
@@ -44,24 +47,34 @@ func (o *Org) VerifyAudit(ctx context.Context, files ...string) (crm.AuditVerdic
 	if len(head.signingKey) > 0 && err != nil {
 		return crm.AuditVerdict{}, err
 	}
-	v := auditor{org: o}
-	if err := v.readFiles(head, key, append([]string{o.checkpointFile()}, files...)); err != nil {
-		return crm.AuditVerdict{}, err
-	}
-	// Others may add entries meanwhile. So the log must reach at least the end that was
-	// read before it, and at most the one read after it.
-	if v.head, err = o.lastHead(ctx); err != nil {
-		return crm.AuditVerdict{}, err
-	}
-	if err := v.walk(ctx); err != nil {
-		return crm.AuditVerdict{}, err
-	}
-	after, err := o.lastHead(ctx)
+	a, err := o.examine(ctx, head, key, files)
 	if err != nil {
 		return crm.AuditVerdict{}, err
 	}
-	v.judge(after)
-	return v.verdict, nil
+	return a.verdict, nil
+}
+
+// examine looks at the whole log and at all checkpoints.
+func (o *Org) examine(ctx context.Context, head auditHead, key ed25519.PrivateKey, files []string) (*auditor, error) {
+	a := &auditor{org: o}
+	if err := a.readFiles(ctx, head, key, append([]string{o.checkpointFile()}, files...)); err != nil {
+		return nil, err
+	}
+	// Others may add entries meanwhile. So the log must reach at least the end that was
+	// read before it, and at most the one read after it.
+	var err error
+	if a.head, err = o.lastHead(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.walk(ctx); err != nil {
+		return nil, err
+	}
+	after, err := o.lastHead(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a.judge(after)
+	return a, nil
 }
 
 // lastHead returns the end of the chain as the database has it; the zero value when
@@ -87,18 +100,25 @@ func (o *Org) lostLog(ctx context.Context) (bool, error) {
 // An auditor goes along a chain.
 type auditor struct {
 	org     *Org
-	head    auditHead        // read before the entries
-	atHead  []byte           // the hash that the entry at its end has
-	proved  map[int64]string // seq → the hash that a checkpoint says it had
-	last    checkpoint       // the one that covers most
-	file    *badCheckpoint   // the first checkpoint that is not genuine
-	before  []byte           // hash of the entry before
-	covered int64            // the last entry that a checkpoint confirmed
+	head    auditHead              // read before the entries
+	atHead  []byte                 // the hash that the entry at its end has
+	proved  map[int64][]checkpoint // what checkpoints say of an entry
+	last    checkpoint             // the one that covers most
+	gaps    map[int64]*checkpoint  // those that accept a gap, by their entry, which is in the log
+	file    *badCheckpoint         // the first checkpoint that is not genuine
+	order   *badCheckpoint         // the first that stands behind one of a later entry
+	end     int64                  // the last entry that was looked at
+	before  []byte                 // its hash
+	covered int64                  // the last entry that a checkpoint confirmed
+	fork    int64                  // the first that a checkpoint denies, 0 = none
+	kept    int64                  // the last that was confirmed before that
+	lost    checkpoint             // the one that covers most of what the log does not have
+	inner   string                 // what is wrong with the log itself, whatever checkpoints say
 	verdict crm.AuditVerdict
 }
 
-func (a *auditor) readFiles(head auditHead, key ed25519.PrivateKey, files []string) error {
-	a.proved = map[int64]string{}
+func (a *auditor) readFiles(ctx context.Context, head auditHead, key ed25519.PrivateKey, paths []string) error {
+	a.proved, a.gaps = map[int64][]checkpoint{}, map[int64]*checkpoint{}
 	if len(head.signingKey) == 0 {
 		return nil // nothing was written yet
 	}
@@ -106,29 +126,43 @@ func (a *auditor) readFiles(head auditHead, key ed25519.PrivateKey, files []stri
 	if a.verdict.PublicKey, err = publicKey(key); err != nil {
 		return err
 	}
-	for i, path := range files {
-		list, err := a.org.readCheckpoints(path, key.Public().(ed25519.PublicKey))
+	var files []checkpoints
+	for i, path := range paths {
+		f, err := a.org.readCheckpoints(path, key.Public().(ed25519.PublicKey))
 		if err != nil {
 			return err
 		}
-		for seq, hash := range list.at {
-			if known, ok := a.proved[seq]; ok && known != hash && a.file == nil {
-				a.file = &badCheckpoint{0, seq, "says something else than that of another file"}
-			}
-			a.proved[seq] = hash
-		}
-		if list.last.Seq > a.last.Seq {
-			a.last = list.last
-		}
+		files = append(files, f)
 		switch {
 		case a.file != nil:
-		case list.bad != nil:
-			a.file = list.bad
-		case i == 0 && head.checkpoint != "" && !list.lines[head.checkpoint]:
-			a.file = &badCheckpoint{len(list.lines) + 1, list.last.Seq + 1, "is missing, although it had been written"}
+		case f.bad != nil:
+			a.file = f.bad
+		case i == 0 && head.checkpoint != "" && !f.lines[head.checkpoint]:
+			a.file = &badCheckpoint{len(f.lines) + 1, f.end() + 1, "is missing, although it had been written"}
 		}
 	}
+	if err := a.findGaps(ctx, files); err != nil {
+		return err
+	}
+	for _, f := range files {
+		a.take(&f)
+	}
 	return nil
+}
+
+// take notes what the checkpoints of a file say.
+func (a *auditor) take(f *checkpoints) {
+	var end int64
+	for _, c := range f.list {
+		if c.Seq <= end && !a.excused(c.Seq) && a.order == nil {
+			a.order = &badCheckpoint{c.line, end + 1, "goes back behind the one before it"}
+		}
+		end = max(end, c.Seq)
+		a.proved[c.Seq] = append(a.proved[c.Seq], c)
+		if c.Seq > a.last.Seq {
+			a.last = c
+		}
+	}
 }
 
 // errFound ends the walk: what follows the first bad entry proves nothing.
@@ -153,24 +187,45 @@ func (a *auditor) walk(ctx context.Context) error {
 
 // entry looks at the next entry.
 func (a *auditor) entry(e *crm.AuditEntry, hash []byte) error {
-	next := a.verdict.Entries + 1
+	next := a.end + 1
+	if g := a.gaps[e.Seq]; g != nil && g.Accepts.After == a.end {
+		next = e.Seq // the numbers of what was lost are not given again
+	}
 	switch {
 	case e.Seq != next:
 		return a.found("audit-deleted", next, fmt.Sprintf("Entry %d is not there; the next one is %d.", next, e.Seq))
 	case !bytes.Equal(hash, auditHash(a.org.id, e, a.before)):
 		return a.found("audit-edited", next, fmt.Sprintf("Entry %d does not say what it said when it was written.", next))
 	}
-	if said, ok := a.proved[next]; ok {
-		if said != hex.EncodeToString(hash) {
-			return a.found("audit-forked", a.covered+1, fmt.Sprintf("Entries %d to %d are others than those that the signed checkpoint for entry %d covers: they were written in place of them.", a.covered+1, next, next))
-		}
-		a.covered = next
-	}
+	a.compare(next, hex.EncodeToString(hash))
 	if next == a.head.seq {
 		a.atHead = hash
 	}
-	a.before, a.verdict.Entries, a.verdict.Head = hash, next, hex.EncodeToString(hash)
+	a.before, a.end = hash, next
+	a.verdict.Entries, a.verdict.Head = a.verdict.Entries+1, hex.EncodeToString(hash)
 	return nil
+}
+
+// compare holds an entry against what checkpoints say of it. What one denies no other
+// confirms.
+func (a *auditor) compare(seq int64, hash string) {
+	var confirms, denies *checkpoint
+	for _, c := range a.proved[seq] {
+		if c.Hash == hash {
+			confirms = &c
+		} else if !a.excused(seq) {
+			denies = &c
+		}
+	}
+	switch {
+	case denies != nil:
+		if a.fork == 0 {
+			a.fork, a.kept = seq, a.covered
+		}
+		a.lost = *denies
+	case confirms != nil && a.fork == 0:
+		a.covered, a.verdict.Signed = seq, confirms.At
+	}
 }
 
 func (a *auditor) found(code string, bad int64, why string) error {
@@ -181,24 +236,46 @@ func (a *auditor) found(code string, bad int64, why string) error {
 // judge looks whether the log ends where it should, and tells of checkpoints that are not
 // genuine where the entries are.
 func (a *auditor) judge(after auditHead) {
-	n := a.verdict.Entries
+	n := a.end
 	a.verdict.Checkpoint = a.covered
-	if a.covered > 0 && a.covered == a.last.Seq {
-		a.verdict.Signed = a.last.At
+	if a.last.Seq > n {
+		a.lost = a.last
 	}
+	if a.verdict.OK() {
+		a.judgeEnd(after)
+	}
+	a.inner = a.verdict.Why
 	switch {
+	case a.fork > 0:
+		_ = a.found("audit-forked", a.kept+1, fmt.Sprintf("Entries %d to %d are others than those that the signed checkpoint for entry %d covers: they were written in place of them.", a.kept+1, a.fork, a.fork))
 	case !a.verdict.OK():
 	case a.last.Seq > n:
 		_ = a.found("audit-truncated", n+1, fmt.Sprintf("The log ends with entry %d, but a checkpoint signed on %s covers %d: the later ones were taken away, or an older copy of the database was put back.",
 			n, a.last.At.Format("2 January 2006 15:04:05 MST"), a.last.Seq))
+	default:
+		a.judgeFiles()
+	}
+}
+
+// judgeEnd holds the end of the chain against what the database says of it.
+func (a *auditor) judgeEnd(after auditHead) {
+	switch n := a.end; {
 	case a.head.seq > n:
 		_ = a.found("audit-truncated", n+1, fmt.Sprintf("The log ends with entry %d, but %d had been written.", n, a.head.seq))
 	case n > after.seq:
 		_ = a.found("audit-forked", after.seq+1, fmt.Sprintf("Entry %d was not written by Postern, which wrote %d.", after.seq+1, after.seq))
 	case !bytes.Equal(a.head.hash, a.atHead):
 		_ = a.found("audit-forked", a.head.seq, fmt.Sprintf("Entry %d is another than the one that was written last.", a.head.seq))
-	case a.file != nil:
-		_ = a.found("audit-checkpoint-forged", max(1, a.file.seq), fmt.Sprintf("Line %d of the file of checkpoints %s. The entries are a sound chain.", a.file.line, a.file.why))
+	}
+}
+
+func (a *auditor) judgeFiles() {
+	bad := a.file
+	if bad == nil {
+		bad = a.order
+	}
+	if bad != nil {
+		_ = a.found("audit-checkpoint-forged", max(1, bad.seq), fmt.Sprintf("Line %d of the file of checkpoints %s. The entries are a sound chain.", bad.line, bad.why))
 	}
 }
 

@@ -30,6 +30,7 @@ var auditWords = map[string]string{
 	"access-log.export":    "Access log exported",
 	"access-log.retention": "Retention of the access log changed",
 	"audit-log.export":     "Audit log exported",
+	"audit.accept":         "Gap in the audit log accepted",
 	"contacts.save":        "Contacts saved",
 	"deployment.save":      "Installation changed",
 	"egress.save":          "Addresses saved",
@@ -158,11 +159,30 @@ type VerdictJSON struct {
 	Code       string    `json:"code,omitempty"`
 	Bad        int64     `json:"first_bad_entry,omitempty"`
 	Why        string    `json:"why,omitempty"`
+	Gaps       []gapJSON `json:"accepted_gaps,omitempty"`
+}
+
+// gapJSON is a gap that was accepted, as other programs read it.
+type gapJSON struct {
+	From  int64     `json:"from"` // the entries that are missing
+	To    int64     `json:"to"`
+	After int64     `json:"after"` // the last entry that the log had then
+	Entry int64     `json:"entry"` // the one that accepts it
+	At    time.Time `json:"at"`
+	By    string    `json:"by"`
+	Why   string    `json:"why"`
+}
+
+func newGaps(list []crm.AuditGap) (gaps []gapJSON) {
+	for _, g := range list {
+		gaps = append(gaps, gapJSON(g))
+	}
+	return gaps
 }
 
 // NewVerdictJSON puts a verdict into JSON.
 func NewVerdictJSON(v crm.AuditVerdict) VerdictJSON {
-	return VerdictJSON{v.OK(), v.Entries, v.Head, v.Checkpoint, v.Signed, v.PublicKey, v.Code, v.Bad, v.Why}
+	return VerdictJSON{v.OK(), v.Entries, v.Head, v.Checkpoint, v.Signed, v.PublicKey, v.Code, v.Bad, v.Why, newGaps(v.Gaps)}
 }
 
 func (s *server) apiAuditVerdict(w http.ResponseWriter, r *http.Request) error {

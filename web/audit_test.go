@@ -127,6 +127,36 @@ func TestAuditPage(t *testing.T) {
 	}
 }
 
+// A gap that the operator accepted is told for ever, as no failure.
+func TestAcceptedGapIsShown(t *testing.T) {
+	s := newFilledSite(t)
+	s.db.Exec(t, "create table kept as select * from audit")
+	s.db.Exec(t, "create table kept_head as select * from audit_head")
+	if err := s.org.Audit(t.Context(), crm.AuditEntry{Action: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, undo := range []string{"delete from audit", "insert into audit select * from kept", "delete from audit_head", "insert into audit_head select * from kept_head"} {
+		s.db.Exec(t, undo)
+	}
+	if body := text(t, s.get(ann, "/access/audit")); !strings.Contains(body, "postern audit accept") || !strings.Contains(body, "audit-truncated") {
+		t.Errorf("the way out is not told:\n%s", body)
+	}
+	if _, err := s.org.AcceptAuditGap(crm.WithActor(t.Context(), "command line (root)"), "disk <b>broke</b>"); err != nil {
+		t.Fatal(err)
+	}
+	for _, url := range []string{"/access/audit", "/access/evidence", "/access/evidence.html"} {
+		body := text(t, s.get(ann, url))
+		for _, words := range []string{"Accepted gap", "command line (root)", "disk &lt;b&gt;broke&lt;/b&gt;", "as written"} {
+			if !strings.Contains(strings.ReplaceAll(body, "as it was written", "as written"), words) {
+				t.Errorf("%s: no %q in\n%s", url, words, body)
+			}
+		}
+	}
+	if body := text(t, s.get(ann, "/api/access/audit/verdict")); !strings.Contains(body, `"ok":true`) || !strings.Contains(body, `"accepted_gaps":[{"from":`) {
+		t.Errorf("API: %s", body)
+	}
+}
+
 // The session of an administrator ends when nobody uses it, be a page open or not.
 func TestIdleSessionEnds(t *testing.T) {
 	s := newSite(t)

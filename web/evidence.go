@@ -179,6 +179,7 @@ type auditEvidence struct {
 	Signed     time.Time `json:"signed,omitzero"`
 	Code       string    `json:"code,omitempty"`
 	Why        string    `json:"why,omitempty"`
+	Gaps       []gapJSON `json:"accepted_gaps,omitempty"`
 }
 
 // GatherEvidence reads the evidence of an organization.
@@ -460,7 +461,7 @@ func (e *Evidence) gatherProofs(ctx context.Context, org *store.Org, _ crm.Conne
 	if err != nil {
 		return err
 	}
-	e.Audit = auditEvidence{v.OK(), int(v.Entries), v.Head, v.Checkpoint, v.Signed, v.Code, v.Why}
+	e.Audit = auditEvidence{v.OK(), int(v.Entries), v.Head, v.Checkpoint, v.Signed, v.Code, v.Why, newGaps(v.Gaps)}
 	e.differ(!v.OK())
 	e.AccessDays, err = org.AccessRetention(ctx)
 	return err

@@ -17,6 +17,7 @@ import (
 	"postern/mail"
 	"postern/match"
 	"postern/store"
+	"postern/store/storetest"
 )
 
 // The sample: a company with three users, of whom the third has no allowed domain, two
@@ -64,6 +65,7 @@ var sampleLetters = []letter{
 type site struct {
 	*testing.T
 	now        time.Time
+	db         *storetest.DB
 	org        *store.Org
 	server     *server
 	looked     [][]crm.MailboxID
@@ -84,13 +86,9 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	ctx := context.Background()
 	s := &site{T: t, now: sampleNow, cookies: map[string]string{}}
-	st, err := store.Open(ctx, store.Options{Dir: t.TempDir(), Now: func() time.Time { return s.now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
-	s.org = st.Org(1)
-	_, err = s.org.SaveUsers(ctx, []crm.User{
+	s.db = storetest.OpenDB(t, store.Options{Now: func() time.Time { return s.now }})
+	s.org = s.db.Org(1)
+	_, err := s.org.SaveUsers(ctx, []crm.User{
 		{Name: "Ann Archer", Addresses: []mail.Address{ann}, Admin: true, Active: true},
 		{Name: "Bob Baker", Addresses: []mail.Address{bob}, Active: true},
 		{Name: "Zed Zander", Addresses: []mail.Address{zed}, Active: true},
