@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -65,7 +64,7 @@ func newWorld(t *testing.T, hosts map[string]http.HandlerFunc) *world {
 		leaf, key := w.certificate(ca, caKey, name)
 		return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key}, nil
 	}}
-	w.secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	w.secure.Config.ErrorLog = quiet
 	w.secure.StartTLS()
 	w.plain = httptest.NewServer(w)
 	t.Cleanup(w.secure.Close)

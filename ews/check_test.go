@@ -408,11 +408,13 @@ func TestRemediesFitTheScripts(t *testing.T) {
 
 // TestBasicIsWarnedOf: where it is all that a server offers to those far away.
 func TestBasicIsWarnedOf(t *testing.T) {
-	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
+	srv.Config.ErrorLog = quiet
+	srv.StartTLS()
 	defer srv.Close()
 	s := crm.Settings{Server: srv.URL, Version: "ExchangeSE", Login: "svc", Password: crm.NewSecret("pw"),
 		RootCAs: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}))}

@@ -231,7 +231,7 @@ func tlsClient(t *testing.T, srv *httptest.Server, host string) *Client {
 // TestSecureConnections: each way in which TLS may fail has its own code.
 func TestSecureConnections(t *testing.T) {
 	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
-	srv.Config.ErrorLog = nil
+	srv.Config.ErrorLog = quiet
 	srv.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	srv.StartTLS()
 	defer srv.Close()

@@ -3,6 +3,7 @@ package ews
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -11,6 +12,9 @@ import (
 
 	"postern/crm"
 )
+
+// quiet is the log of servers whose handshakes are meant to fail.
+var quiet = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 
 // A server is an Exchange for tests: its script answers one request after the other.
 type server struct {
