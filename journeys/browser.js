@@ -20,6 +20,7 @@ export async function open(t, options = {}) {
   });
   t.after(() => browser.close());
   const context = await browser.newContext({ baseURL: demo.url, viewport: { width: 1360, height: 860 }, ...options });
+  context.setDefaultTimeout(60_000); // a busy machine takes its time
   const strayed = [];
   context.on("request", (request) => {
     const url = request.url();

@@ -39,6 +39,7 @@ test("a hostile message runs nothing, fetches nothing and goes nowhere", async (
   // Pictures come after one click, and then nothing else does.
   await page.getByRole("link", { name: "Show", exact: true }).click();
   await until(() => strayed.length > 0);
+  await page.waitForLoadState(); // pictures are asked for before they stand in the page
   const pictures = await frame.locator("img[src]").evaluateAll((all) => all.map((e) => e.src));
   for (const url of strayed) assert.ok(pictures.includes(url), `${url} is no picture of the message`);
   assert.deepEqual(ran, []);

@@ -226,8 +226,11 @@ func startProcess(dir, program, command string, args ...string) (*process, strin
 	go func() { p.ended <- p.cmd.Wait() }()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for late := time.After(time.Minute); ; {
 		select {
+		case <-late:
+			p.cmd.Process.Kill()
+			return nil, "", fmt.Errorf("postern %s does not say where it is", command)
 		case err := <-p.ended:
 			said, _ := os.ReadFile(log.Name())
 			return nil, "", fmt.Errorf("postern %s ended: %v\n%s", command, err, said)

@@ -244,8 +244,10 @@ func TestAccessLogThatCannotBeWritten(t *testing.T) {
 				mu.Lock()
 				trouble = nil
 				mu.Unlock()
-				for w.Ready() != nil {
-					time.Sleep(10 * time.Millisecond)
+				for end := time.Now().Add(30 * time.Second); w.Ready() != nil; time.Sleep(10 * time.Millisecond) {
+					if time.Now().After(end) {
+						t.Fatalf("afterwards: %v", w.Ready())
+					}
 				}
 				if err := w.Close(); err != nil {
 					t.Error(err)
