@@ -3,6 +3,7 @@ package acceptance
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -53,18 +54,23 @@ type crowd struct {
 }
 
 func (c *crowd) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	if who := r.Header.Get("X-AnchorMailbox"); who != "" && r.UserAgent() == c.agent {
-		c.mu.Lock()
-		c.open[who]++
-		c.most[who] = max(c.most[who], c.open[who])
-		c.mu.Unlock()
-		defer func() {
-			c.mu.Lock()
-			c.open[who]--
-			c.mu.Unlock()
-		}()
+	who := r.Header.Get("X-AnchorMailbox")
+	if who == "" || r.UserAgent() != c.agent {
+		c.next.ServeHTTP(rw, r)
+		return
 	}
-	c.next.ServeHTTP(rw, r)
+	c.mu.Lock()
+	c.open[who]++
+	c.most[who] = max(c.most[who], c.open[who])
+	c.mu.Unlock()
+	answer := httptest.NewRecorder()
+	c.next.ServeHTTP(answer, r)
+	c.mu.Lock()
+	c.open[who]-- // before the answer leaves: whoever has it may ask anew
+	c.mu.Unlock()
+	maps.Copy(rw.Header(), answer.Header())
+	rw.WriteHeader(answer.Code)
+	answer.Body.WriteTo(rw)
 }
 
 // TestScenario01Coexistence: another program reads and changes the same mailbox meanwhile.
