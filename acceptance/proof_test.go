@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/crm"
 	"postern/engine"
 	"postern/sim"
 	"postern/store"
@@ -111,4 +112,26 @@ func TestProofNoticesMailThatWasNeverSeen(t *testing.T) {
 	if !named {
 		t.Error("the item is not named")
 	}
+}
+
+// TestProofNoticesWhatIsNotRead: the ledger holds nothing of a folder that was excluded, or
+// the proof says so.
+func TestProofNoticesWhatIsNotRead(t *testing.T) {
+	w := connected(t)
+	item := w.send(letter{from: cyn, to: ann, subject: "filed"})[0]
+	w.collect()
+	w.policy(func(p *crm.Policy) { p.ExcludedFolders = []string{"inbox"} })
+	named := false
+	w.must(w.engine.Reconcile(t.Context(), func(r engine.Report) error {
+		for _, d := range r.Differs {
+			named = named || d.Item == item.ID() && !r.Proved()
+		}
+		return nil
+	}))
+	if !named {
+		t.Error("the item of the folder is not named")
+	}
+	w.pass(time.Hour)
+	w.collect()
+	w.prove()
 }

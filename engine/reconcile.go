@@ -55,7 +55,7 @@ func (e *Engine) Reconcile(ctx context.Context, tell func(Report) error) error {
 	if _, err := e.Org.Provision(ctx); err != nil { // a mailbox whose row was lost must not go unproved
 		return err
 	}
-	boxes, _, err := e.Org.Mailboxes(ctx, store.ListQuery{Limit: 1 << 20})
+	boxes, _, err := e.Org.Mailboxes(ctx, store.ListQuery{Limit: store.Everything})
 	if err != nil {
 		return err
 	}
@@ -111,11 +111,33 @@ func (e *Engine) reconcileBox(ctx context.Context, line *line, box *crm.Mailbox,
 		if err != nil {
 			return fmt.Errorf("folder %q: %w", list[i].Name, err)
 		}
+		delete(known, list[i].ID)
 		if err := tell(report); err != nil {
 			return err
 		}
 	}
+	for _, row := range rows {
+		if _, left := known[row.Folder.ID]; left {
+			if err := e.reconcileLeft(ctx, box, row, tell); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
+}
+
+// reconcileLeft tells of a folder that is not to be read, or is there no more, when the
+// ledger still holds something of it.
+func (e *Engine) reconcileLeft(ctx context.Context, box *crm.Mailbox, row store.Folder, tell func(Report) error) error {
+	r := Report{Mailbox: box.ID, Address: string(box.Address), Folder: row.Name, NotFiled: make(map[crm.Reason]int)}
+	err := e.Org.Ledger(ctx, box.ID, row.ID, func(d store.LedgerRow) error {
+		r.Differs = append(r.Differs, Difference{d.Item, "in the ledger as " + string(d.Outcome) + ", but this folder is not read"})
+		return nil
+	})
+	if err != nil || len(r.Differs) == 0 {
+		return err
+	}
+	return tell(r)
 }
 
 func (e *Engine) reconcileFolder(ctx context.Context, src crm.Source, box *crm.Mailbox, f crm.Folder, row store.Folder) (Report, error) {

@@ -115,6 +115,14 @@ func (it *Item) SetSubject(subject string) {
 	it.contentChanged()
 }
 
+// Categorize gives the item its categories, as its reader does in Outlook.
+func (it *Item) Categorize(categories ...string) {
+	it.box.x.mu.Lock()
+	defer it.box.x.mu.Unlock()
+	it.edit().categories = categories
+	it.contentChanged()
+}
+
 // Damage makes the server unable to read parts of the item.
 func (it *Item) Damage(d Damage) {
 	it.box.x.mu.Lock()

@@ -34,6 +34,8 @@ type Copy struct {
 	Bcc         []mail.Address `json:"bcc,omitempty"` // only where this copy shows it: in the sender's
 	Class       string         `json:"class"`
 	Sensitivity string         `json:"sensitivity,omitempty"` // personal, private, confidential; else not there
+	Categories  []string       `json:"categories,omitempty"`
+	Size        int64          `json:"size"` // bytes, as clients are told
 	Draft       bool           `json:"draft,omitempty"`
 	Read        bool           `json:"read"`
 	Sent        int64          `json:"sent,omitempty"`
@@ -150,7 +152,10 @@ func (it *Item) truth() Copy {
 	c.Item = it.id()
 	c.Class, c.Draft, c.Read, c.Ghost = it.letter.class, it.draft, it.read, it.ghost
 	c.Sent, c.Received, c.Delivered = nanos(it.letter.sent), nanos(it.letter.received), nanos(it.added)
-	c.Damage = [...]string{"", "mime", "body", "all"}[it.damage]
+	c.Damage, c.Size = [...]string{"", "mime", "body", "all"}[it.damage], it.letter.at.len
+	if it.edits != nil {
+		c.Categories = it.edits.categories
+	}
 	v := view{x: it.box.x, item: it}
 	if v.openHeader() != nil {
 		return c // only after Close

@@ -44,9 +44,10 @@ type message struct {
 	messageID  string
 	from       string
 	subject    string
-	sent       int64  // microseconds
-	missing    string // what of it could not be had
-	twin       string // what it has in common with no other
+	sent       int64   // microseconds
+	missing    string  // what of it could not be had
+	contents   []int64 // sizes of the attachments whose content is kept
+	twin       string  // what it has in common with no other
 	activities int
 	copies     int
 	links      map[person]bool // automatic ones
@@ -109,17 +110,38 @@ func read(ctx context.Context, db *sql.DB) (*books, error) {
 }
 
 func (b *books) readRules(r *reader) {
-	r.rows(`select o.id, coalesce((select p.text from policy p where p.org_id = o.id order by p.version desc limit 1), '{"sensitivities": ["private", "confidential"]}')
+	r.rows(`select o.id, coalesce((select p.text from policy p where p.org_id = o.id order by p.version desc limit 1), '`+unsaved+`')
 		from org o`, func(scan func(...any)) {
 		var id int64
 		var text string
-		o := &rules{users: map[string]int64{}, contacts: map[string][]int64{}}
+		o := &rules{groups: map[string][]string{}, own: map[int64]limits{}, users: map[string]int64{}, contacts: map[string][]int64{}}
 		scan(&id, &text)
-		if r.err == nil {
-			r.err = json.Unmarshal([]byte(text), &o.policy)
-		}
+		r.decode(text, &o.policy)
 		b.orgs[id] = o
 	})
+	r.rows("select org_id, address, members from policy_group", func(scan func(...any)) {
+		var org int64
+		var group, text string
+		members := []string{}
+		scan(&org, &group, &text)
+		r.decode(text, &members)
+		b.orgs[org].groups[group] = members
+	})
+	r.rows("select org_id, user_id, text from user_limits", func(scan func(...any)) {
+		var org, user int64
+		var text string
+		var own limits
+		scan(&org, &user, &text)
+		r.decode(text, &own)
+		b.orgs[org].own[user] = own
+	})
+}
+
+// decode reads a column of JSON.
+func (r *reader) decode(text string, into any) {
+	if r.err == nil {
+		r.err = json.Unmarshal([]byte(text), into)
+	}
 }
 
 func (b *books) readPeople(r *reader) {
@@ -143,16 +165,18 @@ func (b *books) readPeople(r *reader) {
 }
 
 // readBoxes finds out whose mailboxes are to be collected: those of active users whose
-// primary address the policy allows, while collecting is enabled.
+// primary address the policy allows, while collecting is enabled; where each opens the own
+// mailbox, of those who did.
 func (b *books) readBoxes(r *reader) {
 	r.rows(`select u.org_id, u.id, x.address, coalesce(m.primary_address, '') from account u
 		join user_address x on x.user_id = u.id and x.position = 0
 		left join mailbox m on m.org_id = u.org_id and m.user_id = u.id
-		where u.active and exists (select 1 from connection c where c.org_id = u.org_id and c.enabled)`, func(scan func(...any)) {
+		where u.active and exists (select 1 from connection c where c.org_id = u.org_id and c.enabled
+			and (c.model <> 'own' or exists (select 1 from sign_in s where s.org_id = u.org_id and s.user_id = u.id)))`, func(scan func(...any)) {
 		x := &box{}
 		var primary string
 		scan(&x.org, &x.user, &x.address, &primary)
-		if !b.orgs[x.org].reads(x.address) {
+		if rules := b.orgs[x.org]; !rules.reads(x.address, rules.groups) {
 			return
 		}
 		b.owners[x.user] = x
@@ -232,6 +256,11 @@ func (b *books) readMessages(r *reader) {
 		scan(&id, &kind, &p.id)
 		p.kind = kind[0]
 		at(id).links[p] = true
+	})
+	r.rows("select message_id, size from attachment where sha256 is not null", func(scan func(...any)) {
+		var id, size int64
+		scan(&id, &size)
+		at(id).contents = append(at(id).contents, size)
 	})
 	r.rows("select message_id, user_id, unread, gone from user_message", func(scan func(...any)) {
 		var id, user int64

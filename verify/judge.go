@@ -16,14 +16,15 @@ func (c *comparison) judgeItem(it *item) int64 {
 	}
 	rules := c.orgs[box.org]
 	d := c.decisions[place{box.address, it.Item}]
-	if !it.collected() {
+	limits := c.limits(box.org, it.Mailbox)
+	if !rules.collects(it, &limits) {
 		if d != nil {
 			c.wrong(it, "it has a decision, although its folder %s is not collected", it.FolderPath)
 		}
 		return 0
 	}
 	c.report.Items++
-	belongs := rules.belongs(it)
+	belongs := rules.belongs(it, &limits)
 	if belongs {
 		c.report.ToFile++
 	}
@@ -36,7 +37,7 @@ func (c *comparison) judgeItem(it *item) int64 {
 	}
 	switch {
 	case d.outcome == "filed":
-		if !belongs && !c.history.once(it.identity(), rules) {
+		if once, _ := c.past(it.identity(), box.org); !belongs && len(once) == 0 {
 			c.wrong(it, "it was filed and does not belong in the CRM")
 		}
 		return c.judgeCopy(it, box)
@@ -118,7 +119,7 @@ func (c *comparison) judgeMessage(m *message, standing []*item) {
 			c.report.Undecided = append(c.report.Undecided, it.finding("it is filed in part (%s missing), and Exchange has all of it", m.missing))
 		}
 	}
-	past, told := c.history.past(m.identity(), rules)
+	past, told := c.past(m.identity(), m.org)
 	for _, it := range past {
 		for p := range rules.links(it) {
 			may[p] = true
@@ -128,6 +129,7 @@ func (c *comparison) judgeMessage(m *message, standing []*item) {
 		at("it was filed, and no such message ever belonged in the CRM")
 		return
 	}
+	c.judgeWithheld(m, standing, at)
 	for _, p := range persons(must) {
 		if !m.links[p] {
 			at("the link to %s is missing", c.name(p))
@@ -141,6 +143,33 @@ func (c *comparison) judgeMessage(m *message, standing []*item) {
 		}
 	}
 	c.judgeMine(m, users, past, told, at)
+}
+
+// judgeWithheld judges what is kept of a message's text and attachments. What one of the
+// mailboxes that hold it lets be fetched may be there; without any, nobody can tell.
+func (c *comparison) judgeWithheld(m *message, standing []*item, at func(string, ...any)) {
+	if len(standing) == 0 {
+		return
+	}
+	text, largest := false, int64(-1)
+	for _, it := range standing {
+		l := c.limits(m.org, it.Mailbox)
+		text = text || !l.HeadersOnly
+		if l.Attachments != "names" {
+			largest = max(largest, l.AttachmentLimit)
+		}
+	}
+	switch {
+	case !text && m.missing == "":
+		at("its text is kept, and headers alone are to be")
+	case text && m.missing == "withheld":
+		c.report.Undecided = append(c.report.Undecided, standing[0].finding("it is filed by its header alone, and its text may be fetched"))
+	}
+	for _, size := range m.contents {
+		if size > largest {
+			at("the content of an attachment of %d bytes is kept, and is not to be", size)
+		}
+	}
 }
 
 // judgeMine judges the rows of My Emails.

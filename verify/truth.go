@@ -29,6 +29,8 @@ type item struct {
 	Bcc         []string `json:"bcc"`
 	Class       string   `json:"class"`
 	Sensitivity string   `json:"sensitivity"`
+	Categories  []string `json:"categories"`
+	Size        int64    `json:"size"`
 	Draft       bool     `json:"draft"`
 	Read        bool     `json:"read"`
 	Sent        int64    `json:"sent"`
@@ -168,22 +170,27 @@ func (h *history) add(e *event) {
 
 // past returns the items of a message that ever belonged in the CRM and lay where mail is
 // collected. told is false when there is no history to say.
-func (h *history) past(identity string, rules *rules) (list []*item, told bool) {
-	if h == nil {
+func (c *comparison) past(identity string, org int64) (list []*item, told bool) {
+	if c.history == nil {
 		return nil, false
 	}
-	for _, e := range h.byIdentity[identity] {
-		if e.Kind != "deleted" && e.collected() && rules.belongs(&e.item) {
+	rules := c.orgs[org]
+	for _, e := range c.history.byIdentity[identity] {
+		limits := c.limits(org, e.Mailbox)
+		if e.Kind != "deleted" && rules.collects(&e.item, &limits) && rules.belongs(&e.item, &limits) {
 			list = append(list, &e.item)
 		}
 	}
 	return list, true
 }
 
-// once tells whether a message ever belonged in the CRM.
-func (h *history) once(identity string, rules *rules) bool {
-	list, _ := h.past(identity, rules)
-	return len(list) > 0
+// limits are those that hold in a mailbox; of one that is not collected, the organization's.
+func (c *comparison) limits(org int64, mailbox string) limits {
+	rules := c.orgs[org]
+	if box := c.boxes[mailbox]; box != nil && box.org == org {
+		return rules.in(rules.own[box.user])
+	}
+	return rules.in(limits{})
 }
 
 // of returns what happened to the message or item of a finding.
