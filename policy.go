@@ -26,6 +26,11 @@ type policyCommand struct {
 	Import  policyImport  `cmd:"" help:"Save a policy from JSON as the next version."`
 	User    policyUser    `cmd:"" help:"Show or tighten what is left alone in one user's mailbox."`
 	Group   policyGroup   `cmd:"" help:"Say who belongs to a group that the policy names."`
+
+	FourEyes policyFourEyes `cmd:"" help:"Show or change whether what widens access waits for a second person."`
+	Pending  policyPending  `cmd:"" help:"Show the changes that wait for a second person."`
+	Approve  policyApprove  `cmd:"" help:"Carry a proposal out; all who run commands are one person."`
+	Reject   policyReject   `cmd:"" help:"Close a proposal; nothing is changed."`
 }
 
 type policyShow struct {

@@ -31,10 +31,10 @@ type Effect struct {
 }
 
 // Name is how the audit log calls a proposal.
-func (p *Proposal) Name() string { return fmt.Sprintf("proposal %d", p.ID) }
+func (p Proposal) Name() string { return fmt.Sprintf("proposal %d", p.ID) }
 
 // Waits tells whether somebody may still approve it.
-func (p *Proposal) Waits() bool { return p.State == ProposalWaiting }
+func (p Proposal) Waits() bool { return p.State == ProposalWaiting }
 
 // ProposalKind says what a proposal changes.
 type ProposalKind string

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -43,10 +44,22 @@ func problemOf(err error) problem {
 	case errors.Is(err, store.ErrPlace):
 		return errBadForm
 	case errors.As(err, &fault):
-		return problem{http.StatusBadGateway, fault.Code, "This could not be done", fault.Message, fault.Advice}
+		return problem{cmp.Or(faultStatus[fault.Code], http.StatusBadGateway), fault.Code, "This could not be done", fault.Message, fault.Advice}
 	}
 	return problem{http.StatusInternalServerError, "internal", "Something went wrong on our side", "Nothing was lost: what was saved before stays.", "Try again. If it stays, send the time and the code to whoever looks after Postern."}
 }
+
+// faultStatus are the statuses of faults that are not those of an outside system.
+var faultStatus = map[string]int{
+	"four-eyes-nobody":            http.StatusForbidden,
+	"four-eyes-one-administrator": http.StatusConflict,
+	"four-eyes-password":          http.StatusForbidden,
+	"four-eyes-same-person":       http.StatusForbidden,
+	"proposal-closed":             http.StatusConflict,
+	"proposal-stale":              http.StatusConflict,
+}
+
+func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
 
 // fail answers with a problem: as JSON to programs, as the sign-in page to a reader who
 // is not signed in, else as a page.
@@ -54,12 +67,16 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // the reader has left
 	}
+	if held, ok := errors.AsType[*store.HeldError](err); ok {
+		s.answerHeld(w, r, held)
+		return
+	}
 	p := problemOf(err)
 	if p.Status >= http.StatusInternalServerError {
 		s.Log.Error("answer a request", "method", r.Method, "route", r.Pattern, "err", err)
 	}
 	switch {
-	case strings.HasPrefix(r.URL.Path, "/api/"):
+	case isAPI(r):
 		writeJSON(w, p.Status, map[string]problem{"error": p})
 	case p.Code == errSignIn.Code:
 		to := "/sign-in"

@@ -63,6 +63,7 @@ type page struct {
 	Unread     int
 	Banner     banner
 	Quarantine int
+	Proposals  int // changes that wait for a second person
 }
 
 type crumb struct{ Title, URL string }

@@ -19,10 +19,9 @@ type policyData struct {
 	Tab     string
 	Now     crm.Policy // that holds
 	Form    policyForm
-	Wrong   int           // fields with errors
-	Change  *store.Change // what the form would change; nil = not asked for
-	Reasons []reasonCount // of Change
-	Again   []reasonCount
+	Wrong   int         // fields with errors
+	Change  *changeView // what the form would change; nil = not asked for
+	Eyes    fourEyesView
 	Seen    string // which form Change is about
 	Remove  bool   // remove what was filed and would not be
 	Unseen  bool   // it was to be saved and differs from what was shown
@@ -36,6 +35,14 @@ type policyData struct {
 
 // Next is the number that the version would get.
 func (d *policyData) Next() int64 { return d.Now.Version + 1 }
+
+// A changeView is what a policy would change, with the reasons counted in their order.
+type changeView struct {
+	store.Change
+	Of      int64         // version that it is compared with
+	Reasons []reasonCount // why messages would not be filed
+	Freed   []reasonCount // why items were not filed that are looked at again
+}
 
 // A policyGroup is a group that the policy names.
 type policyGroup struct {
@@ -89,6 +96,9 @@ func (s *server) newPolicyData(ctx context.Context) (*policyData, error) {
 	if len(d.History) > 0 {
 		d.Removed = d.History[0].Removed
 	}
+	if d.Eyes, err = s.fourEyes(ctx); err != nil {
+		return nil, err
+	}
 	known, err := s.Org.Groups(ctx)
 	for _, name := range d.Now.GroupNames() {
 		g := policyGroup{Address: string(name)}
@@ -139,22 +149,29 @@ func (s *server) policyForm(w http.ResponseWriter, r *http.Request) error {
 	d.Form.Version = d.Now.Version
 	checked.Version = d.Now.Version
 	d.Seen = fingerprint(checked)
-	change, err := s.Org.DryRun(r.Context(), checked)
-	if err != nil {
+	if d.Change, err = s.dryRun(r.Context(), checked); err != nil {
 		return err
 	}
-	d.Change = &change
+	return s.showPolicy(w, r, http.StatusOK, d)
+}
+
+func (s *server) dryRun(ctx context.Context, p crm.Policy) (*changeView, error) {
+	change, err := s.Org.DryRun(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	v := &changeView{Change: change, Of: p.Version}
 	for _, reason := range crm.Reasons {
 		if n := change.Filed.By[reason]; n > 0 {
-			d.Reasons = append(d.Reasons, reasonCount{reason, n})
+			v.Reasons = append(v.Reasons, reasonCount{reason, n})
 		}
 	}
 	for _, reason := range append(crm.Reasons[:], crm.Withheld) {
 		if n := change.AgainBy[reason]; n > 0 {
-			d.Again = append(d.Again, reasonCount{reason, n})
+			v.Freed = append(v.Freed, reasonCount{reason, n})
 		}
 	}
-	return s.showPolicy(w, r, http.StatusOK, d)
+	return v, nil
 }
 
 // savePolicy saves a policy. Mailboxes come and go by it, so that the figures at the top of

@@ -59,6 +59,7 @@ type figures struct {
 	Enabled    bool // collecting is on
 	Alerts     []alertLine
 	Quarantine int // items that could not be had, or not whole
+	Proposals  int // changes that wait for a second person
 }
 
 // stats returns the figures of the organization, at most maxAge old.
@@ -89,7 +90,11 @@ func (s *server) count(ctx context.Context, now time.Time) (*figures, error) {
 		return nil, err
 	}
 	quarantine, err := s.Org.QuarantineCount(ctx)
-	return &figures{stats, settings.Enabled, alerts, quarantine}, err
+	if err != nil {
+		return nil, err
+	}
+	proposals, err := s.Org.WaitingProposals(ctx)
+	return &figures{stats, settings.Enabled, alerts, quarantine, proposals}, err
 }
 
 // counted keeps the figures that were counted last. They are not changed afterwards.
@@ -118,6 +123,7 @@ func (s *server) frame(r *http.Request, p *page) error {
 		if p.Place != "home" { // which tells more
 			p.Banner = newBanner(stats.Alerts)
 		}
+		p.Proposals = stats.Proposals
 	}
 	_, p.Unread, _, err = s.Org.Activities(r.Context(), store.MailQuery{Viewer: p.Viewer.ID, Mine: true, Unread: true, Limit: 1})
 	return err

@@ -126,6 +126,7 @@ func (s *server) routes() *http.ServeMux {
 	s.auditRoutes(on)
 	s.egressRoutes(on)
 	s.policyRoutes(on)
+	s.proposalRoutes(on)
 	s.myMailboxRoutes(on)
 	on("GET /system/configuration", administrator, redirectTo(settingsPath))
 	on("GET "+settingsPath, administrator, s.settingsForm)
