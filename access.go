@@ -3,12 +3,12 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
-	"postern/mail"
+	"postern/report"
 	"postern/store"
-	"postern/web"
 )
 
 type accessCommand struct {
@@ -33,35 +33,18 @@ type accessFlags struct {
 }
 
 func (f *accessFlags) query() (store.AccessQuery, error) {
-	q := store.AccessQuery{Operation: f.Operation, Account: f.Account, Source: f.Source, UserAgent: f.UserAgent, Result: store.AccessResult(f.Result), Code: f.Code, RequestID: f.Request}
-	var err error
-	if q.From, err = parseMoment(f.From, 0); err != nil {
-		return q, err
+	q, err := report.AccessFilter(*f).Query()
+	if bad, ok := errors.AsType[*report.FilterError](err); ok {
+		err = badFilter(bad)
 	}
-	if q.To, err = parseMoment(f.To, 1); err != nil {
-		return q, err
-	}
-	var box mail.Address
-	if f.Mailbox != "" {
-		box, err = parseAddress(f.Mailbox)
-	}
-	q.Mailbox = box
 	return q, err
 }
 
-// parseMoment reads a moment, or a day of UTC with so many days added.
-func parseMoment(text string, days int) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
+func badFilter(bad *report.FilterError) error {
+	if bad.Field == "mailbox" {
+		return badAddress(bad.Value, bad.Err)
 	}
-	if t, err := time.Parse(time.DateOnly, text); err == nil {
-		return t.AddDate(0, 0, days), nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return t, badArgument(fmt.Sprintf("%q is no time.", text), "Write a day as 2026-11-21, or a moment as 2026-11-21T15:04:05Z.", err)
-	}
-	return t, nil
+	return badArgument(fmt.Sprintf("%q is no time.", bad.Value), "Write a day as 2026-11-21, or a moment as 2026-11-21T15:04:05Z.", bad)
 }
 
 type accessList struct {
@@ -88,14 +71,7 @@ func (l *accessList) Run(c *common) error {
 		return err
 	}
 	if l.JSON || l.CSV {
-		return web.ExportAccess(c.out, map[bool]string{true: web.CSV, false: web.JSON}[l.CSV], func(take func(*store.AccessRow) error) error {
-			for i := range list {
-				if err := take(&list[i]); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		return report.WriteAccess(c.out, map[bool]string{true: report.CSV, false: report.JSON}[l.CSV], report.Of(list))
 	}
 	w := table(c.out)
 	fmt.Fprintln(w, "TIME\tMAILBOX\tOPERATION\tITEMS\tSENT\tRECEIVED\tTOOK\tRESULT\tCODE\tFROM\tREQUEST")
@@ -123,12 +99,12 @@ func (e *accessExport) Run(c *common) error {
 	if err != nil {
 		return err
 	}
-	if err := web.AuditAccessExport(c.ctx, org, e.Format, q); err != nil {
+	write, err := report.ExportAccess(c.ctx, org, e.Format, q)
+	if err != nil {
 		return err
 	}
 	out := bufio.NewWriter(c.out)
-	err = web.ExportAccess(out, e.Format, func(take func(*store.AccessRow) error) error { return org.EachAccess(c.ctx, q, take) })
-	if err != nil {
+	if err := write(out); err != nil {
 		return err
 	}
 	return out.Flush()
@@ -145,7 +121,7 @@ func (s *accessSummary) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
-	summary, err := web.AccessSummary(c.ctx, org)
+	summary, err := report.Summarize(c.ctx, org)
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"postern/crm"
+	"postern/report"
 	"postern/store"
-	"postern/web"
 )
 
 type auditCommand struct {
@@ -50,14 +50,7 @@ func (l *auditList) Run(c *common) error {
 		return err
 	}
 	if l.JSON {
-		return web.WriteAudit(c.out, web.JSON, func(take func(*crm.AuditEntry) error) error {
-			for i := range list {
-				if err := take(&list[i]); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		return report.WriteAudit(c.out, report.JSON, report.Of(list))
 	}
 	w := table(c.out)
 	fmt.Fprintln(w, "ENTRY\tTIME\tWIDENS\tWHO\tACTION\tSUBJECT\tDETAILS")
@@ -78,7 +71,7 @@ func (f *verdictFlags) show(w io.Writer, v crm.AuditVerdict) error {
 		describeVerdict(w, v)
 		return nil
 	}
-	text, err := json.MarshalIndent(web.NewVerdictJSON(v), "", "  ")
+	text, err := json.MarshalIndent(report.NewVerdict(v), "", "  ")
 	if err == nil {
 		_, err = fmt.Fprintf(w, "%s\n", text)
 	}
@@ -158,7 +151,11 @@ func (e *auditExport) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
-	return web.ExportAudit(c.ctx, org, c.out, e.Format, e.query())
+	write, err := report.ExportAudit(c.ctx, org, e.Format, e.query())
+	if err != nil {
+		return err
+	}
+	return write(c.out)
 }
 
 // auditSink is a file to which checkpoints are written besides, best one that another

@@ -92,16 +92,11 @@ func (k *checkCommand) plan(ctx context.Context, e *engine.Engine) (engine.Check
 
 // printFinding says a finding in a line, and below what is wrong and what to do.
 func printFinding(w io.Writer, f *crm.Finding) {
-	state := "red "
-	switch {
-	case f.Skip:
-		state = "skip"
-	case f.Warn:
-		state = "warn"
-	case f.OK:
-		state = "ok  "
+	state := f.State()
+	if state == "bad" {
+		state = "red"
 	}
-	fmt.Fprintf(w, "%s  %s", state, f.Step)
+	fmt.Fprintf(w, "%-4s  %s", state, f.Step)
 	switch {
 	case f.Fault != nil:
 		fmt.Fprintf(w, ": %s [%s]\n", f.Fault.Message, f.Fault.Code)

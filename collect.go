@@ -116,7 +116,7 @@ func tally(c *common, org *store.Org, requests *meter, began time.Time) (*collec
 	if err != nil {
 		return nil, err
 	}
-	boxes, _, err := org.Mailboxes(c.ctx, store.ListQuery{Limit: 1 << 20})
+	boxes, _, err := org.Mailboxes(c.ctx, store.ListQuery{Limit: store.Everything})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"postern/crm"
 	"postern/ews"
+	"postern/report"
 	"postern/web"
 )
 
@@ -21,7 +22,7 @@ func (e *evidenceCommand) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
-	found, err := web.GatherEvidence(c.ctx, org, ews.Connector(), time.Now())
+	found, err := report.Gather(c.ctx, org, ews.Connector(), time.Now())
 	if err != nil {
 		return err
 	}

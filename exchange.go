@@ -11,7 +11,6 @@ import (
 	"postern/crm"
 	"postern/ews"
 	"postern/store"
-	"postern/web"
 )
 
 // exchangeCommand is for whoever runs Exchange: what to run there, and links to a page that
@@ -39,7 +38,7 @@ func (e *exchangeScripts) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
-	permit, err := web.ExchangePermit(c.ctx, org, e.Version, e.App)
+	permit, err := org.Permit(c.ctx, e.Version, e.App)
 	if err != nil {
 		return err
 	}
@@ -67,8 +66,8 @@ type exchangeShare struct {
 }
 
 func (e *exchangeShare) Run(c *common) error {
-	if e.Days < 1 || e.Days > web.MaxShareDays {
-		return badArgument(fmt.Sprintf("A link cannot hold for %d days.", e.Days), fmt.Sprintf("Choose 1 to %d.", web.MaxShareDays), nil)
+	if e.Days < 1 || e.Days > store.MaxShareDays {
+		return badArgument(fmt.Sprintf("A link cannot hold for %d days.", e.Days), fmt.Sprintf("Choose 1 to %d.", store.MaxShareDays), nil)
 	}
 	if err := checkPermit(e.Version, e.App); err != nil {
 		return err

@@ -8,7 +8,6 @@ import (
 
 	"postern/crm"
 	"postern/store"
-	"postern/web"
 )
 
 type mailboxesCommand struct {
@@ -27,14 +26,14 @@ func (l *mailboxesList) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
-	boxes, _, err := org.Mailboxes(c.ctx, store.ListQuery{Limit: 1 << 20})
+	boxes, _, err := org.Mailboxes(c.ctx, store.ListQuery{Limit: store.Everything})
 	if err != nil {
 		return err
 	}
 	if l.JSON {
 		return json.NewEncoder(c.out).Encode(boxes)
 	}
-	whyOff, err := web.WhyOff(c.ctx, org)
+	whyOff, err := org.WhyOff(c.ctx)
 	if err != nil {
 		return err
 	}
@@ -98,7 +97,7 @@ func (l *mailboxesLook) Run(c *common) error {
 // is filed and whole is ticked off then, everything else is read again.
 func listAnew(ctx context.Context, org *store.Org, ids []crm.MailboxID) error {
 	if len(ids) == 0 {
-		boxes, _, err := org.Mailboxes(ctx, store.ListQuery{Limit: 1 << 20})
+		boxes, _, err := org.Mailboxes(ctx, store.ListQuery{Limit: store.Everything})
 		if err != nil {
 			return err
 		}

@@ -215,7 +215,11 @@ func table(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 4, 
 func parseAddress(text string) (mail.Address, error) {
 	a, err := mail.ParseAddress(text)
 	if err != nil {
-		return "", badArgument(fmt.Sprintf("%q is not an e-mail address: %v.", text, err), "Write it as name@company.example.", err)
+		return "", badAddress(text, err)
 	}
 	return a, nil
+}
+
+func badAddress(text string, err error) error {
+	return badArgument(fmt.Sprintf("%q is not an e-mail address: %v.", text, err), "Write it as name@company.example.", err)
 }

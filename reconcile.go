@@ -78,7 +78,7 @@ func (r *reconcileCommand) settle(c *common, org *store.Org) error {
 			return c.ctx.Err()
 		case <-tick.C:
 		}
-		boxes, _, err := org.Mailboxes(c.ctx, store.ListQuery{Limit: 1 << 20})
+		boxes, _, err := org.Mailboxes(c.ctx, store.ListQuery{Limit: store.Everything})
 		if err != nil {
 			return err
 		}

@@ -198,7 +198,7 @@ const firstAdmin = "admin@postern.localhost"
 
 // welcome makes an administrator when nobody could sign in yet, and says how to.
 func (p *program) welcome(ctx context.Context) (string, error) {
-	users, _, err := p.org.Users(ctx, store.ListQuery{Limit: 1 << 20})
+	users, _, err := p.org.Users(ctx, store.ListQuery{Limit: store.Everything})
 	if err != nil {
 		return "", err
 	}

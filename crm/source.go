@@ -87,6 +87,23 @@ type Finding struct {
 	Took   time.Duration
 }
 
+// MustFail begins the codes of steps that try what the system itself must refuse.
+const MustFail = "must-fail-"
+
+// State says a finding in a word: "skip", "warn", "ok" or "bad". What was tried and is as it
+// must be is "ok" alone.
+func (f *Finding) State() string {
+	switch {
+	case f.Skip:
+		return "skip"
+	case f.Warn:
+		return "warn"
+	case f.OK:
+		return "ok"
+	}
+	return "bad"
+}
+
 // Audience says who can do something about a finding.
 type Audience string
 

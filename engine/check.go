@@ -104,7 +104,7 @@ func (e *Engine) choose(ctx context.Context, s crm.Settings, terms *gate.Terms, 
 			return f
 		}
 	}
-	users, _, err := e.Org.Users(ctx, store.ListQuery{Limit: 1 << 20})
+	users, _, err := e.Org.Users(ctx, store.ListQuery{Limit: store.Everything})
 	if err != nil {
 		return err
 	}

@@ -53,6 +53,9 @@ const (
 	AccessNoAnswer AccessResult = "no-answer" // the connection broke, or we gave up
 )
 
+// Known tells whether there is such a result.
+func (r AccessResult) Known() bool { return resultIs[r] != "" }
+
 // ResultOf tells what came of a request.
 func ResultOf(a *crm.Access) AccessResult {
 	switch {

@@ -128,6 +128,27 @@ func (o *Org) wanted(ctx context.Context, q querier, g granted) (map[int64]mail.
 	return wanted, err
 }
 
+// WhyOff returns what says why a mailbox that is off is.
+func (o *Org) WhyOff(ctx context.Context) (func(*crm.Mailbox) string, error) {
+	settings, _, err := o.Settings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	g, err := o.granted(ctx, o.read())
+	return func(box *crm.Mailbox) string {
+		f := g.policy.AllowsMailbox(box.Address, g.groups)
+		switch {
+		case f != nil && !settings.Enabled:
+			return "Collecting is off. " + f.Message
+		case f != nil:
+			return f.Message
+		case !settings.Enabled:
+			return "Collecting is off."
+		}
+		return "Its user is not active, or has another first address now."
+	}, err
+}
+
 // switchOff switches off the mailboxes that are not wanted and takes those that are on as
 // wanted out of the map.
 func (o *Org) switchOff(ctx context.Context, t *tx, wanted map[int64]mail.Address) error {

@@ -21,6 +21,9 @@ type ListQuery struct {
 
 const defaultLimit = 50
 
+// Everything is a Limit that no list of ours reaches.
+const Everything = 1 << 20
+
 func (q ListQuery) limit() int {
 	if q.Limit <= 0 {
 		return defaultLimit

@@ -21,6 +21,9 @@ type Share struct {
 	Expires time.Time
 }
 
+// MaxShareDays is how long a link may hold.
+const MaxShareDays = 90
+
 // NewShare makes a link for a time, and returns the token in it, which is not told again.
 func (o *Org) NewShare(ctx context.Context, version, app string, life time.Duration) (token string, s Share, err error) {
 	token = rand.Text()

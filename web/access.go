@@ -1,6 +1,10 @@
 package web
 
-import "net/http"
+import (
+	"net/http"
+
+	"postern/report"
+)
 
 // accessPages are the pages about access to Exchange, in the order in which it is set up
 // and looked after. They share one place of the rail, "access", and a bar of tabs:
@@ -31,8 +35,8 @@ func (s *server) accessRoutes(on func(pattern string, who role, do action)) {
 	s.checkRoutes(on)
 	s.exchangeRoutes(on)
 	on("GET /access/log", administrator, s.accessLog)
-	on("GET /access/log.csv", administrator, s.exportAccess(CSV))
-	on("GET /access/log.json", administrator, s.exportAccess(JSON))
+	on("GET /access/log.csv", administrator, s.exportAccess(report.CSV))
+	on("GET /access/log.json", administrator, s.exportAccess(report.JSON))
 	on("POST /access/log/retention", administrator, s.saveAccessRetention)
 	on("GET /access/evidence", administrator, s.accessEvidence)
 	on("GET /access/evidence.html", administrator, s.evidenceFile)

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"postern/crm"
-	"postern/mail"
+	"postern/report"
 	"postern/store"
 )
 
@@ -40,9 +40,7 @@ type accessLogData struct {
 }
 
 // An accessFilter is what was asked for, in the words of the form.
-type accessFilter struct {
-	From, To, Mailbox, Operation, Account, Source, UserAgent, Result, Code, Request string
-}
+type accessFilter struct{ report.AccessFilter }
 
 // Any tells whether anything is filtered out.
 func (f accessFilter) Any() bool { return f != (accessFilter{}) }
@@ -55,7 +53,7 @@ func (f accessFilter) More() bool {
 
 // Kind is the type of a field for a time: a moment does not fit into one for days.
 func (accessFilter) Kind(value string) string {
-	if _, day, err := parseTime(value); err == nil && (day || value == "") {
+	if _, err := time.Parse(time.DateOnly, value); err == nil || value == "" {
 		return "date"
 	}
 	return "text"
@@ -71,50 +69,18 @@ var accessResults = map[store.AccessResult]string{
 	store.AccessOK: "Done", store.AccessRefused: "Refused", store.AccessNoAnswer: "No answer", store.AccessLogOn: "Log-on step",
 }
 
-// readAccess reads the filters of the address as a query to the store. What cannot be
-// read is refused, not passed over: a log that shows more than was asked for misleads.
+// readAccess reads the filters of the address as a query to the store.
 func readAccess(form url.Values) (accessFilter, store.AccessQuery, error) {
 	get := func(name string) string { return strings.TrimSpace(form.Get(name)) }
-	f := accessFilter{get("from"), get("to"), get("mailbox"), get("operation"), get("account"), get("source"), get("user_agent"), get("result"), get("code"), get("request")}
-	q := store.AccessQuery{Operation: f.Operation, Account: f.Account, Source: f.Source, UserAgent: f.UserAgent, Result: store.AccessResult(f.Result),
-		Code: f.Code, RequestID: f.Request, Before: form.Get("before")}
-	var err error
-	if q.From, _, err = parseTime(f.From); err != nil {
-		return f, q, badFilter("from", f.From, err)
+	f := report.AccessFilter{From: get("from"), To: get("to"), Mailbox: get("mailbox"), Operation: get("operation"), Account: get("account"), Source: get("source"),
+		UserAgent: get("user_agent"), Result: get("result"), Code: get("code"), Request: get("request")}
+	q, err := f.Query()
+	if err != nil {
+		err = problem{http.StatusBadRequest, "bad-filter", "This filter cannot be read", err.Error() + ".",
+			"Write days as 2026-11-21 and moments as 2026-11-21T15:04:05Z, mailboxes as name@company.example."}
 	}
-	day := false
-	if q.To, day, err = parseTime(f.To); err != nil {
-		return f, q, badFilter("to", f.To, err)
-	}
-	if day {
-		q.To = q.To.AddDate(0, 0, 1)
-	}
-	if f.Mailbox != "" {
-		if q.Mailbox, err = mail.ParseAddress(f.Mailbox); err != nil {
-			return f, q, badFilter("mailbox", f.Mailbox, err)
-		}
-	}
-	if accessResults[q.Result] == "" && f.Result != "" {
-		return f, q, badFilter("result", f.Result, fmt.Errorf("no such result"))
-	}
-	return f, q, nil
-}
-
-// parseTime reads a day, of the calendar of UTC, or a moment.
-func parseTime(text string) (t time.Time, day bool, err error) {
-	if text == "" {
-		return t, false, nil
-	}
-	if t, err = time.Parse(time.DateOnly, text); err == nil {
-		return t, true, nil
-	}
-	t, err = time.Parse(time.RFC3339, text)
-	return t, false, err
-}
-
-func badFilter(name, value string, err error) error {
-	return problem{http.StatusBadRequest, "bad-filter", "This filter cannot be read", fmt.Sprintf("%s=%s: %v.", name, value, err),
-		"Write days as 2026-11-21 and moments as 2026-11-21T15:04:05Z, mailboxes as name@company.example."}
+	q.Before = form.Get("before")
+	return accessFilter{f}, q, err
 }
 
 // accessLog shows the requests to Exchange, newest first.
@@ -258,14 +224,14 @@ func (s *server) exportAccess(format string) action {
 		if err != nil {
 			return err
 		}
-		if err := AuditAccessExport(r.Context(), s.Org, format, q); err != nil {
+		write, err := report.ExportAccess(r.Context(), s.Org, format, q)
+		if err != nil {
 			return err
 		}
-		kind := map[string]string{CSV: "text/csv; charset=utf-8", JSON: "application/json"}[format]
+		kind := map[string]string{report.CSV: "text/csv; charset=utf-8", report.JSON: "application/json"}[format]
 		w.Header().Set("Content-Type", kind)
 		w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="access-log-%s.%s"`, s.Now().UTC().Format("2006-01-02-1504"), format))
-		err = ExportAccess(w, format, func(take func(*store.AccessRow) error) error { return s.Org.EachAccess(r.Context(), q, take) })
-		if err != nil {
+		if err := write(w); err != nil {
 			s.Log.Warn("export the access log", "err", err)
 			panic(http.ErrAbortHandler)
 		}
@@ -273,52 +239,8 @@ func (s *server) exportAccess(format string) action {
 	}
 }
 
-// A Summary is what was ever asked of Exchange, from where and under which name.
-type Summary struct {
-	Operations []operationJSON `json:"operations"`
-	Origins    []originJSON    `json:"origins"`
-}
-
-type operationJSON struct {
-	Operation string    `json:"operation"`
-	Requests  int       `json:"requests"`
-	Failed    int       `json:"failed"`
-	Items     int64     `json:"items"`
-	Sent      int64     `json:"sent_bytes"`
-	Received  int64     `json:"received_bytes"`
-	First     time.Time `json:"first"`
-	Last      time.Time `json:"last"`
-}
-
-type originJSON struct {
-	UserAgent string    `json:"user_agent"`
-	Source    string    `json:"source"`
-	Host      string    `json:"host"`
-	Account   string    `json:"account"`
-	Requests  int       `json:"requests"`
-	First     time.Time `json:"first"`
-	Last      time.Time `json:"last"`
-}
-
-// AccessSummary adds up the access log, from its beginning.
-func AccessSummary(ctx context.Context, org *store.Org) (Summary, error) {
-	sum := Summary{Operations: []operationJSON{}, Origins: []originJSON{}}
-	operations, err := org.AccessOperations(ctx)
-	if err != nil {
-		return sum, err
-	}
-	for _, o := range operations {
-		sum.Operations = append(sum.Operations, operationJSON{o.Operation, o.Requests, o.Failed, o.Items, o.Sent, o.Received, o.First, o.Last})
-	}
-	origins, err := org.AccessOrigins(ctx)
-	for _, o := range origins {
-		sum.Origins = append(sum.Origins, originJSON(o))
-	}
-	return sum, err
-}
-
 func (s *server) apiAccessSummary(w http.ResponseWriter, r *http.Request) error {
-	sum, err := AccessSummary(r.Context(), s.Org)
+	sum, err := report.Summarize(r.Context(), s.Org)
 	if err != nil {
 		return err
 	}
@@ -337,11 +259,11 @@ func (s *server) apiAccessLog(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	answer := struct {
-		Next  string       `json:"next,omitempty"` // as ?before=
-		Items []accessJSON `json:"items"`
-	}{next, []accessJSON{}}
+		Next  string          `json:"next,omitempty"` // as ?before=
+		Items []report.Access `json:"items"`
+	}{next, []report.Access{}}
 	for i := range list {
-		answer.Items = append(answer.Items, accessToJSON(&list[i]))
+		answer.Items = append(answer.Items, report.NewAccess(&list[i]))
 	}
 	writeJSON(w, http.StatusOK, answer)
 	return nil

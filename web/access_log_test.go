@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postern/crm"
+	"postern/report"
 	"postern/store"
 )
 
@@ -121,18 +122,18 @@ func TestAccessLogExport(t *testing.T) {
 	if row["user_agent"] != `'=cmd|"/C calc"!A0` || row["mailbox"] != ann || row["at"] != "2026-11-21T11:05:00Z" {
 		t.Errorf("%v", row)
 	}
-	var list []accessJSON
+	var list []report.Access
 	if err := json.Unmarshal([]byte(text(t, s.get(ann, "/access/log.json?operation=GetItem"))), &list); err != nil || len(list) != 2 {
 		t.Errorf("%+v, %v", list, err)
 	}
 	var page struct {
 		Next  string
-		Items []accessJSON
+		Items []report.Access
 	}
 	if err := json.Unmarshal([]byte(text(t, s.get(ann, "/api/access/log?limit=4"))), &page); err != nil || len(page.Items) != 4 || page.Next == "" {
 		t.Errorf("%+v, %v", page, err)
 	}
-	var sum Summary
+	var sum report.Summary
 	if err := json.Unmarshal([]byte(text(t, s.get(ann, "/api/access/log/summary"))), &sum); err != nil || len(sum.Operations) != 4 || len(sum.Origins) != 2 {
 		t.Errorf("%+v, %v", sum, err)
 	}

@@ -79,13 +79,10 @@ func alertLines(alerts []store.Alert) []alertLine {
 	return lines
 }
 
-// everyAlert is a limit that the open alerts, of which a mailbox has one, do not reach.
-const everyAlert = everyMailbox
-
 // openAlerts tells what is wrong, first of all that nothing can be written down, which no
 // row can tell.
 func (s *server) openAlerts(ctx context.Context) ([]alertLine, error) {
-	alerts, err := s.Org.Alerts(ctx, true, everyAlert)
+	alerts, err := s.Org.Alerts(ctx, true, store.Everything)
 	lines := alertLines(alerts)
 	if f, since := s.Trouble(); f != nil {
 		lines = slices.Insert(lines, 0, alertLine{Fault: f, Since: since})
@@ -120,7 +117,7 @@ type alertJSON struct {
 }
 
 func (s *server) apiAlerts(w http.ResponseWriter, r *http.Request) error {
-	alerts, err := s.Org.Alerts(r.Context(), true, everyAlert)
+	alerts, err := s.Org.Alerts(r.Context(), true, store.Everything)
 	if err != nil {
 		return err
 	}

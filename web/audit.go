@@ -1,17 +1,12 @@
 package web
 
 import (
-	"context"
-	"encoding/csv"
-	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
-	"time"
 
 	"postern/crm"
+	"postern/report"
 	"postern/store"
 )
 
@@ -19,8 +14,8 @@ const auditPath = "/access/audit"
 
 func (s *server) auditRoutes(on func(pattern string, who role, do action)) {
 	on("GET "+auditPath, administrator, s.auditLog)
-	on("GET "+auditPath+".csv", administrator, s.exportAudit(CSV))
-	on("GET "+auditPath+".json", administrator, s.exportAudit(JSON))
+	on("GET "+auditPath+".csv", administrator, s.exportAudit(report.CSV))
+	on("GET "+auditPath+".json", administrator, s.exportAudit(report.JSON))
 	on("GET /api"+auditPath, administrator, s.apiAudit)
 	on("GET /api"+auditPath+"/verdict", administrator, s.apiAuditVerdict)
 }
@@ -131,66 +126,17 @@ func (s *server) auditLog(w http.ResponseWriter, r *http.Request) error {
 	return s.show(w, r, http.StatusOK, "access-audit", page{Title: "Audit", Place: "access", Data: d})
 }
 
-// auditJSON is an entry as other programs read it.
-type auditJSON struct {
-	Seq     int64     `json:"seq"`
-	At      time.Time `json:"at"`
-	Actor   string    `json:"actor"`
-	Action  string    `json:"action"`
-	Subject string    `json:"subject,omitempty"`
-	Detail  string    `json:"detail,omitempty"`
-	Widens  bool      `json:"widens"`
-	Hash    string    `json:"hash"`
-}
-
 func (s *server) apiAudit(w http.ResponseWriter, r *http.Request) error {
 	rows, total, err := s.Org.AuditLog(r.Context(), readAudit(r.URL.Query(), apiListQuery(r)))
 	if err != nil {
 		return err
 	}
-	answer := pageJSON[auditJSON]{Total: total, Items: []auditJSON{}}
+	answer := pageJSON[report.AuditEntry]{Total: total, Items: []report.AuditEntry{}}
 	for _, e := range rows {
-		answer.Items = append(answer.Items, auditJSON(e))
+		answer.Items = append(answer.Items, report.AuditEntry(e))
 	}
 	writeJSON(w, http.StatusOK, answer)
 	return nil
-}
-
-// VerdictJSON is a verdict on the audit log as other programs read it.
-type VerdictJSON struct {
-	OK         bool      `json:"ok"`
-	Entries    int64     `json:"entries"`
-	Head       string    `json:"head"`
-	Checkpoint int64     `json:"checkpoint"` // the last entry that a signed checkpoint covers
-	Signed     time.Time `json:"signed,omitzero"`
-	PublicKey  string    `json:"public_key"`
-	Code       string    `json:"code,omitempty"`
-	Bad        int64     `json:"first_bad_entry,omitempty"`
-	Why        string    `json:"why,omitempty"`
-	Gaps       []gapJSON `json:"accepted_gaps,omitempty"`
-}
-
-// gapJSON is a gap that was accepted, as other programs read it.
-type gapJSON struct {
-	From  int64     `json:"from"` // the entries that are missing
-	To    int64     `json:"to"`
-	After int64     `json:"after"` // the last entry that the log had then
-	Entry int64     `json:"entry"` // the one that accepts it
-	At    time.Time `json:"at"`
-	By    string    `json:"by"`
-	Why   string    `json:"why"`
-}
-
-func newGaps(list []crm.AuditGap) (gaps []gapJSON) {
-	for _, g := range list {
-		gaps = append(gaps, gapJSON(g))
-	}
-	return gaps
-}
-
-// NewVerdictJSON puts a verdict into JSON.
-func NewVerdictJSON(v crm.AuditVerdict) VerdictJSON {
-	return VerdictJSON{v.OK(), v.Entries, v.Head, v.Checkpoint, v.Signed, v.PublicKey, v.Code, v.Bad, v.Why, newGaps(v.Gaps)}
 }
 
 func (s *server) apiAuditVerdict(w http.ResponseWriter, r *http.Request) error {
@@ -198,46 +144,20 @@ func (s *server) apiAuditVerdict(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, NewVerdictJSON(v))
+	writeJSON(w, http.StatusOK, report.NewVerdict(v))
 	return nil
 }
 
 // exportAudit hands out all entries that the filters let through, the first one first.
 func (s *server) exportAudit(format string) action {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		kind := map[string]string{CSV: "text/csv", JSON: "application/json"}[format]
+		write, err := report.ExportAudit(r.Context(), s.Org, format, readAudit(r.URL.Query(), store.ListQuery{}))
+		if err != nil {
+			return err
+		}
+		kind := map[string]string{report.CSV: "text/csv", report.JSON: "application/json"}[format]
 		w.Header().Set("Content-Type", kind+"; charset=utf-8")
 		w.Header().Set("Content-Disposition", `attachment; filename="audit-`+s.Now().UTC().Format("2006-01-02")+"."+format+`"`)
-		return ExportAudit(r.Context(), s.Org, w, format, readAudit(r.URL.Query(), store.ListQuery{}))
+		return write(w)
 	}
-}
-
-// ExportAudit writes the entries that match, the first one first, and writes into the
-// audit log that it does.
-func ExportAudit(ctx context.Context, org *store.Org, w io.Writer, format string, q store.AuditQuery) error {
-	if err := org.Audit(ctx, crm.AuditEntry{Action: "audit-log.export", Detail: "format " + format}); err != nil {
-		return err
-	}
-	return WriteAudit(w, format, func(take func(*crm.AuditEntry) error) error { return org.EachAudit(ctx, q, take) })
-}
-
-// WriteAudit writes what each hands out, as it comes: CSV, or JSON with an entry a line.
-func WriteAudit(w io.Writer, format string, each func(take func(*crm.AuditEntry) error) error) error {
-	if format == JSON {
-		out := json.NewEncoder(w)
-		return each(func(e *crm.AuditEntry) error { return out.Encode(auditJSON(*e)) })
-	}
-	out := csv.NewWriter(w)
-	if err := out.Write([]string{"seq", "at", "actor", "action", "subject", "detail", "widens", "hash"}); err != nil {
-		return err
-	}
-	err := each(func(e *crm.AuditEntry) error {
-		return out.Write([]string{strconv.FormatInt(e.Seq, 10), e.At.Format(time.RFC3339Nano), crm.SafeCell(e.Actor), crm.SafeCell(e.Action),
-			crm.SafeCell(e.Subject), crm.SafeCell(e.Detail), strconv.FormatBool(e.Widens), e.Hash})
-	})
-	out.Flush()
-	if err == nil {
-		err = out.Error()
-	}
-	return err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postern/crm"
+	"postern/report"
 	"postern/store"
 )
 
@@ -120,7 +121,7 @@ func TestAuditPage(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(text(t, s.get(ann, "/access/audit.json"))), "\n")
 	for i, line := range lines {
-		var e auditJSON
+		var e report.AuditEntry
 		if err := json.Unmarshal([]byte(line), &e); err != nil || e.Seq != int64(i+1) {
 			t.Errorf("line %d: %q, %v", i+1, line, err)
 		}

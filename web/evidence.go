@@ -1,488 +1,32 @@
 package web
 
 import (
-	"cmp"
-	"context"
 	"fmt"
 	"html/template"
 	"io"
 	"net/http"
-	"runtime/debug"
-	"slices"
-	"strings"
 	"time"
 
 	"postern/crm"
-	"postern/mail"
-	"postern/store"
+	"postern/report"
 )
-
-// Evidence is what can be shown of an organization's access to Exchange at a moment: what
-// was decided, what holds, what was done, and what proves it. All of it is read from the
-// running system; none of it is a secret.
-type Evidence struct {
-	At      time.Time `json:"at"`
-	Version string    `json:"version"` // of Postern
-
-	Deployment  deploymentEvidence  `json:"deployment"`
-	Connection  connectionEvidence  `json:"connection"`
-	Sources     []sourceEvidence    `json:"source_addresses"` // that requests are to leave from; none = wherever the machine sends them
-	Proxy       string              `json:"proxy,omitempty"`
-	Policy      policyEvidence      `json:"policy"`
-	Versions    []versionEvidence   `json:"policy_versions"` // the newest first
-	Kinds       []kindEvidence      `json:"kinds"`
-	In          []mailboxEvidence   `json:"mailboxes_in"`
-	Out         []mailboxEvidence   `json:"mailboxes_out"`
-	Others      []strangeEvidence   `json:"other_mailboxes"`            // that the log tells of and the policy does not allow
-	Operations  []operationEvidence `json:"operations"`                 // that can be sent at all
-	Unknown     []operationEvidence `json:"operations_not_in_the_code"` // that the log tells of; there must be none
-	Origins     []originEvidence    `json:"origins"`
-	Check       *checkEvidence      `json:"last_check,omitempty"` // absent = none was run
-	Probes      []probeEvidence     `json:"must_fail_probes"`     // the newest first
-	Keys        keyEvidence         `json:"keys"`
-	Audit       auditEvidence       `json:"audit"`
-	AccessDays  int                 `json:"access_log_days"`
-	Differences int                 `json:"differences"` // between what holds and what was seen
-}
-
-type deploymentEvidence struct {
-	Mode   crm.DeploymentMode `json:"mode"`
-	Ranges []string           `json:"approved_private_ranges"`
-}
-
-type connectionEvidence struct {
-	Enabled   bool          `json:"enabled"`
-	Server    string        `json:"server"`
-	Plain     bool          `json:"without_tls"` // by http, which is for a server on this machine alone
-	Product   string        `json:"exchange"`    // the version that was chosen
-	UserAgent string        `json:"user_agent"`
-	Model     crm.AuthModel `json:"model"`
-	Scheme    crm.Scheme    `json:"scheme"`
-	Accounts  []string      `json:"accounts"`
-	OwnRoots  bool          `json:"own_certificate_authorities"`
-	ClientTLS bool          `json:"client_certificate"`
-	Saved     time.Time     `json:"saved,omitzero"`
-}
-
-// LogOn says how the account logs on.
-func (c *connectionEvidence) LogOn() string {
-	words := c.Scheme.Words().Evidence
-	if c.Plain {
-		words = strings.Replace(words, "over TLS", "without TLS, on this machine", 1)
-	}
-	return words
-}
-
-type sourceEvidence struct {
-	Address string    `json:"address"`
-	Seen    string    `json:"seen_as,omitempty"` // by others
-	From    time.Time `json:"from,omitzero"`
-	Until   time.Time `json:"until,omitzero"`
-}
-
-type policyEvidence struct {
-	Version int64           `json:"version"` // 0 = none was saved
-	Saved   time.Time       `json:"saved,omitzero"`
-	By      string          `json:"by,omitempty"`
-	Fields  []fieldEvidence `json:"fields"`
-}
-
-type fieldEvidence struct {
-	Field  string   `json:"field"`
-	Title  string   `json:"title"`
-	Values []string `json:"values"`
-}
-
-type versionEvidence struct {
-	Version int64     `json:"version"`
-	Saved   time.Time `json:"saved"`
-	By      string    `json:"by"`
-}
-
-type kindEvidence struct {
-	Kind  crm.Kind `json:"kind"`
-	Title string   `json:"title"`
-	Read  bool     `json:"read"`
-}
-
-type mailboxEvidence struct {
-	Address mail.Address `json:"address"`
-	Rule    string       `json:"rule"` // that lets it in or keeps it out
-	Code    string       `json:"code,omitempty"`
-	Day     time.Time    `json:"last_asked_for,omitzero"`
-}
-
-type strangeEvidence struct {
-	Address mail.Address `json:"address"`
-	Day     time.Time    `json:"last_asked_for"`
-	Opened  bool         `json:"opened_since_policy"` // Exchange answered since the policy was saved: that must not be
-}
-
-type operationEvidence struct {
-	Name     string    `json:"name"`
-	Purpose  string    `json:"purpose,omitempty"`
-	Reads    bool      `json:"reads_only"`
-	Requests int       `json:"requests"`
-	Failed   int       `json:"failed"`
-	First    time.Time `json:"first,omitzero"`
-	Last     time.Time `json:"last,omitzero"`
-}
-
-// An originEvidence is what the access log saw, against what is set.
-type originEvidence struct {
-	originJSON
-	OtherName   bool `json:"other_user_agent"`     // than the one that is set
-	OtherSource bool `json:"other_source"`         // than those that are set
-	Answered    bool `json:"answered_since_saved"` // one of the two, and answered since the settings were saved: that must not be
-}
-
-type checkEvidence struct {
-	At       time.Time `json:"at"`
-	By       string    `json:"by"`
-	Findings int       `json:"findings"`
-	Red      int       `json:"red"`
-	Warnings int       `json:"warnings"`
-}
-
-// A probeEvidence is an attempt at what Exchange itself must refuse.
-type probeEvidence struct {
-	At      time.Time  `json:"at"`
-	Code    string     `json:"code"`
-	Step    string     `json:"step"`
-	Result  probeState `json:"result"`
-	Detail  string     `json:"detail"`
-	Current bool       `json:"current"` // the latest attempt of its kind that showed something
-}
-
-// probeState is what an attempt showed.
-type probeState string
-
-const (
-	probeRefused  probeState = "refused"   // as it should be
-	probeLetIn    probeState = "let-in"    // it must not be
-	probeNotShown probeState = "not-shown" // nothing can be said
-)
-
-type keyEvidence struct {
-	Master   string    `json:"master"`
-	Made     time.Time `json:"made"`
-	Sealed   int       `json:"sealed_values"`
-	Older    int       `json:"sealed_by_older_keys"`
-	Shredded time.Time `json:"shredded,omitzero"`
-}
-
-type auditEvidence struct {
-	OK         bool      `json:"ok"`
-	Entries    int       `json:"entries"`
-	Head       string    `json:"head,omitempty"`
-	Checkpoint int64     `json:"checkpoint"`
-	Signed     time.Time `json:"signed,omitzero"`
-	Code       string    `json:"code,omitempty"`
-	Why        string    `json:"why,omitempty"`
-	Gaps       []gapJSON `json:"accepted_gaps,omitempty"`
-}
-
-// GatherEvidence reads the evidence of an organization.
-func GatherEvidence(ctx context.Context, org *store.Org, connector crm.Connector, now time.Time) (*Evidence, error) {
-	e := &Evidence{At: now.UTC(), Version: productVersion(), Sources: []sourceEvidence{}, Versions: []versionEvidence{}, In: []mailboxEvidence{}, Out: []mailboxEvidence{},
-		Others: []strangeEvidence{}, Operations: []operationEvidence{}, Unknown: []operationEvidence{}, Origins: []originEvidence{}, Probes: []probeEvidence{}}
-	for _, gather := range []func(context.Context, *store.Org, crm.Connector) error{
-		e.gatherSettings, e.gatherPolicy, e.gatherMailboxes, e.gatherOperations, e.gatherOrigins, e.gatherProbes, e.gatherProofs,
-	} {
-		if err := gather(ctx, org, connector); err != nil {
-			return nil, err
-		}
-	}
-	return e, nil
-}
-
-// productVersion says which build this is.
-func productVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "of unknown build"
-	}
-	version := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && (version == "" || version == "(devel)") {
-			version = "build " + s.Value[:min(len(s.Value), 12)]
-		}
-	}
-	if version == "" || version == "(devel)" {
-		return "development build"
-	}
-	return version
-}
-
-func (e *Evidence) gatherSettings(ctx context.Context, org *store.Org, connector crm.Connector) error {
-	d, err := org.Deployment(ctx)
-	if err != nil {
-		return err
-	}
-	e.Deployment = deploymentEvidence{Mode: d.Mode, Ranges: []string{}}
-	for _, r := range d.Ranges {
-		e.Deployment.Ranges = append(e.Deployment.Ranges, r.String())
-	}
-	s, _, err := org.Settings(ctx)
-	if err != nil {
-		return err
-	}
-	e.Connection = connectionEvidence{Enabled: s.Enabled, Server: s.Server, Plain: s.Plain(), UserAgent: s.UserAgent, Model: s.Model, Scheme: s.Scheme,
-		OwnRoots: s.RootCAs != "", ClientTLS: s.ClientCertificate != "", Saved: s.Saved}
-	for _, v := range connector.Versions {
-		if v.Name == s.Version {
-			e.Connection.Product = v.Title
-		}
-	}
-	for _, login := range append([]string{s.Login}, logins(s.Others)...) {
-		if login != "" {
-			e.Connection.Accounts = append(e.Connection.Accounts, login)
-		}
-	}
-	egress, err := org.Egress(ctx)
-	if err != nil {
-		return err
-	}
-	e.Proxy = egress.Proxy
-	for _, a := range egress.Addresses {
-		source := sourceEvidence{Address: a.Local.String(), From: a.From, Until: a.Until}
-		if seen, known := egress.Seen(a); known && seen != a.Local {
-			source.Seen = seen.String()
-		}
-		e.Sources = append(e.Sources, source)
-	}
-	return nil
-}
-
-func logins(accounts []crm.Account) (list []string) {
-	for _, a := range accounts {
-		list = append(list, a.Login)
-	}
-	return list
-}
-
-func (e *Evidence) gatherPolicy(ctx context.Context, org *store.Org, _ crm.Connector) error {
-	p, err := org.Policy(ctx)
-	if err != nil {
-		return err
-	}
-	e.Policy = policyEvidence{Version: p.Version, Saved: p.Saved, By: p.By}
-	for _, f := range p.Text() {
-		e.Policy.Fields = append(e.Policy.Fields, fieldEvidence(f))
-	}
-	for _, k := range crm.Kinds {
-		e.Kinds = append(e.Kinds, kindEvidence{k, k.Title(), p.AllowsKind(k)})
-	}
-	versions, err := org.Policies(ctx)
-	for _, v := range versions {
-		e.Versions = append(e.Versions, versionEvidence{v.Version, v.Saved, v.By})
-	}
-	return err
-}
-
-// gatherMailboxes asks the policy about each active user's mailbox, as the gate does.
-func (e *Evidence) gatherMailboxes(ctx context.Context, org *store.Org, _ crm.Connector) error {
-	p, groups, _, err := org.Granted(ctx)
-	if err != nil {
-		return err
-	}
-	users, _, err := org.Users(ctx, store.ListQuery{Limit: everyMailbox})
-	if err != nil {
-		return err
-	}
-	asked, err := org.AccessMailboxes(ctx)
-	if err != nil {
-		return err
-	}
-	days := map[mail.Address]time.Time{}
-	for _, a := range asked {
-		days[a.Address] = a.Day
-	}
-	for _, u := range users {
-		if !u.Active || len(u.Addresses) == 0 {
-			continue
-		}
-		m := mailboxEvidence{Address: u.Addresses[0], Day: days[u.Addresses[0]]}
-		if f := p.AllowsMailbox(m.Address, groups); f != nil {
-			m.Rule, m.Code = f.Message, f.Code
-			e.Out = append(e.Out, m)
-		} else {
-			m.Rule = allowingRule(&p, m.Address, groups)
-			e.In = append(e.In, m)
-		}
-	}
-	for _, a := range asked {
-		if p.AllowsMailbox(a.Address, groups) == nil {
-			continue
-		}
-		opened, err := answeredSince(ctx, org, p.Saved, store.AccessQuery{Mailbox: a.Address})
-		if err != nil {
-			return err
-		}
-		e.Others = append(e.Others, strangeEvidence{a.Address, a.Day, opened})
-		e.differ(opened)
-	}
-	byAddress := func(a, b mailboxEvidence) int { return cmp.Compare(a.Address, b.Address) }
-	slices.SortFunc(e.In, byAddress)
-	slices.SortFunc(e.Out, byAddress)
-	return nil
-}
-
-// allowingRule names what of the policy lets a mailbox in.
-func allowingRule(p *crm.Policy, a mail.Address, groups crm.Groups) string {
-	for _, s := range p.Allow {
-		group, isGroup := s.Group()
-		if !isGroup && crm.Pattern(s).Matches(a) || isGroup && slices.Contains(groups[group], a) {
-			return "allowed by " + string(s)
-		}
-	}
-	return "all of the domain " + a.Domain()
-}
-
-// answeredSince tells whether Exchange did what such a request asked for after something
-// was saved. What it refused proves the contrary of access: tests ask for it on purpose.
-func answeredSince(ctx context.Context, org *store.Org, saved time.Time, q store.AccessQuery) (bool, error) {
-	if saved.IsZero() {
-		return false, nil
-	}
-	q.From, q.Result, q.Limit = saved, store.AccessOK, 1
-	list, _, err := org.AccessLog(ctx, q)
-	return len(list) > 0, err
-}
-
-func (e *Evidence) differ(differs bool) {
-	if differs {
-		e.Differences++
-	}
-}
-
-// gatherOperations sets what the log tells of against what can be sent at all.
-func (e *Evidence) gatherOperations(ctx context.Context, org *store.Org, connector crm.Connector) error {
-	used, err := org.AccessOperations(ctx)
-	if err != nil {
-		return err
-	}
-	totals := map[string]store.AccessDay{}
-	for _, u := range used {
-		totals[u.Operation] = u
-	}
-	for _, o := range connector.Operations {
-		t := totals[o.Name]
-		e.Operations = append(e.Operations, operationEvidence{o.Name, o.Purpose, o.Reads, t.Requests, t.Failed, t.First, t.Last})
-		delete(totals, o.Name)
-	}
-	for _, u := range used {
-		if _, unknown := totals[u.Operation]; unknown {
-			e.Unknown = append(e.Unknown, operationEvidence{Name: u.Operation, Requests: u.Requests, Failed: u.Failed, First: u.First, Last: u.Last})
-			e.differ(true)
-		}
-	}
-	return nil
-}
-
-// gatherOrigins sets what the log saw against what is set. What was seen before the
-// settings were saved is explained by earlier ones.
-func (e *Evidence) gatherOrigins(ctx context.Context, org *store.Org, _ crm.Connector) error {
-	origins, err := org.AccessOrigins(ctx)
-	if err != nil {
-		return err
-	}
-	for _, o := range origins {
-		n := originEvidence{originJSON: originJSON(o), OtherName: o.UserAgent != e.Connection.UserAgent}
-		n.OtherSource = len(e.Sources) > 0 && !slices.ContainsFunc(e.Sources, func(s sourceEvidence) bool { return s.Address == o.Source })
-		if n.OtherName || n.OtherSource {
-			n.Answered, err = answeredSince(ctx, org, e.Connection.Saved, store.AccessQuery{UserAgent: o.UserAgent, Source: o.Source, Account: o.Account})
-			if err != nil {
-				return err
-			}
-		}
-		e.Origins = append(e.Origins, n)
-		e.differ(n.Answered)
-	}
-	return nil
-}
-
-// mustFail begins the codes of steps that try what Exchange must refuse.
-const mustFail = "must-fail-"
-
-// shownChecks is how many runs of the connection test are looked through for probes.
-const shownChecks = 20
-
-// gatherProbes lists the attempts at what Exchange must refuse. Of those that showed
-// something, the latest of each kind counts.
-func (e *Evidence) gatherProbes(ctx context.Context, org *store.Org, _ crm.Connector) error {
-	runs, err := org.Checks(ctx, shownChecks)
-	if err != nil || len(runs) == 0 {
-		return err
-	}
-	last := &runs[0]
-	e.Check = &checkEvidence{last.Began, last.By, len(last.Findings), last.Red(), last.Warnings()}
-	shown := map[string]bool{}
-	for i := range runs {
-		for j := range runs[i].Findings {
-			f := &runs[i].Findings[j]
-			if !strings.HasPrefix(f.Code, mustFail) || i > 0 && f.Skip {
-				continue
-			}
-			p := probe(runs[i].Began, f)
-			if p.Result != probeNotShown && !shown[p.Code] {
-				shown[p.Code], p.Current = true, true
-				e.differ(p.Result == probeLetIn)
-			}
-			e.Probes = append(e.Probes, p)
-		}
-	}
-	return nil
-}
-
-// probe says what an attempt showed. One that failed in another way than by a refusal
-// shows nothing.
-func probe(at time.Time, f *crm.Finding) probeEvidence {
-	p := probeEvidence{At: at, Code: f.Code, Step: f.Step, Result: probeNotShown, Detail: f.Detail}
-	switch {
-	case f.Fault != nil && f.Fault.Code == "wider-than-needed":
-		p.Result = probeLetIn
-	case f.OK && !f.Warn && !f.Skip:
-		p.Result = probeRefused
-	}
-	if f.Fault != nil {
-		p.Detail = f.Fault.Message
-	}
-	return p
-}
-
-func (e *Evidence) gatherProofs(ctx context.Context, org *store.Org, _ crm.Connector) error {
-	keys, err := org.Keys(ctx)
-	if err != nil {
-		return err
-	}
-	e.Keys = keyEvidence{keys.Master, keys.Made, keys.Values, keys.Left, keys.Shredded}
-	v, err := org.VerifyAudit(ctx)
-	if err != nil {
-		return err
-	}
-	e.Audit = auditEvidence{v.OK(), int(v.Entries), v.Head, v.Checkpoint, v.Signed, v.Code, v.Why, newGaps(v.Gaps)}
-	e.differ(!v.OK())
-	e.AccessDays, err = org.AccessRetention(ctx)
-	return err
-}
 
 // accessEvidence shows the evidence; it is made to be printed.
 func (s *server) accessEvidence(w http.ResponseWriter, r *http.Request) error {
-	e, err := GatherEvidence(r.Context(), s.Org, s.Connector, s.Now())
+	e, err := report.Gather(r.Context(), s.Org, s.Connector, s.Now())
 	if err != nil {
 		return err
 	}
 	d := struct {
 		Tab string
-		*Evidence
+		*report.Evidence
 	}{"evidence", e}
 	return s.show(w, r, http.StatusOK, "access-evidence", page{Title: "Evidence", Place: "access", Data: d})
 }
 
 // evidenceFile is the same as a file that needs nothing beside it.
 func (s *server) evidenceFile(w http.ResponseWriter, r *http.Request) error {
-	e, err := GatherEvidence(r.Context(), s.Org, s.Connector, s.Now())
+	e, err := report.Gather(r.Context(), s.Org, s.Connector, s.Now())
 	if err != nil {
 		return err
 	}
@@ -496,7 +40,7 @@ func (s *server) evidenceFile(w http.ResponseWriter, r *http.Request) error {
 }
 
 // WriteEvidence writes evidence as a file that needs nothing beside it.
-func WriteEvidence(w io.Writer, e *Evidence) error {
+func WriteEvidence(w io.Writer, e *report.Evidence) error {
 	assets, err := loadAssets(assetFiles)
 	if err != nil {
 		return err
@@ -508,15 +52,15 @@ func WriteEvidence(w io.Writer, e *Evidence) error {
 	return p.evidence(w, assets, e)
 }
 
-func (p *pages) evidence(w io.Writer, assets *assets, e *Evidence) error {
+func (p *pages) evidence(w io.Writer, assets *assets, e *report.Evidence) error {
 	return p.byName["access-evidence"].ExecuteTemplate(w, "evidence-file", struct {
 		Style template.CSS
-		*Evidence
+		*report.Evidence
 	}{template.CSS(assets.files["app.css"].content), e})
 }
 
 func (s *server) apiEvidence(w http.ResponseWriter, r *http.Request) error {
-	e, err := GatherEvidence(r.Context(), s.Org, s.Connector, s.Now())
+	e, err := report.Gather(r.Context(), s.Org, s.Connector, s.Now())
 	if err == nil {
 		writeJSON(w, http.StatusOK, e)
 	}

@@ -10,14 +10,14 @@ import (
 	"time"
 
 	"postern/crm"
-	"postern/mail"
+	"postern/report"
 	"postern/store"
 )
 
 // sampleEvidence gathers the evidence of a site whose connector sends two operations.
-func (s *site) sampleEvidence() *Evidence {
+func (s *site) sampleEvidence() *report.Evidence {
 	s.Helper()
-	e, err := GatherEvidence(s.Context(), s.org, s.server.Connector, sampleNow)
+	e, err := report.Gather(s.Context(), s.org, s.server.Connector, sampleNow)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestEvidenceOfWhatMustFail(t *testing.T) {
 	skipped := agent
 	skipped.Skip, skipped.Detail = true, "not shown: no filter"
 	run(-3, letIn, skipped)
-	if e := s.sampleEvidence(); e.Differences != 1 || e.Check.Red != 1 || len(e.Probes) != 2 || e.Probes[0].Result != probeLetIn || e.Probes[1].Result != probeNotShown {
+	if e := s.sampleEvidence(); e.Differences != 1 || e.Check.Red != 1 || len(e.Probes) != 2 || e.Probes[0].Result != report.LetIn || e.Probes[1].Result != report.NotShown {
 		t.Errorf("let in: %+v, %+v", e.Check, e.Probes)
 	}
 	s.expect(ann, "/access/evidence", "not refused: wider than needed|Exchange lets the account open boss@acme.example.|not shown: no filter|1 red", "No check has been run")
@@ -143,7 +143,7 @@ func TestEvidenceOfWhatMustFail(t *testing.T) {
 	broken.Fault = &crm.Fault{Code: "timeout", Message: "No answer came."}
 	run(-1, broken)
 	e := s.sampleEvidence()
-	if e.Differences != 0 || len(e.Probes) != 3 || e.Probes[0].Result != probeNotShown || e.Probes[1].Result != probeRefused || !e.Probes[1].Current || e.Probes[2].Current {
+	if e.Differences != 0 || len(e.Probes) != 3 || e.Probes[0].Result != report.NotShown || e.Probes[1].Result != report.Refused || !e.Probes[1].Current || e.Probes[2].Current {
 		t.Errorf("refused since: %+v", e.Probes)
 	}
 	s.expect(ann, "/access/evidence", "refused, as it should be|No answer came.|no difference", `class="bad"`)
@@ -169,24 +169,13 @@ func TestEvidenceFile(t *testing.T) {
 	if err := WriteEvidence(&b, s.sampleEvidence()); err != nil || !strings.HasPrefix(b.String(), "<!DOCTYPE html>") {
 		t.Errorf("written: %q…, %v", b.String()[:min(40, b.Len())], err)
 	}
-	var e Evidence
+	var e report.Evidence
 	if err := json.Unmarshal([]byte(text(t, s.get(ann, "/api/access/evidence"))), &e); err != nil || e.Connection.UserAgent != "Postern/1" || e.Audit.Entries < 2 {
 		t.Errorf("%+v, %v", e, err)
 	}
 	for _, path := range []string{"/access/evidence", "/access/evidence.html", "/api/access/evidence"} {
 		if r := s.get(bob, path); r.StatusCode != http.StatusForbidden {
 			t.Errorf("Bob asks for %s: status %d", path, r.StatusCode)
-		}
-	}
-}
-
-// A rule that lets a mailbox in is named as the policy has it.
-func TestAllowingRule(t *testing.T) {
-	p := crm.Policy{Domains: []string{"acme.example"}, Allow: []crm.Selector{"*@sales.acme.example", "group:crm@acme.example", "bob@acme.example"}}
-	groups := crm.Groups{"crm@acme.example": {ann}}
-	for a, want := range map[mail.Address]string{ann: "allowed by group:crm@acme.example", bob: "allowed by bob@acme.example"} {
-		if got := allowingRule(&p, a, groups); got != want {
-			t.Errorf("%s: %q, want %q", a, got, want)
 		}
 	}
 }

@@ -35,40 +35,6 @@ type choice struct {
 	App     string // id of the application, for Exchange Online
 }
 
-// ExchangePermit is what an Exchange administrator is asked to permit: what the settings
-// and the policy need, and no more.
-func ExchangePermit(ctx context.Context, org *store.Org, version, app string) (crm.Permit, error) {
-	settings, _, err := org.Settings(ctx)
-	if err != nil {
-		return crm.Permit{}, err
-	}
-	policy, err := org.Policy(ctx)
-	if err != nil {
-		return crm.Permit{}, err
-	}
-	p := crm.Permit{Settings: settings, Policy: policy}
-	if version != "" {
-		p.Settings.Version = version
-	}
-	if app != "" {
-		p.AppIDs = []string{app}
-	}
-	for _, allowed := range policy.Allow { // the group that the policy names is the one to be opened
-		if group, ok := allowed.Group(); ok {
-			p.Group = string(group)
-			return p, nil
-		}
-	}
-	boxes, _, err := org.Mailboxes(ctx, store.ListQuery{Limit: everyMailbox})
-	p.Policy.Allow = nil // by address: those that are read now
-	for _, b := range boxes {
-		if b.State != crm.Off {
-			p.Policy.Allow = append(p.Policy.Allow, crm.Selector(b.Address))
-		}
-	}
-	return p, err
-}
-
 // An exchangeStep is one thing that an Exchange administrator does, and how it stands by the
 // last check.
 type exchangeStep struct {
@@ -92,17 +58,14 @@ type proof struct {
 
 var proofs = map[string]proof{
 	"firewall": {works: "connection", shows: "connection"},
-	"grant": {works: "mailbox", shows: mustFail + "mailbox", open: "Mailboxes open. Not shown that others are refused: name one under Check.",
+	"grant": {works: "mailbox", shows: crm.MustFail + "mailbox", open: "Mailboxes open. Not shown that others are refused: name one under Check.",
 		faults: []string{"ErrorImpersonateUserDenied", "ErrorAccessDenied", "ErrorImpersonationDenied", "no-inbox", "wider-than-needed"}},
-	"user-agent": {works: "logon", shows: mustFail + "agent", open: "Postern is let in. Not shown that other programs are refused: switch on the filter by User-Agent under Check.",
+	"user-agent": {works: "logon", shows: crm.MustFail + "agent", open: "Postern is let in. Not shown that other programs are refused: switch on the filter by User-Agent under Check.",
 		faults: []string{"agent-blocked", "ews-blocked", "wider-than-needed"}},
 	"ews-enabled": {works: "logon", open: "EWS answers the account. No check shows that it is off for others: the first script lists the switches.",
 		faults: []string{"ews-forbidden", "ews-blocked"}},
 	"allowed-apps": {works: "logon", shows: "logon", faults: []string{"ews-forbidden", "ews-blocked"}},
 }
-
-// shown tells whether a finding shows what it was to: tried, and as it must be.
-func shown(f *crm.Finding) bool { return f.OK && !f.Skip && !f.Warn }
 
 // stepStanding tells how a step stands by a run of the check; nil = there was none.
 func stepStanding(name string, run *store.Check) (state, told string) {
@@ -125,7 +88,7 @@ func stepStanding(name string, run *store.Check) (state, told string) {
 			return "bad", f.Fault.Message
 		}
 		works = works || f.Code == proof.works && f.OK && !f.Skip
-		if f.Code == proof.shows && shown(f) && detail == "" {
+		if f.Code == proof.shows && f.State() == "ok" && detail == "" {
 			detail = f.Detail
 		}
 	}
@@ -160,7 +123,7 @@ func runStanding(run *store.Check) (state, told string) {
 
 // exchangeSteps are the steps in their order. base is where their scripts are downloaded.
 func (s *server) exchangeSteps(ctx context.Context, c choice, base string) ([]exchangeStep, *store.Check, error) {
-	permit, err := ExchangePermit(ctx, s.Org, c.Version, c.App)
+	permit, err := s.Org.Permit(ctx, c.Version, c.App)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -269,7 +232,7 @@ func (s *server) exchangeScript(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) scriptFile(w http.ResponseWriter, r *http.Request, c choice) error {
-	permit, err := ExchangePermit(r.Context(), s.Org, c.Version, c.App)
+	permit, err := s.Org.Permit(r.Context(), c.Version, c.App)
 	if err != nil {
 		return err
 	}

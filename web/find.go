@@ -71,7 +71,7 @@ func (s *server) seek(ctx context.Context, typed, kept crm.Settings, confirmed s
 	if len(wrong) > 0 {
 		return look, wrong, nil
 	}
-	users, _, err := s.Org.Users(ctx, store.ListQuery{Limit: everyMailbox})
+	users, _, err := s.Org.Users(ctx, store.ListQuery{Limit: store.Everything})
 	if err != nil {
 		return look, nil, err
 	}

@@ -11,9 +11,6 @@ import (
 // listSize is how many rows of people, mailboxes or ledger entries a page shows.
 const listSize = 50
 
-// everyMailbox is a limit that no organization of ours reaches.
-const everyMailbox = 1 << 20
-
 // A list is what a page of a numbered list needs to say where in it we are.
 type list struct {
 	Text     string

@@ -32,27 +32,6 @@ func (b boxRow) Meaning() string {
 	return stateWords[b.State].Meaning
 }
 
-// WhyOff returns what says why a mailbox that is off is.
-func WhyOff(ctx context.Context, org *store.Org) (func(*crm.Mailbox) string, error) {
-	settings, _, err := org.Settings(ctx)
-	if err != nil {
-		return nil, err
-	}
-	policy, groups, _, err := org.Granted(ctx)
-	return func(box *crm.Mailbox) string {
-		f := policy.AllowsMailbox(box.Address, groups)
-		switch {
-		case f != nil && !settings.Enabled:
-			return "Collecting is off. " + f.Message
-		case f != nil:
-			return f.Message
-		case !settings.Enabled:
-			return "Collecting is off."
-		}
-		return "Its user is not active, or has another first address now."
-	}, err
-}
-
 // Watched tells whether new mail comes to notice at all.
 func (b boxRow) Watched() bool {
 	return b.State == crm.Importing || b.State == crm.Live || b.State == crm.Waiting
@@ -94,7 +73,7 @@ func reasonsOf(c store.Counts) []reasonCount {
 }
 
 func (s *server) boxRows(ctx context.Context, boxes []store.MailboxView) ([]boxRow, error) {
-	whyOff, err := WhyOff(ctx, s.Org)
+	whyOff, err := s.Org.WhyOff(ctx)
 	rows := make([]boxRow, len(boxes))
 	for i, box := range boxes {
 		if rows[i] = s.boxRow(box); box.State == crm.Off && err == nil {
@@ -150,7 +129,7 @@ func (s *server) listBoxes(ctx context.Context, q store.ListQuery, code string) 
 	if err != nil {
 		return nil, 0, err
 	}
-	alerts, err := s.Org.Alerts(ctx, true, everyAlert)
+	alerts, err := s.Org.Alerts(ctx, true, store.Everything)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -45,7 +45,7 @@ func (s *server) myMailboxOf(r *http.Request) (d myMailboxData, err error) {
 	}
 	d.Own, d.Enabled, d.Server = settings.Model == crm.ByOwnSignIn, settings.Enabled, settings.Host()
 	viewer := viewerOf(r)
-	boxes, _, err := s.Org.Mailboxes(r.Context(), store.ListQuery{Limit: everyMailbox})
+	boxes, _, err := s.Org.Mailboxes(r.Context(), store.ListQuery{Limit: store.Everything})
 	if err != nil {
 		return d, err
 	}

@@ -55,7 +55,7 @@ func (s *server) notFiled(w http.ResponseWriter, r *http.Request) error {
 		q.Outcome = crm.Failed
 	}
 	if viewer.Admin {
-		boxes, _, err := s.Org.Mailboxes(ctx, store.ListQuery{Limit: everyMailbox})
+		boxes, _, err := s.Org.Mailboxes(ctx, store.ListQuery{Limit: store.Everything})
 		if err != nil {
 			return err
 		}
@@ -112,7 +112,7 @@ func readNeedle(text string, q *store.NotFiledQuery) (wrong string) {
 func (s *server) whereFiled(r *http.Request, q store.NotFiledQuery) (map[crm.MessageID][]string, error) {
 	boxes := []crm.MailboxID{q.Mailbox}
 	if q.Mailbox == 0 {
-		all, _, err := s.Org.Mailboxes(r.Context(), store.ListQuery{Limit: everyMailbox})
+		all, _, err := s.Org.Mailboxes(r.Context(), store.ListQuery{Limit: store.Everything})
 		if err != nil {
 			return nil, err
 		}

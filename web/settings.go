@@ -53,7 +53,7 @@ func (s *server) settingsForm(w http.ResponseWriter, r *http.Request) error {
 func (s *server) showSettings(w http.ResponseWriter, r *http.Request, status int, d settingsData) error {
 	d.Versions = s.Connector.Versions
 	d.Password, d.Keytab, d.ClientKey, d.Others = crm.Secret{}, crm.Secret{}, crm.Secret{}, nil // not even as dots of the right number
-	boxes, _, err := s.Org.Mailboxes(r.Context(), store.ListQuery{Limit: everyMailbox})
+	boxes, _, err := s.Org.Mailboxes(r.Context(), store.ListQuery{Limit: store.Everything})
 	if err != nil {
 		return err
 	}

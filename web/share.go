@@ -10,12 +10,8 @@ import (
 	"postern/store"
 )
 
-// MaxShareDays is how long a link for the Exchange admin may hold; it holds for shareDays
-// unless told otherwise.
-const (
-	MaxShareDays = 90
-	shareDays    = 7
-)
+// shareDays is how long a link for the Exchange admin holds unless told otherwise.
+const shareDays = 7
 
 func shareURL(r *http.Request, token string) string { return ownAddress(r) + "/share/" + token }
 
@@ -29,7 +25,7 @@ func (s *server) makeShare(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	days, err := strconv.Atoi(r.PostForm.Get("days"))
-	if err != nil || days < 1 || days > MaxShareDays {
+	if err != nil || days < 1 || days > store.MaxShareDays {
 		return errBadForm
 	}
 	token, _, err := s.Org.NewShare(r.Context(), c.Version, c.App, time.Duration(days)*24*time.Hour)
@@ -77,7 +73,7 @@ func (s *server) apiMakeShare(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(r, &in); err != nil {
 		return err
 	}
-	if in.Days < 1 || in.Days > MaxShareDays {
+	if in.Days < 1 || in.Days > store.MaxShareDays {
 		return errBadForm
 	}
 	c, err := s.choose(r.Context(), in.Version, in.App)

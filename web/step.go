@@ -19,7 +19,7 @@ type stepView struct {
 }
 
 func viewStep(f crm.Finding) stepView {
-	v := stepView{State: stepState(&f), Step: f.Step, About: aboutCode(f.Code), Told: f.Detail}
+	v := stepView{State: f.State(), Step: f.Step, About: aboutCode(f.Code), Told: f.Detail}
 	if f.Skip && v.Told == "" {
 		v.Told = "not reached"
 	}
@@ -34,18 +34,6 @@ func viewStep(f crm.Finding) stepView {
 		v.Took = span(f.Took)
 	}
 	return v
-}
-
-func stepState(f *crm.Finding) string {
-	switch {
-	case f.Skip:
-		return "skip"
-	case f.Warn:
-		return "warn"
-	case f.OK:
-		return "ok"
-	}
-	return "bad"
 }
 
 // aboutCode is the address of the page about a code, "" when there is none.

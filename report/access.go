@@ -1,4 +1,4 @@
-package web
+package report
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"postern/store"
 )
 
-// accessJSON is a request to Exchange as other programs read it.
-type accessJSON struct {
+// An Access is a request to Exchange as other programs read it.
+type Access struct {
 	At              time.Time          `json:"at"`
 	TookSeconds     float64            `json:"took_seconds"`
 	Mailbox         mail.Address       `json:"mailbox,omitempty"` // absent: the account acted for itself
@@ -38,12 +38,13 @@ type accessJSON struct {
 	ServerRequestID string             `json:"request_id,omitempty"`
 }
 
-func accessToJSON(a *store.AccessRow) accessJSON {
-	return accessJSON{a.At, a.Took.Seconds(), a.Mailbox, a.Operation, a.Folder, a.Path, a.Items, a.Sent, a.Received, a.Result, a.Status, a.Code, a.Hanging,
+// NewAccess puts a request into JSON.
+func NewAccess(a *store.AccessRow) Access {
+	return Access{a.At, a.Took.Seconds(), a.Mailbox, a.Operation, a.Folder, a.Path, a.Items, a.Sent, a.Received, a.Result, a.Status, a.Code, a.Hanging,
 		a.UserAgent, a.Source, a.Host, a.Account, a.RequestID, a.ServerRequestID}
 }
 
-// accessColumns are those of the CSV file, in the words of accessJSON.
+// accessColumns are those of the CSV file, in the words of Access.
 var accessColumns = []string{"at", "took_seconds", "mailbox", "operation", "folder", "folder_path", "items", "sent_bytes", "received_bytes", "result", "status", "code",
 	"waits_for_notifications", "user_agent", "source", "host", "account", "client_request_id", "request_id"}
 
@@ -57,14 +58,9 @@ func accessCells(a *store.AccessRow) []string {
 	return cells
 }
 
-// The formats of an export.
-const (
-	CSV  = "csv"
-	JSON = "json" // an array, which lacks its end when the export was cut short
-)
-
-// AuditAccessExport writes into the audit log that somebody exports the access log.
-func AuditAccessExport(ctx context.Context, org *store.Org, format string, q store.AccessQuery) error {
+// ExportAccess notes in the audit log that somebody exports the access log, and returns what
+// writes the requests that match. An array of JSON lacks its end when it was cut short.
+func ExportAccess(ctx context.Context, org *store.Org, format string, q store.AccessQuery) (write func(io.Writer) error, err error) {
 	lines := []string{"format " + format}
 	for _, f := range []struct{ name, value string }{{"from", moment(q.From)}, {"to", moment(q.To)}, {"mailbox", string(q.Mailbox)}, {"operation", q.Operation}, {"account", q.Account},
 		{"source", q.Source}, {"user-agent", q.UserAgent}, {"result", string(q.Result)}, {"code", q.Code}, {"request", q.RequestID}} {
@@ -72,7 +68,13 @@ func AuditAccessExport(ctx context.Context, org *store.Org, format string, q sto
 			lines = append(lines, f.name+" "+f.value)
 		}
 	}
-	return org.Audit(ctx, crm.AuditEntry{Action: "access-log.export", Detail: strings.Join(lines, "\n")})
+	err = org.Audit(ctx, crm.AuditEntry{Action: "access-log.export", Detail: strings.Join(lines, "\n")})
+	if err != nil {
+		return nil, err
+	}
+	return func(w io.Writer) error {
+		return WriteAccess(w, format, func(take func(*store.AccessRow) error) error { return org.EachAccess(ctx, q, take) })
+	}, nil
 }
 
 func moment(t time.Time) string {
@@ -82,10 +84,10 @@ func moment(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// ExportAccess writes what each hands out, as it comes.
-func ExportAccess(w io.Writer, format string, each func(take func(*store.AccessRow) error) error) error {
+// WriteAccess writes what each hands out, as it comes.
+func WriteAccess(w io.Writer, format string, each func(take func(*store.AccessRow) error) error) error {
 	if format == JSON {
-		return exportJSON(w, each)
+		return accessArray(w, each)
 	}
 	out := csv.NewWriter(w)
 	if err := out.Write(accessColumns); err != nil {
@@ -98,10 +100,10 @@ func ExportAccess(w io.Writer, format string, each func(take func(*store.AccessR
 	return out.Error()
 }
 
-func exportJSON(w io.Writer, each func(take func(*store.AccessRow) error) error) error {
+func accessArray(w io.Writer, each func(take func(*store.AccessRow) error) error) error {
 	before := "["
 	err := each(func(a *store.AccessRow) error {
-		text, err := json.Marshal(accessToJSON(a))
+		text, err := json.Marshal(NewAccess(a))
 		if err == nil {
 			_, err = fmt.Fprintf(w, "%s\n%s", before, text)
 		}
