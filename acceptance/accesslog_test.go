@@ -14,7 +14,6 @@ import (
 
 	"postern/crm"
 	"postern/engine"
-	"postern/ews"
 	"postern/mail"
 	"postern/sim"
 	"postern/store"
@@ -23,7 +22,7 @@ import (
 // logged replaces the engine by one whose requests are written down there.
 func (w *world) logged(log *store.AccessWriter) {
 	w.Helper()
-	w.engine = engine.New(engine.Config{Org: w.org, Connector: ews.Connector(), AccessLog: log, Now: w.clock, Log: slog.New(slog.NewTextHandler(w.log, nil))})
+	w.restart(engine.Config{AccessLog: log, Log: slog.New(slog.NewTextHandler(w.log, nil))})
 }
 
 // seen are the requests that Exchange had on its record, by client-request-id.
@@ -102,7 +101,7 @@ func TestNothingLeavesWhileTheAccessLogCannotBeWritten(t *testing.T) {
 	if f, ok := errors.AsType[*crm.Fault](log.Ready()); !ok || f.Code != store.DiskFull {
 		t.Errorf("the log says %v", log.Ready())
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), enough)
 	defer cancel()
 	if err := w.engine.CatchUp(ctx); err != nil {
 		t.Logf("collecting ends with %v", err)

@@ -12,7 +12,6 @@ import (
 
 	"postern/crm"
 	"postern/engine"
-	"postern/ews"
 	"postern/mail"
 	"postern/sim"
 	"postern/store"
@@ -29,7 +28,7 @@ func (w *world) beta() *visitor {
 	b := &world{T: w.T, dir: w.dir, exchange: w.exchange, url: w.url, store: w.store, org: w.store.Org(added.ID), log: w.log, now: w.clock()}
 	b.users(crm.User{Name: "Betty Beta", Addresses: []mail.Address{zed}, Admin: true, Active: true})
 	b.contacts(crm.Contact{Name: "Cyn of Beta", Company: "Beta's client", Addresses: []mail.Address{cyn}})
-	b.engine = engine.New(engine.Config{Org: b.org, Connector: ews.Connector(), Now: b.clock})
+	b.restart(engine.Config{})
 	b.openPages(func(*web.Config) {})
 	b.connect("other.example")
 	return b.visit(zed)

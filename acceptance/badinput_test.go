@@ -275,7 +275,7 @@ func TestSettingsFormWithEachFieldWrong(t *testing.T) {
 		var form map[string]any
 		w.must(json.Unmarshal([]byte(before), &form))
 		form[field] = value
-		status, answer := admin.put("/api/settings", form)
+		status, answer := admin.json("PUT", "/api/settings", form)
 		var got struct {
 			Fields []struct{ Field, Code, Message string }
 		}

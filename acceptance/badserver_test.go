@@ -173,9 +173,13 @@ func (w *world) logOns() (server string, count *atomic.Int64) {
 	return s.URL + "/EWS/Exchange.asmx", count
 }
 
-// restart makes a new engine, as a new process would.
-func (w *world) restart() {
-	w.engine = engine.New(engine.Config{Org: w.org, Connector: ewsConnector, Now: w.clock})
+// restart makes a new engine, as a new process would; what is not said of it is as everywhere.
+func (w *world) restart(c engine.Config) {
+	c.Org, c.Now = w.org, w.clock
+	if c.Connector.Source == nil {
+		c.Connector = ewsConnector
+	}
+	w.engine = engine.New(c)
 }
 
 // TestWrongPasswordIsTriedOnce: by whatever mailbox, time and process, until somebody
@@ -191,7 +195,7 @@ func TestWrongPasswordIsTriedOnce(t *testing.T) {
 		for range 5 {
 			w.collect()
 			w.pass(time.Hour)
-			w.restart()
+			w.restart(engine.Config{})
 			w.must(w.engine.Reconcile(t.Context(), func(r engine.Report) error {
 				if r.Fault == nil || r.Fault.Code != "password-refused" {
 					t.Errorf("%s: the proof says %+v", r.Address, r)
@@ -227,13 +231,13 @@ func TestLoginThatWorkedIsGivenUp(t *testing.T) {
 	w.exchange.AddAccount(sim.Account{Login: login, Password: "changed meanwhile"})
 	for range 10 {
 		w.pass(time.Hour)
-		w.restart()
+		w.restart(engine.Config{})
 		w.collect()
 	}
 	w.trouble(ann, "password-refused")
 	before := count.Load()
 	w.pass(time.Hour)
-	w.restart()
+	w.restart(engine.Config{})
 	w.collect()
 	if got := count.Load(); got != before {
 		t.Errorf("%d more tries with a password that was refused ten times", got-before)

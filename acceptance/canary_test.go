@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io/fs"
@@ -24,7 +23,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 	"unicode/utf16"
 
 	"postern/crm"
@@ -180,9 +178,9 @@ func TestCanarySecretsAreFoundNowhere(t *testing.T) {
 	w.collect()
 	w.same("filed", w.filed(store.MailQuery{Viewer: w.userID(ann)}), "An offer")
 	say(admin.post(settingsPage, page(wrong, "no host name!", "no PEM")))
-	say(admin.put("/api/settings", api(wrong, "no host name!")))
-	say(admin.put("/api/settings", api(wrong, w.url)))
-	say(admin.postJSON("/api/settings/test", api(wrong, w.url)))
+	say(admin.json("PUT", "/api/settings", api(wrong, "no host name!")))
+	say(admin.json("PUT", "/api/settings", api(wrong, w.url)))
+	say(admin.json("POST", "/api/settings/test", api(wrong, w.url)))
 	w.attempt(h)
 	admin.crawlAll(h)
 
@@ -263,17 +261,10 @@ func (v *visitor) crawlAll(h haystack) {
 		"/api/access/policy", "/api/access/addresses", "/api/access/evidence", "/api/access/check", "/.well-known/postern-egress.json")
 }
 
-func (v *visitor) postJSON(path string, value any) (int, string) {
-	v.Helper()
-	text, err := json.Marshal(value)
-	v.must(err)
-	return v.do("POST", path, "application/json", bytes.NewReader(text))
-}
-
 // attempt collects as far as that goes.
 func (w *world) attempt(h haystack) {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(w.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(w.Context(), enough)
 	defer cancel()
 	h.add("error", fmt.Sprintf("%+v", w.engine.CatchUp(ctx)))
 }
@@ -302,7 +293,7 @@ func (w *world) panics(admin *visitor, say func(int, string), f form) {
 		w.openPages(func(c *web.Config) {
 			c.Test = func(_ context.Context, s crm.Settings, _ func(crm.Finding)) error { fail(s); return nil }
 		})
-		status, text := admin.postJSON("/api/settings/test", f)
+		status, text := admin.json("POST", "/api/settings/test", f)
 		say(status, text)
 	}
 	if !strings.Contains(w.log.text(), "panic: ") {

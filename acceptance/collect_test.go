@@ -375,8 +375,7 @@ func TestA15WrongPasswordIsTriedOnce(t *testing.T) {
 	w.connect("acme.example")
 	s := w.settings("acme.example")
 	s.UserAgent = "Acme/2" // saved anew
-	checked, _ := s.Check(ewsConnector, crm.Settings{})
-	w.must(w.org.SaveSettings(t.Context(), checked))
+	w.save(s)
 	w.collect()
 	w.same("filed after the right password was saved", w.filed(store.MailQuery{}), "later")
 }

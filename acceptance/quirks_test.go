@@ -102,7 +102,7 @@ func (w *world) meddle() *meddler {
 		m.Notifier, _ = src.(crm.Notifier)
 		return m, err
 	}
-	w.engine = engine.New(engine.Config{Org: w.org, Connector: c, Now: w.clock})
+	w.restart(engine.Config{Connector: c})
 	return m
 }
 

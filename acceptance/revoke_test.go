@@ -74,7 +74,7 @@ func TestRevokingEndsWhatIsUnderWay(t *testing.T) {
 			hung, givenUp := w.listings()
 			w.connect("acme.example")
 			w.users(crm.User{Name: "Bob", Addresses: []mail.Address{bob}, Active: false})
-			w.engine = engine.New(engine.Config{Org: w.org, Connector: ewsConnector, Now: w.clock, Workers: 1, Looks: 1})
+			w.restart(engine.Config{Workers: 1, Looks: 1})
 			w.start()
 			within(t, "a request for Ann's mailbox", hung)
 			revoke(w)
@@ -108,7 +108,7 @@ func TestAddressThatIsTakenAwayStopsTheConnection(t *testing.T) {
 	w.connect("acme.example")
 	w.leaveFrom("127.0.0.2")
 	var gone atomic.Bool
-	w.engine = engine.New(engine.Config{Org: w.org, Connector: ewsConnector, Now: w.clock, Machine: gate.Machine{Addresses: func() ([]netip.Addr, error) {
+	w.restart(engine.Config{Machine: gate.Machine{Addresses: func() ([]netip.Addr, error) {
 		if gone.Load() {
 			return nil, nil
 		}

@@ -9,11 +9,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"postern/crm"
 	"postern/engine"
-	"postern/ews"
 	"postern/mail"
 	"postern/sim"
 	"postern/store"
@@ -40,7 +38,7 @@ func (w *world) complete() form {
 // save puts a form and returns the status and the fields that were found wrong.
 func (v *visitor) save(f form) (int, map[string]string) {
 	v.Helper()
-	status, text := v.put("/api/settings", f)
+	status, text := v.json("PUT", "/api/settings", f)
 	var answer struct {
 		Fields []struct{ Field, Message string } `json:"fields"`
 	}
@@ -89,7 +87,7 @@ func TestA01FormAsSpecified(t *testing.T) {
 			t.Errorf("%s: got status %d for a user, want 403", path, status)
 		}
 	}
-	if status, _ := rep.put("/api/settings", w.complete()); status != http.StatusForbidden {
+	if status, _ := rep.json("PUT", "/api/settings", w.complete()); status != http.StatusForbidden {
 		t.Errorf("save by a user: got status %d, want 403", status)
 	}
 }
@@ -288,7 +286,7 @@ func TestNothingIsAskedAfterCollectingIsSwitchedOff(t *testing.T) {
 	settings := w.settings("acme.example")
 	settings.Enabled = false
 	switchOff := sync.OnceFunc(func() { w.save(settings); w.must(w.engine.LookNow(t.Context())) })
-	w.engine = engine.New(engine.Config{Org: w.org, Connector: ews.Connector(), Workers: 1, Looks: 1, Now: w.clock, AccessLog: heard(func(a crm.Access) {
+	w.restart(engine.Config{Workers: 1, Looks: 1, AccessLog: heard(func(a crm.Access) {
 		if a.Operation != "GetItem" {
 			return
 		}
@@ -296,7 +294,7 @@ func TestNothingIsAskedAfterCollectingIsSwitchedOff(t *testing.T) {
 			switchOff()
 		}
 	})})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), enough)
 	defer cancel()
 	_ = w.engine.CatchUp(ctx) // it ends with what was switched off
 	if answered > 3 {         // the one under way may end

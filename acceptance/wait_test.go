@@ -9,6 +9,10 @@ import (
 // as long.
 const patience = 30 * time.Second
 
+// enough is how long work is let go on that may take its time on a busy machine: whatever has
+// not ended by then hangs.
+const enough = 5 * time.Minute
+
 // within waits for what a channel tells of, and fails where it plainly does not come.
 func within[T any](t *testing.T, what string, c <-chan T) {
 	t.Helper()

@@ -138,11 +138,7 @@ func connected(t *testing.T) *world {
 
 func (w *world) connect(domains ...string) {
 	w.Helper()
-	settings, wrong := w.settings(domains...).Check(ews.Connector(), crm.Settings{})
-	if len(wrong) > 0 {
-		w.Fatalf("settings refused: %v", wrong)
-	}
-	w.must(w.org.SaveSettings(w.Context(), settings))
+	w.save(w.settings(domains...))
 }
 
 func (w *world) settings(domains ...string) crm.Settings {
@@ -185,7 +181,7 @@ func (w *world) contacts(list ...crm.Contact) store.Saved {
 // collect runs the engine until it has caught up.
 func (w *world) collect() {
 	w.Helper()
-	ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(w.Context(), enough)
 	defer cancel()
 	w.must(w.engine.CatchUp(ctx))
 }
@@ -386,12 +382,11 @@ func (v *visitor) post(path string, form url.Values) (int, string) {
 	return v.do("POST", path, "application/x-www-form-urlencoded", strings.NewReader(form.Encode()))
 }
 
-// put sends JSON.
-func (v *visitor) put(path string, value any) (int, string) {
+func (v *visitor) json(method, path string, value any) (int, string) {
 	v.Helper()
 	text, err := json.Marshal(value)
 	v.must(err)
-	return v.do("PUT", path, "application/json", bytes.NewReader(text))
+	return v.do(method, path, "application/json", bytes.NewReader(text))
 }
 
 var ewsConnector = ews.Connector()
