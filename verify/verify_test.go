@@ -109,7 +109,7 @@ func (c *company) know(users []crm.User, contacts []crm.Contact, domain string) 
 // collect collects all there is and lets two hours pass.
 func (c *company) collect() {
 	c.Helper()
-	ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(c.Context(), 5*time.Minute)
 	defer cancel()
 	c.must(c.engine.CatchUp(ctx))
 	c.hours.Add(2)
