@@ -152,7 +152,7 @@ func (s *server) showAddresses(w http.ResponseWriter, r *http.Request, status in
 	if n := len(d.Form.Rows); n == 0 || d.Form.Rows[n-1] != (egressRow{}) {
 		d.Form.Rows = append(d.Form.Rows, egressRow{})
 	}
-	return s.show(w, r, status, "addresses", page{Title: "Addresses", Place: "access", Data: d})
+	return s.show(w, r, status, "access-addresses", page{Title: "Addresses", Place: "access", Data: d})
 }
 
 func (s *server) viewAddresses(e crm.Egress) ([]addressView, error) {
