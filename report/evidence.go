@@ -21,6 +21,7 @@ type Evidence struct {
 	Proxy       string              `json:"proxy,omitempty"`
 	Policy      policyEvidence      `json:"policy"`
 	Versions    []versionEvidence   `json:"policy_versions"` // the newest first
+	FourEyes    fourEyesEvidence    `json:"four_eyes"`
 	Kinds       []kindEvidence      `json:"kinds"`
 	In          []mailboxEvidence   `json:"mailboxes_in"`
 	Out         []mailboxEvidence   `json:"mailboxes_out"`

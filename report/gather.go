@@ -18,7 +18,7 @@ func Gather(ctx context.Context, org *store.Org, connector crm.Connector, now ti
 	e := &Evidence{At: now.UTC(), Version: productVersion(), Sources: []sourceEvidence{}, Versions: []versionEvidence{}, In: []mailboxEvidence{}, Out: []mailboxEvidence{},
 		Others: []strangeEvidence{}, Operations: []operationEvidence{}, Unknown: []operationEvidence{}, Origins: []originEvidence{}, Probes: []probeEvidence{}}
 	for _, gather := range []func(context.Context, *store.Org, crm.Connector) error{
-		e.gatherSettings, e.gatherPolicy, e.gatherMailboxes, e.gatherOperations, e.gatherOrigins, e.gatherProbes, e.gatherProofs,
+		e.gatherSettings, e.gatherPolicy, e.gatherFourEyes, e.gatherMailboxes, e.gatherOperations, e.gatherOrigins, e.gatherProbes, e.gatherProofs,
 	} {
 		if err := gather(ctx, org, connector); err != nil {
 			return nil, err

@@ -37,8 +37,7 @@ func (e *HeldError) Error() string {
 func (e *HeldError) Fault() *crm.Fault {
 	return &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "four-eyes-waiting",
 		Message: fmt.Sprintf("This widens access: it waits as %s until somebody else approves it, and nothing is changed until then.", e.Proposal.Name()),
-		Advice: fmt.Sprintf("Have an administrator other than %s look at it under Access → Policy before %s; the operator may, too: postern policy approve %d.",
-			e.Proposal.By, e.Proposal.Expires.Format("2 January 2006 15:04 MST"), e.Proposal.ID)}
+		Advice:  fmt.Sprintf("Have an administrator look at it under Access → Policy before %s.", e.Proposal.Expires.Format("2 January 2006 15:04 MST"))}
 }
 
 // errHeld rolls a change back that is to wait, errDiffers one that is not what was proposed.

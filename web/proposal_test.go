@@ -117,6 +117,8 @@ func TestWideningIsProposedOnThePage(t *testing.T) {
 	s.expect(bob, one, "Approved|and done", `value="reject"|waits for a second person`)
 	s.expect(bob, "/access/policy", "1 earlier proposal", "Waiting for a second person")
 	s.expect(bob, "/access/audit", "Change proposed|Proposal approved", "")
+	s.expect(bob, "/access/evidence", "On since|turned on by|2 administrators can sign in|approved", "")
+	s.expect(bob, "/api/access/evidence", `"four_eyes":{"on":true|"state":"approved"`, "")
 }
 
 // TestWideningByTheAPIIsAccepted: whatever is saved by the API waits in the same way, and
