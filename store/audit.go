@@ -57,7 +57,10 @@ func (o *Org) append(ctx context.Context, t *tx, head auditHead, seq int64, e cr
 	head.seq, head.hash = e.Seq, hash
 	t.effects = append(t.effects, crm.Effect{Action: e.Action, Subject: e.Subject, Detail: e.Detail, Widens: e.Widens})
 	_, err = t.exec(ctx, "update audit_head set seq = $2, hash = $3, checkpoint = $4 where org_id = $1", o.id, head.seq, head.hash, head.checkpoint)
-	return head, err
+	if err != nil {
+		return head, err
+	}
+	return head, o.tell(ctx, t, &e)
 }
 
 // An auditHead is the end of a chain.

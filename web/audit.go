@@ -20,53 +20,6 @@ func (s *server) auditRoutes(on func(pattern string, who role, do action)) {
 	on("GET /api"+auditPath+"/verdict", administrator, s.apiAuditVerdict)
 }
 
-// auditWords say to people what was done.
-var auditWords = map[string]string{
-	"access-log.export":    "Access log exported",
-	"access-log.retention": "Retention of the access log changed",
-	"audit-log.export":     "Audit log exported",
-	"audit.accept":         "Gap in the audit log accepted",
-	"contacts.save":        "Contacts saved",
-	"deployment.save":      "Installation changed",
-	"egress.save":          "Addresses saved",
-	"four-eyes.off":        "Four eyes turned off",
-	"four-eyes.on":         "Four eyes turned on",
-	"guide.decide":         "Decision recorded",
-	"keys.rotate":          "Data key changed",
-	"keys.rotated":         "Old data keys destroyed",
-	"keys.rotate-master":   "Master key changed",
-	"keys.shred":           "Keys destroyed",
-	"organization.add":     "Organization added",
-	"password.set":         "Password set",
-	"policy.group":         "Members of a group changed",
-	"policy.remove":        "Filed mail removed by the policy",
-	"policy.save":          "Policy saved",
-	"policy.user":          "Limits of a user saved",
-	"proposal.approve":     "Proposal approved",
-	"proposal.expire":      "Proposal expired",
-	"proposal.make":        "Change proposed",
-	"proposal.reject":      "Proposal rejected",
-	"proposal.stale":       "Proposal stale",
-	"proposal.withdraw":    "Proposal withdrawn",
-	"quarantine.leave":     "Quarantine: left",
-	"quarantine.try":       "Quarantine: tried again",
-	"settings.save":        "Email settings saved",
-	"share.make":           "Link for the Exchange admin made",
-	"share.revoke":         "Link for the Exchange admin revoked",
-	"sign-in":              "Signed in",
-	"sign-in.failed":       "Sign-in failed",
-	"sign-out":             "Signed out",
-	"users.save":           "Users saved",
-}
-
-// actionWord is the word for an action; one without is said as it is.
-func actionWord(action string) string {
-	if w := auditWords[action]; w != "" {
-		return w
-	}
-	return action
-}
-
 type auditData struct {
 	list
 	Tab     string

@@ -40,7 +40,7 @@ func wordFuncs(now func() time.Time) template.FuncMap {
 		"first":    firstName,
 		"breaks":   breaks,
 		"join":     strings.Join,
-		"action":   actionWord,
+		"action":   crm.AuditTitle,
 		"add":      func(a, b int) int { return a + b },
 	}
 }
