@@ -102,6 +102,24 @@ func (x *codec) elem(name string, v element) {
 	x.finish(name)
 }
 
+// named is an element that is there under one of several names, and keeps under which. Of
+// a name that is read, known returns what is kept: "" = it is none of them.
+func (x *codec) named(name *string, v element, known func(local []byte) string) {
+	if !x.reading() {
+		x.elem("t:"+*name, v)
+		return
+	}
+	x.advance()
+	if !x.at.have || x.d.ns != 't' {
+		return
+	}
+	if is := known(x.d.local); is != "" {
+		*name = is
+		x.take()
+		x.read(v)
+	}
+}
+
 // picks decides a choice between elements: when reading by the child at hand, when
 // writing by what the value says.
 func (x *codec) picks(name string, value bool) bool {

@@ -46,21 +46,14 @@ func (v *Folder) fields(x *codec) {
 }
 
 // folder is a folder under its own element name, whatever that is.
-func folder(x *codec, v *Folder) {
-	if !x.reading() {
-		x.elem("t:"+v.Element, v)
-		return
-	}
-	x.advance()
-	if !x.at.have || x.d.ns != 't' {
-		return
-	}
-	switch name := string(x.d.local); name {
+func folder(x *codec, v *Folder) { x.named(&v.Element, v, folderElement) }
+
+func folderElement(local []byte) string {
+	switch name := string(local); name {
 	case PlainFolder, CalendarFolder, ContactsFolder, SearchFolder, TasksFolder:
-		v.Element = name
-		x.take()
-		x.read(v)
+		return name
 	}
+	return ""
 }
 
 func folders(x *codec, name string, v *[]Folder) { list(x, name, v, folder) }

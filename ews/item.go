@@ -122,21 +122,7 @@ type Item struct {
 }
 
 // item is an item under its own element name, whatever that is.
-func item(x *codec, v *Item) {
-	if !x.reading() {
-		x.elem("t:"+v.Element, v)
-		return
-	}
-	x.advance()
-	if !x.at.have || x.d.ns != 't' {
-		return
-	}
-	if name := itemElement(x.d.local); name != "" {
-		v.Element = name
-		x.take()
-		x.read(v)
-	}
-}
+func item(x *codec, v *Item) { x.named(&v.Element, v, itemElement) }
 
 func items(x *codec, name string, v *[]Item) { list(x, name, v, item) }
 

@@ -21,22 +21,15 @@ type Condition struct {
 }
 
 // condition is a node under its own element name.
-func condition(x *codec, v *Condition) {
-	if !x.reading() {
-		x.elem("t:"+v.Element, v)
-		return
-	}
-	x.advance()
-	if !x.at.have || x.d.ns != 't' {
-		return
-	}
-	switch name := string(x.d.local); name {
+func condition(x *codec, v *Condition) { x.named(&v.Element, v, conditionElement) }
+
+func conditionElement(local []byte) string {
+	switch name := string(local); name {
 	case "And", "Or", "Not", "IsEqualTo", "IsNotEqualTo", "IsGreaterThan", "IsGreaterThanOrEqualTo",
 		"IsLessThan", "IsLessThanOrEqualTo", "Contains", "Exists", "Excludes":
-		v.Element = name
-		x.take()
-		x.read(v)
+		return name
 	}
+	return ""
 }
 
 func (v *Condition) fields(x *codec) {
