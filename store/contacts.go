@@ -151,13 +151,7 @@ func (o *Org) contacts(ctx context.Context, q querier, list []int64) ([]crm.Cont
 			c.Addresses = addAddresses(c.Addresses, []mail.Address{a})
 		}
 	})
-	var contacts []crm.Contact
-	for _, id := range list {
-		if c := found[id]; c != nil {
-			contacts = append(contacts, *c)
-		}
-	}
-	return contacts, err
+	return inOrder(list, found), err
 }
 
 // Contact returns one contact, or ErrNotFound.

@@ -187,19 +187,13 @@ func (o *Org) scanMailbox(r *sql.Rows) (crm.Mailbox, error) {
 
 // mailboxes reads mailboxes in the order of the ids given.
 func (o *Org) mailboxes(ctx context.Context, q querier, list []int64) ([]crm.Mailbox, error) {
-	found := map[int64]crm.Mailbox{}
+	found := map[int64]*crm.Mailbox{}
 	err := in(ctx, q, "select "+mailboxColumns+" from mailbox where org_id = $1 and id in (%s)", []any{o.id}, list, func(r *sql.Rows) error {
 		b, err := o.scanMailbox(r)
-		found[int64(b.ID)] = b
+		found[int64(b.ID)] = &b
 		return err
 	})
-	var boxes []crm.Mailbox
-	for _, id := range list {
-		if b, ok := found[id]; ok {
-			boxes = append(boxes, b)
-		}
-	}
-	return boxes, err
+	return inOrder(list, found), err
 }
 
 // FarthestDue is how far ahead a mailbox may be due. What is due later was written when the

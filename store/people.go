@@ -276,6 +276,17 @@ func (o *Org) personStats(ctx context.Context, person string, list []int64, each
 		})
 }
 
+// inOrder returns what was found of a list of ids, in its order.
+func inOrder[T any](list []int64, found map[int64]*T) []T {
+	var rows []T
+	for _, id := range list {
+		if row := found[id]; row != nil {
+			rows = append(rows, *row)
+		}
+	}
+	return rows
+}
+
 // first returns the first of a list, or ErrNotFound.
 func first[T any](list []T, err error) (*T, error) {
 	switch {

@@ -223,13 +223,7 @@ func (o *Org) users(ctx context.Context, q querier, list []int64) ([]crm.User, e
 			u.Addresses = addAddresses(u.Addresses, []mail.Address{a})
 		}
 	})
-	var users []crm.User
-	for _, id := range list {
-		if u := found[id]; u != nil {
-			users = append(users, *u)
-		}
-	}
-	return users, err
+	return inOrder(list, found), err
 }
 
 // User returns one user, or ErrNotFound.
