@@ -21,14 +21,14 @@ const earlierChecks = 10
 type checkData struct {
 	Tab      string
 	Run      *store.Check // nil = there was none
-	Steps    []stepView
+	Steps    []StepJSON
 	Earlier  []store.Check
 	Outside  string // as typed
 	Stranger bool
 	Wrong    string // what is wrong with Outside
 	Agent    string // User-Agent of the settings
 	Ready    bool   // there are settings to try
-	Blank    stepView
+	Blank    StepJSON
 }
 
 func (s *server) checkRoutes(on func(pattern string, who role, do action)) {
@@ -62,7 +62,7 @@ func (s *server) showCheck(w http.ResponseWriter, r *http.Request, status int, d
 	if len(list) > 0 {
 		d.Run, d.Earlier = &list[0], list[1:]
 		for _, f := range d.Run.Findings {
-			d.Steps = append(d.Steps, viewStep(f))
+			d.Steps = append(d.Steps, NewStepJSON(f))
 		}
 	}
 	return s.show(w, r, status, "access-check", page{Title: "Check", Place: "access", Data: d})

@@ -33,18 +33,18 @@ func (s *server) findForm(w http.ResponseWriter, r *http.Request, d settingsData
 		return s.showSettings(w, r, http.StatusUnprocessableEntity, d)
 	}
 	d.Tested, d.Sought = s.Now(), look.box
-	found, err := s.Discover(r.Context(), look.box, look.settings, confirmed, func(f crm.Finding) { d.Steps = append(d.Steps, viewStep(f)) })
+	found, err := s.Discover(r.Context(), look.box, look.settings, confirmed, func(f crm.Finding) { d.Steps = append(d.Steps, NewStepJSON(f)) })
 	if err != nil {
 		f := crm.AsFault(err)
 		d.ToFix++
-		d.Steps = append(d.Steps, viewStep(notFound(f)))
+		d.Steps = append(d.Steps, NewStepJSON(notFound(f)))
 		if f.Code == "autodiscover-confirm" {
 			d.Confirm = found
 		}
 		return s.showSettings(w, r, http.StatusOK, d)
 	}
 	d.Server = found
-	d.Steps = append(d.Steps, viewStep(crm.Finding{Code: searchCode, Step: "Server", OK: true, Detail: found + " stands in the form now. Test it, then save."}))
+	d.Steps = append(d.Steps, NewStepJSON(crm.Finding{Code: searchCode, Step: "Server", OK: true, Detail: found + " stands in the form now. Test it, then save."}))
 	return s.showSettings(w, r, http.StatusOK, d)
 }
 

@@ -27,10 +27,10 @@ type settingsData struct {
 	Tested      time.Time    // zero = no test was made, and no search
 	Sought      mail.Address // whose server was looked for; "" = it was a test
 	Confirm     string       // host that a search ended at, and that is to be confirmed
-	Steps       []stepView
+	Steps       []StepJSON
 	ToFix       int
 	Mailboxes   int
-	Blank       stepView // what the script fills in
+	Blank       StepJSON // what the script fills in
 }
 
 // A field is what is wrong with one field of the form.
@@ -119,7 +119,7 @@ func (s *server) testForm(w http.ResponseWriter, r *http.Request, d settingsData
 	}
 	d.Tested = s.Now()
 	err := s.test(r.Context(), checked, func(f crm.Finding) {
-		v := viewStep(f)
+		v := NewStepJSON(f)
 		if v.State == "bad" {
 			d.ToFix++
 		}
