@@ -240,12 +240,44 @@ func TestEveryWideningWaits(t *testing.T) {
 			if text := fmt.Sprintf("%+v", p); strings.Contains(text, "passw0rd") || strings.Contains(text, "pr0xy") {
 				t.Errorf("%s: a secret in the proposal: %s", c.kind, text)
 			}
+			if _, err := s.org.RotateKeys(t.Context()); err != nil {
+				t.Errorf("%s: other keys while it waits: %v", c.kind, err)
+			}
 			if err := s.org.Approve(second, p.ID); err != nil || !c.done() {
 				t.Errorf("%s: approved: %v, done %v", c.kind, err, c.done())
 			}
 		}
-		if k := keysOf(t, s.org); k.Left != 0 {
-			t.Errorf("keys: %+v", k)
+	})
+}
+
+// TestProposedRemoval: what a proposal is to remove stays until it is approved, and is
+// removed then.
+func TestProposedRemoval(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		s := newStage(t, st)
+		first, second := admins(t, s.org)
+		next := s.wider()
+		next.Excluded = []crm.Pattern{"client.example"}
+		_, err := s.org.SavePolicy(first, next, true)
+		p := held(t, err)
+		kept, remove, err := s.org.ProposedPolicy(second, &p)
+		if err != nil || !remove || kept.Version != next.Version || len(kept.Excluded) != 1 {
+			t.Errorf("proposed: %+v, remove %v, %v", kept, remove, err)
+		}
+		removed := func() *store.Removed {
+			list, err := s.org.PolicyHistory(second)
+			s.must(err)
+			return list[0].Removed
+		}
+		if r := removed(); r != nil {
+			t.Errorf("removed before the approval: %+v", r)
+		}
+		s.must(s.org.Approve(second, p.ID))
+		if r := removed(); r == nil || !r.Done {
+			t.Errorf("removed: %+v", r)
+		}
+		if _, _, err := s.org.ProposedPolicy(second, &p); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("what it was to save is kept: %v", err)
 		}
 	})
 }
