@@ -48,7 +48,11 @@ func (e *egressCommand) Run(c *common) error {
 			return err
 		}
 	}
-	text, err := e.text(kept)
+	settings, _, err := org.Settings(c.ctx)
+	if err != nil {
+		return err
+	}
+	text, err := e.text(kept, settings)
 	if err == nil {
 		_, err = fmt.Fprint(c.out, text)
 	}
@@ -90,8 +94,8 @@ func (e *egressCommand) apply(kept crm.Egress) (next crm.Egress, changed bool, e
 }
 
 // text is what is printed: all of it for who runs Postern, or what one firewall is told.
-func (e *egressCommand) text(kept crm.Egress) (string, error) {
-	p := kept.Publish(time.Now())
+func (e *egressCommand) text(kept crm.Egress, s crm.Settings) (string, error) {
+	p := kept.Publish(time.Now(), s)
 	switch e.Format {
 	case "":
 		return describeEgress(kept)

@@ -115,7 +115,7 @@ func published(t *testing.T) Egress {
 }
 
 func TestPublication(t *testing.T) {
-	text, err := json.MarshalIndent(published(t).Publish(december), "", " ")
+	text, err := json.MarshalIndent(published(t).Publish(december, Settings{}), "", " ")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,27 +138,43 @@ func TestPublication(t *testing.T) {
 	}
 	e := published(t)
 	e.Proxy = "http://proxy.example:3128"
-	p := e.Publish(december)
+	p := e.Publish(december, Settings{})
 	text, err = json.Marshal(p)
 	if err != nil || !p.ByProxy || strings.Contains(string(text), "proxy.example") || len(p.of("ipv6")) != 0 || len(p.of("ipv4")) != 2 {
 		t.Errorf("by a proxy only public addresses that were entered are known: %s, %v", text, err)
 	}
-	if empty, _ := json.Marshal(Egress{}.Publish(december)); !strings.Contains(string(empty), `"addresses":[]`) || !strings.Contains(string(empty), `"updated":null`) {
+	if empty, _ := json.Marshal(Egress{}.Publish(december, Settings{})); !strings.Contains(string(empty), `"addresses":[]`) || !strings.Contains(string(empty), `"updated":null`) {
 		t.Errorf("nothing: %s", empty)
 	}
-	if got := published(t).Publish(december).CSV(); !strings.HasPrefix(got, "address,family,protocol,port,valid_from,valid_until\n198.51.100.1,ipv4,tcp,443,,\n") ||
+	if got := published(t).Publish(december, Settings{}).CSV(); !strings.HasPrefix(got, "address,family,protocol,port,valid_from,valid_until\n198.51.100.1,ipv4,tcp,443,,\n") ||
 		!strings.Contains(got, "198.51.100.3,ipv4,tcp,443,2026-12-20T00:00:00Z,\n") || strings.Contains(got, "10.0.0.") {
 		t.Errorf("CSV: %s", got)
 	}
-	if got := published(t).Publish(december).List(); got != "198.51.100.1\n198.51.100.2\n198.51.100.3\n2001:db8::7\n" {
+	if got := published(t).Publish(december, Settings{}).List(); got != "198.51.100.1\n198.51.100.2\n198.51.100.3\n2001:db8::7\n" {
 		t.Errorf("list: %s", got)
+	}
+}
+
+// TestPublishedPort: firewalls are asked to open the port that the connection goes to.
+func TestPublishedPort(t *testing.T) {
+	for server, want := range map[string]int{"": 443, "mail.acme.example": 443, "mail.acme.example:8443": 8443, "https://mail.acme.example/EWS/Exchange.asmx": 443,
+		"https://[2001:db8::7]:4443/EWS/Exchange.asmx": 4443, "https://[2001:db8::7]/": 443, "http://127.0.0.1:8080/": 8080, "http://127.0.0.1/": 80} {
+		p := published(t).Publish(december, Settings{Server: server})
+		if p.Port != want || !strings.Contains(p.CSV(), fmt.Sprintf(",tcp,%d,", want)) {
+			t.Errorf("%q: got port %d, want %d", server, p.Port, want)
+		}
+		for _, r := range p.Rules(DefaultChain)[:2] {
+			if !strings.Contains(r.Apply, fmt.Sprintf("ort %d ", want)) {
+				t.Errorf("%q: %s opens another port: %s", server, r.Name, r.Apply)
+			}
+		}
 	}
 }
 
 // TestSharedPublicAddress: behind translation an address is used as long as any of ours is.
 func TestSharedPublicAddress(t *testing.T) {
 	e := Egress{Addresses: poolOf(t, "10.0.0.1=198.51.100.1 from=2026-12-05 until=2026-12-10", "10.0.0.2=198.51.100.1 from=2026-12-03 until=2026-12-20")}
-	got := e.Publish(december).Addresses
+	got := e.Publish(december, Settings{}).Addresses
 	if len(got) != 1 || got[0].From.Day() != 3 || got[0].Until.Day() != 20 {
 		t.Errorf("got %+v", got)
 	}
@@ -171,7 +187,7 @@ var (
 )
 
 func TestRulesOnlyAllowAndOnlyAdd(t *testing.T) {
-	rules := published(t).Publish(december).Rules(DefaultChain)
+	rules := published(t).Publish(december, Settings{}).Rules(DefaultChain)
 	for i, form := range []*regexp.Regexp{nftLine, windowsLine} {
 		for line := range strings.Lines(rules[i].Apply) {
 			if !form.MatchString(strings.TrimSuffix(line, "\n")) {
@@ -187,7 +203,7 @@ func TestRulesOnlyAllowAndOnlyAdd(t *testing.T) {
 	if rules[1].Undo != "# Takes away what the rule for Postern added, and nothing else.\nRemove-NetFirewallRule -Name 'Postern-Egress'\n" {
 		t.Errorf("undo: %s", rules[1].Undo)
 	}
-	for _, r := range (Egress{}).Publish(december).Rules(DefaultChain) {
+	for _, r := range (Egress{}).Publish(december, Settings{}).Rules(DefaultChain) {
 		for line := range strings.Lines(r.Apply + r.Undo) {
 			if !strings.HasPrefix(line, "#") {
 				t.Errorf("%s without an address: %s", r.Name, line)

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// EgressPort is the only port that firewalls are asked to open, over TCP.
+// EgressPort is the port that firewalls are asked to open, over TCP, where the server's
+// address names no other.
 const EgressPort = 443
 
 // A Publication is what firewalls in front of Exchange are told of an egress: the addresses as
@@ -31,9 +32,10 @@ type PublishedAddress struct {
 	Until   *time.Time `json:"valid_until"`
 }
 
-// Publish returns what firewalls are told at a moment: all that is in use or planned.
-func (e Egress) Publish(now time.Time) Publication {
-	p := Publication{Format: "postern-egress/1", Updated: orNil(e.Saved), Protocol: "tcp", Port: EgressPort, ByProxy: e.Proxy != "", Addresses: []PublishedAddress{}}
+// Publish returns what firewalls are told at a moment: all that is in use or planned, and
+// the port of the server that it leads to.
+func (e Egress) Publish(now time.Time, s Settings) Publication {
+	p := Publication{Format: "postern-egress/1", Updated: orNil(e.Saved), Protocol: "tcp", Port: s.port(), ByProxy: e.Proxy != "", Addresses: []PublishedAddress{}}
 	at := map[netip.Addr]int{}
 	for _, a := range e.Addresses {
 		seen, known := e.Seen(a)
@@ -70,7 +72,7 @@ func orNil(t time.Time) *time.Time {
 	return &t
 }
 
-// A FirewallRule lets the published addresses reach port 443 in the language of one firewall.
+// A FirewallRule lets the published addresses reach the published port in the language of one firewall.
 // It only allows and only adds; Undo takes away exactly what Apply brought.
 type FirewallRule struct {
 	Name, Title string // Name is stable

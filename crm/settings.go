@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -99,6 +100,19 @@ func (s Settings) Host() string {
 		return strings.ToLower(u.Host)
 	}
 	return strings.ToLower(s.Server)
+}
+
+// port is the one of the server, EgressPort as long as none is set.
+func (s Settings) port() int {
+	if _, port, err := net.SplitHostPort(s.Host()); err == nil {
+		if n, err := strconv.ParseUint(port, 10, 16); err == nil && n > 0 {
+			return int(n)
+		}
+	}
+	if s.Plain() {
+		return 80
+	}
+	return EgressPort
 }
 
 // Plain tells whether the server is asked by http, which only one on this machine may be.

@@ -90,6 +90,10 @@ type Finding struct {
 // MustFail begins the codes of steps that try what the system itself must refuse.
 const MustFail = "must-fail-"
 
+// Stranger is the User-Agent under which a test asks where a filter must refuse it: one that
+// no filter lets in by mistake.
+const Stranger = "Postern-Stranger/1.0"
+
 // State says a finding in a word: "skip", "warn", "ok" or "bad". What was tried and is as it
 // must be is "ok" alone.
 func (f *Finding) State() string {

@@ -15,9 +15,6 @@ import (
 // testBoxes is how many mailboxes a test of the settings tries at most.
 const testBoxes = 20
 
-// stranger is a User-Agent that no filter of Exchange lets in by mistake.
-const stranger = "Postern-Stranger/1.0"
-
 // A CheckUp is what a run of the connection test on the saved settings is to try.
 type CheckUp struct {
 	Boxes    []mail.Address // none = those that are read, some of them
@@ -86,7 +83,7 @@ func (e *Engine) try(ctx context.Context, s crm.Settings, up CheckUp, tell func(
 		},
 	}
 	if up.Stranger {
-		trial.Stranger = e.gate.Trial(s, stranger, up.Boxes...)
+		trial.Stranger = e.gate.Trial(s, crm.Stranger, up.Boxes...)
 	}
 	return e.gate.Try(ctx, all, func(ctx context.Context) error {
 		e.Connector.Check(ctx, trial, tell)

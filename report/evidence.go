@@ -123,7 +123,8 @@ type operationEvidence struct {
 // An originEvidence is what the access log saw, against what is set.
 type originEvidence struct {
 	Origin
-	OtherName   bool `json:"other_user_agent"`     // than the one that is set
+	Probe       bool `json:"must_fail_probe"`      // the name under which the test of a filter asks
+	OtherName   bool `json:"other_user_agent"`     // than the one that is set, and no probe
 	OtherSource bool `json:"other_source"`         // than those that are set
 	Answered    bool `json:"answered_since_saved"` // one of the two, and answered since the settings were saved: that must not be
 }

@@ -59,15 +59,10 @@ func (e *Evidence) gatherSettings(ctx context.Context, org *store.Org, connector
 		return err
 	}
 	e.Connection = connectionEvidence{Enabled: s.Enabled, Server: s.Server, Plain: s.Plain(), UserAgent: s.UserAgent, Model: s.Model, Scheme: s.Scheme,
-		OwnRoots: s.RootCAs != "", ClientTLS: s.ClientCertificate != "", Saved: s.Saved}
+		OwnRoots: s.RootCAs != "", ClientTLS: s.ClientCertificate != "", Accounts: s.Logins(), Saved: s.Saved}
 	for _, v := range connector.Versions {
 		if v.Name == s.Version {
 			e.Connection.Product = v.Title
-		}
-	}
-	for _, login := range append([]string{s.Login}, logins(s.Others)...) {
-		if login != "" {
-			e.Connection.Accounts = append(e.Connection.Accounts, login)
 		}
 	}
 	egress, err := org.Egress(ctx)
@@ -83,13 +78,6 @@ func (e *Evidence) gatherSettings(ctx context.Context, org *store.Org, connector
 		e.Sources = append(e.Sources, source)
 	}
 	return nil
-}
-
-func logins(accounts []crm.Account) (list []string) {
-	for _, a := range accounts {
-		list = append(list, a.Login)
-	}
-	return list
 }
 
 func (e *Evidence) gatherPolicy(ctx context.Context, org *store.Org, _ crm.Connector) error {
@@ -219,7 +207,8 @@ func (e *Evidence) gatherOrigins(ctx context.Context, org *store.Org, _ crm.Conn
 		return err
 	}
 	for _, o := range origins {
-		n := originEvidence{Origin: Origin(o), OtherName: o.UserAgent != e.Connection.UserAgent}
+		n := originEvidence{Origin: Origin(o), Probe: o.UserAgent == crm.Stranger}
+		n.OtherName = o.UserAgent != e.Connection.UserAgent && !n.Probe // whether a probe was refused is told among those
 		n.OtherSource = len(e.Sources) > 0 && !slices.ContainsFunc(e.Sources, func(s sourceEvidence) bool { return s.Address == o.Source })
 		if n.OtherName || n.OtherSource {
 			n.Answered, err = answeredSince(ctx, org, e.Connection.Saved, store.AccessQuery{UserAgent: o.UserAgent, Source: o.Source, Account: o.Account})

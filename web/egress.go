@@ -33,7 +33,16 @@ func (s *server) egressRoutes(on func(pattern string, who role, do action)) {
 // publication is what firewalls are told now.
 func (s *server) publication(ctx context.Context) (crm.Publication, error) {
 	e, err := s.Org.Egress(ctx)
-	return e.Publish(s.Now()), err
+	if err != nil {
+		return crm.Publication{}, err
+	}
+	return s.publish(ctx, e)
+}
+
+// publish says what firewalls are told of an egress, with the server as it is set.
+func (s *server) publish(ctx context.Context, e crm.Egress) (crm.Publication, error) {
+	settings, _, err := s.Org.Settings(ctx)
+	return e.Publish(s.Now(), settings), err
 }
 
 func (s *server) publishedJSON(w http.ResponseWriter, r *http.Request) error {
@@ -80,6 +89,7 @@ type addressesData struct {
 	Rules   []crm.FirewallRule
 	Chain   string
 	Shown   bool   // a chain was asked for
+	Port    int    // that firewalls are asked to open
 	URL     string // of the published list
 
 	Form        egressForm
@@ -148,7 +158,11 @@ func (s *server) showAddresses(w http.ResponseWriter, r *http.Request, status in
 		d.Chain = crm.DefaultChain
 	}
 	d.Tab, d.Proxy, d.PasswordSet, d.URL = "addresses", kept.Proxy, !kept.ProxyPassword.Empty(), ownAddress(r)+wellKnown
-	d.Rules = kept.Publish(s.Now()).Rules(d.Chain)
+	p, err := s.publish(r.Context(), kept)
+	if err != nil {
+		return err
+	}
+	d.Rules, d.Port = p.Rules(d.Chain), p.Port
 	if n := len(d.Form.Rows); n == 0 || d.Form.Rows[n-1] != (egressRow{}) {
 		d.Form.Rows = append(d.Form.Rows, egressRow{})
 	}
@@ -303,8 +317,11 @@ type egressAddressJSON struct {
 	Here   *bool      `json:"on_this_machine,omitempty"`
 }
 
-func (s *server) egressToJSON(e crm.Egress) (egressJSON, error) {
-	p := e.Publish(s.Now())
+func (s *server) egressToJSON(ctx context.Context, e crm.Egress) (egressJSON, error) {
+	p, err := s.publish(ctx, e)
+	if err != nil {
+		return egressJSON{}, err
+	}
 	j := egressJSON{Addresses: []egressAddressJSON{}, Proxy: e.Proxy, ProxyLogin: e.ProxyLogin, ProxyPasswordSet: !e.ProxyPassword.Empty(), Publication: &p}
 	list, err := s.viewAddresses(e)
 	for _, a := range list {
@@ -347,11 +364,7 @@ func (s *server) apiAddresses(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.writeEgress(w, kept)
-}
-
-func (s *server) writeEgress(w http.ResponseWriter, e crm.Egress) error {
-	j, err := s.egressToJSON(e)
+	j, err := s.egressToJSON(r.Context(), kept)
 	if err == nil {
 		writeJSON(w, http.StatusOK, j)
 	}

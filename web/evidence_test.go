@@ -84,14 +84,16 @@ func TestEvidenceOfWhatMustNotBe(t *testing.T) {
 		words   string // in the page
 		none    bool   // it is explained
 	}{
-		"another name":       {asked(func(a *crm.Access) { a.UserAgent = "Go-http-client/1.1" }), "not the one that is set", false},
-		"another address":    {asked(func(a *crm.Access) { a.Source = "192.0.2.8:1" }), "not in the list", false},
-		"another mailbox":    {asked(func(a *crm.Access) { a.Mailbox = zed }), "Exchange opened it after the policy was saved", false},
-		"another operation":  {asked(func(a *crm.Access) { a.Operation = "DeleteItem" }), "not in the code’s list", false},
-		"an earlier name":    {asked(func(a *crm.Access) { a.UserAgent, a.At = "Old/1", sampleNow.Add(-time.Hour) }), "an earlier one, or refused", true},
-		"an earlier mailbox": {asked(func(a *crm.Access) { a.Mailbox, a.At = zed, sampleNow.Add(-time.Hour) }), "before the policy was saved, or refused by Exchange", true},
-		"a name refused":     {asked(func(a *crm.Access) { a.UserAgent, a.Status = "Stranger/1", 403 }), "an earlier one, or refused", true},
-		"a mailbox refused":  {asked(func(a *crm.Access) { a.Mailbox, a.Code = zed, "ErrorImpersonateUserDenied" }), "before the policy was saved, or refused by Exchange", true},
+		"another name":           {asked(func(a *crm.Access) { a.UserAgent = "Go-http-client/1.1" }), "not the one that is set", false},
+		"another address":        {asked(func(a *crm.Access) { a.Source = "192.0.2.8:1" }), "not in the list", false},
+		"another mailbox":        {asked(func(a *crm.Access) { a.Mailbox = zed }), "Exchange opened it after the policy was saved", false},
+		"another operation":      {asked(func(a *crm.Access) { a.Operation = "DeleteItem" }), "not in the code’s list", false},
+		"an earlier name":        {asked(func(a *crm.Access) { a.UserAgent, a.At = "Old/1", sampleNow.Add(-time.Hour) }), "an earlier one, or refused", true},
+		"an earlier mailbox":     {asked(func(a *crm.Access) { a.Mailbox, a.At = zed, sampleNow.Add(-time.Hour) }), "before the policy was saved, or refused by Exchange", true},
+		"a name refused":         {asked(func(a *crm.Access) { a.UserAgent, a.Status = "Stranger/1", 403 }), "an earlier one, or refused", true},
+		"the test of the filter": {asked(func(a *crm.Access) { a.UserAgent = crm.Stranger }), "the test of the filter: see 8", true},
+		"the test, elsewhere":    {asked(func(a *crm.Access) { a.UserAgent, a.Source = crm.Stranger, "192.0.2.8:1" }), "not in the list", false},
+		"a mailbox refused":      {asked(func(a *crm.Access) { a.Mailbox, a.Code = zed, "ErrorImpersonateUserDenied" }), "before the policy was saved, or refused by Exchange", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newFilledSite(t)
