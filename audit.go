@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"postern/crm"
@@ -13,10 +14,11 @@ import (
 )
 
 type auditCommand struct {
-	List   auditList   `cmd:"" default:"withargs" help:"Show the latest entries."`
-	Verify auditVerify `cmd:"" help:"Prove that every entry is as it was written; exit 1 and name the first that is not."`
-	Accept auditAccept `cmd:"" help:"After a restore: write down that the last entries are missing, and why. It is told by every proof from then on."`
-	Export auditExport `cmd:"" help:"Write all entries, as CSV or as JSON, one entry a line."`
+	List     auditList     `cmd:"" default:"withargs" help:"Show the latest entries."`
+	Verify   auditVerify   `cmd:"" help:"Prove that every entry is as it was written; exit 1 and name the first that is not."`
+	Accept   auditAccept   `cmd:"" help:"After a restore: write down that the last entries are missing, and why. It is told by every proof from then on."`
+	Contacts auditContacts `cmd:"" help:"Show or change who is told by mail what widens access."`
+	Export   auditExport   `cmd:"" help:"Write all entries, as CSV or as JSON, one entry a line."`
 }
 
 // auditFlags say which entries are meant.
@@ -120,6 +122,57 @@ func (a *auditAccept) Run(c *common) error {
 		return err
 	}
 	return a.show(c.out, verdict)
+}
+
+type auditContacts struct {
+	dataFlags
+	Add    []string `help:"Mail address of a security contact." placeholder:"ADDRESS"`
+	Remove []string `help:"One that is told no more; it is told that." placeholder:"ADDRESS"`
+}
+
+func (a *auditContacts) Run(c *common) error {
+	st, org, err := a.open(c, false)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	list, err := org.SecurityContacts(c.ctx)
+	if err != nil {
+		return err
+	}
+	for _, text := range a.Add {
+		address, err := parseAddress(text)
+		if err != nil {
+			return err
+		}
+		list = append(list, address)
+	}
+	for _, text := range a.Remove {
+		address, err := parseAddress(text)
+		if err != nil {
+			return err
+		}
+		i := slices.Index(list, address)
+		if i < 0 {
+			return badArgument(fmt.Sprintf("%s is no security contact.", address), "See postern audit contacts for those that are.", nil)
+		}
+		list = slices.Delete(list, i, i+1)
+	}
+	if len(a.Add)+len(a.Remove) > 0 {
+		if err := org.SaveSecurityContacts(c.ctx, list); err != nil {
+			return err
+		}
+	}
+	boxes, err := org.Outboxes(c.ctx)
+	if err != nil {
+		return err
+	}
+	w := table(c.out)
+	fmt.Fprintln(w, "ADDRESS\tCONTACT\tWAITING\tLAST TOLD\tGIVEN UP\tTROUBLE")
+	for _, b := range boxes {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%s\n", b.Address, map[bool]string{true: "yes", false: "no more"}[b.Contact], b.Waiting, clock(b.Sent), b.GivenUp, b.Trouble)
+	}
+	return w.Flush()
 }
 
 func describeVerdict(w io.Writer, v crm.AuditVerdict) {

@@ -20,6 +20,7 @@ import (
 	"postern/gate"
 	"postern/pace"
 	"postern/store"
+	"postern/tell"
 	"postern/web"
 )
 
@@ -29,6 +30,7 @@ type serveCommand struct {
 	Poll    time.Duration `help:"Pause between two looks at a mailbox of which Exchange does not tell by itself." default:"30s"`
 	Workers int           `help:"Mailboxes imported at once; twice as many are looked at, four times as many follow what Exchange tells." default:"4"`
 	limitFlags
+	URL     string `help:"Address at which people open the pages, for the mails to security contacts." env:"POSTERN_URL" placeholder:"https://…"`
 	URLFile string `help:"File to write where the pages are, as JSON, once they are there." type:"path"`
 }
 
@@ -39,6 +41,10 @@ func (s *serveCommand) Run(c *common) error {
 	}
 	defer st.Close()
 	log := slog.New(slog.NewTextHandler(c.errOut, nil))
+	mails, err := mailServer()
+	if err != nil {
+		return err
+	}
 	paced, err := s.pace(c.ctx, st, log, 0)
 	if err != nil {
 		return err
@@ -56,6 +62,10 @@ func (s *serveCommand) Run(c *common) error {
 		accesses := org.AccessWriter()
 		p := &program{org: org, connector: connector, log: log, accesses: accesses,
 			engine: engine.New(engine.Config{Org: org, Connector: connector, AccessLog: accesses, Pace: paced, Poll: s.Poll, Workers: s.Workers, Log: log})}
+		if mails != nil {
+			p.teller = &tell.Teller{Org: org, Name: o.Name, Send: mails.Send, URL: s.URL, Log: log}
+			p.mails = mails.Address()
+		}
 		hello, err := p.welcome(ctx)
 		if err == nil {
 			err = p.open()
@@ -115,6 +125,8 @@ type program struct {
 	engine    *engine.Engine
 	accesses  *store.AccessWriter // closed when the engine has ended; nil = somebody else's
 	log       *slog.Logger
+	teller    *tell.Teller // nil = nobody is told by mail
+	mails     string       // the server by which they are
 	hint      string
 	pages     http.Handler // set by open
 }
@@ -125,7 +137,7 @@ func (p *program) open() (err error) {
 		LookNow: p.engine.LookNow, Test: p.engine.Test, NextCheck: p.engine.NextCheck, Check: p.engine.Check, Discover: p.engine.Discover,
 		Progress: p.engine.Progress, Watch: p.engine.Watch, Trouble: p.engine.Trouble, Budgets: p.engine.Pace.Budgets,
 		LoadAttachment: p.engine.LoadAttachment, Original: p.engine.Original,
-		HasAddress: gate.Machine{}.Has, Hint: p.hint})
+		HasAddress: gate.Machine{}.Has, MailServer: p.mails, Hint: p.hint})
 	return err
 }
 
@@ -134,6 +146,10 @@ func (p *program) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { p.sign(ctx) })
+	wg.Go(func() { p.watchAudit(ctx) })
+	if p.teller != nil {
+		wg.Go(func() { p.teller.Run(ctx) })
+	}
 	if err := p.engine.Run(ctx); err != nil {
 		p.log.Error("collecting ended", "err", err)
 	}
@@ -158,6 +174,40 @@ func (p *program) sign(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
+}
+
+// watchAudit looks whether the audit log is as it was written, now and every hour.
+func (p *program) watchAudit(ctx context.Context) {
+	for tick := time.NewTicker(time.Hour); ; {
+		if err := p.org.WatchAudit(ctx); err != nil && ctx.Err() == nil {
+			p.log.Error("verify the audit log", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// mailServer is the one that takes mail for the security contacts; nil when the environment
+// names none.
+func mailServer() (*tell.Server, error) {
+	text := os.Getenv("POSTERN_SMTP")
+	if text == "" {
+		return nil, nil
+	}
+	s, err := tell.NewServer(text, os.Getenv("POSTERN_SMTP_FROM"))
+	if err != nil {
+		return nil, err
+	}
+	way, err := gate.Machine{}.To(s.Address())
+	if err != nil {
+		return nil, err
+	}
+	s.Dial = way.DialContext
+	return s, nil
 }
 
 // serve collects and serves until ctx ends, for one organization.

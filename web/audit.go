@@ -16,6 +16,7 @@ func (s *server) auditRoutes(on func(pattern string, who role, do action)) {
 	on("GET "+auditPath, administrator, s.auditLog)
 	on("GET "+auditPath+".csv", administrator, s.exportAudit(report.CSV))
 	on("GET "+auditPath+".json", administrator, s.exportAudit(report.JSON))
+	on("POST "+auditPath+"/contacts", administrator, s.saveSecurityContacts)
 	on("GET /api"+auditPath, administrator, s.apiAudit)
 	on("GET /api"+auditPath+"/verdict", administrator, s.apiAuditVerdict)
 }
@@ -29,6 +30,7 @@ type auditData struct {
 	Actions []string
 	Verdict crm.AuditVerdict
 	Export  string // the filters, for the addresses of the exports
+	Word    wordData
 }
 
 // An auditRow is an entry with the parts of who did it.
@@ -55,8 +57,17 @@ func readAudit(form url.Values, paging store.ListQuery) store.AuditQuery {
 // auditLog shows what people and settings did, the latest first, and whether the log is
 // as it was written.
 func (s *server) auditLog(w http.ResponseWriter, r *http.Request) error {
+	word, err := s.word(r.Context())
+	if err != nil {
+		return err
+	}
+	word.Saved = r.URL.Query().Get("saved") == "contacts"
+	return s.showAudit(w, r, http.StatusOK, word)
+}
+
+func (s *server) showAudit(w http.ResponseWriter, r *http.Request, status int, word wordData) error {
 	q := readAudit(r.URL.Query(), readList(r))
-	d := auditData{Tab: "audit", Filter: q}
+	d := auditData{Tab: "audit", Filter: q, Word: word}
 	entries, total, err := s.Org.AuditLog(r.Context(), q)
 	if err != nil {
 		return err
@@ -73,10 +84,11 @@ func (s *server) auditLog(w http.ResponseWriter, r *http.Request) error {
 	}
 	form := r.URL.Query()
 	form.Del("page")
+	form.Del("saved")
 	if len(form) > 0 {
 		d.Export = "?" + form.Encode()
 	}
-	return s.show(w, r, http.StatusOK, "access-audit", page{Title: "Audit", Place: "access", Data: d})
+	return s.show(w, r, status, "access-audit", page{Title: "Audit", Place: "access", Data: d})
 }
 
 func (s *server) apiAudit(w http.ResponseWriter, r *http.Request) error {

@@ -17,7 +17,7 @@ import (
 	"postern/store"
 )
 
-// Config is what the pages need. All but Hint must be set.
+// Config is what the pages need. All but MailServer and Hint must be set.
 type Config struct {
 	Org       *store.Org
 	Connector crm.Connector
@@ -38,6 +38,8 @@ type Config struct {
 	Original       func(ctx context.Context, viewer crm.UserID, id crm.MessageID) (io.ReadCloser, error)
 
 	HasAddress func(a netip.Addr) (bool, error) // whether this machine has an address
+
+	MailServer string // that takes word for the security contacts; "" = none, and nobody is told
 
 	Hint string // shown on the sign-in page of a demonstration
 }

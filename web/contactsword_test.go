@@ -1,0 +1,60 @@
+package web
+
+import (
+	"net/url"
+	"strings"
+	"testing"
+
+	"postern/crm"
+	"postern/mail"
+	"postern/store"
+)
+
+// The page says who is told of what widens access, and plainly when nobody is.
+func TestSecurityContactsPage(t *testing.T) {
+	s := newSite(t)
+	const page = "/access/audit"
+	post := func(who, contacts string) string {
+		t.Helper()
+		return text(t, s.post(who, page+"/contacts", "contacts="+url.QueryEscape(contacts)))
+	}
+	want := func(body string, words ...string) {
+		t.Helper()
+		for _, w := range words {
+			if !strings.Contains(body, w) {
+				t.Errorf("no %q in\n%s", w, body)
+			}
+		}
+	}
+	want(text(t, s.get(ann, page)), "no mail server is set", "nobody is told")
+	s.server.MailServer = "smtp.acme.example:465"
+	want(text(t, s.get(ann, page)), "no contact is named", "nobody is told")
+
+	want(post(ann, "sec@acme.example\r\n\r\nout@other.example"), "")
+	if list, err := s.org.SecurityContacts(t.Context()); err != nil || len(list) != 2 || list[0] != "out@other.example" {
+		t.Fatal(list, err)
+	}
+	body := text(t, s.get(ann, page+"?saved=contacts"))
+	want(body, "The contacts are saved", "told by mail", "Mail leaves by smtp.acme.example:465", "Security contacts changed", "on its way")
+	if strings.Contains(body, "nobody is told") {
+		t.Error("nobody is told, yet there are contacts and a server")
+	}
+	owed := store.Word{To: "sec@acme.example", Entries: []crm.AuditEntry{{Seq: 3, At: sampleNow}}}
+	if err := s.org.WordFailed(t.Context(), owed, "550 <who>?"); err != nil {
+		t.Fatal(err)
+	}
+	want(text(t, s.get(ann, page)), "550 &lt;who&gt;?", "1 attempt")
+
+	for _, bad := range []string{"no address", "sec@acme.example>\x00", strings.Repeat("x@y.example\n", 1) + "a b@c"} {
+		want(post(ann, bad), "is no mail address", `aria-invalid="true"`)
+	}
+	many := ""
+	for i := range 21 {
+		many += string(rune('a'+i)) + "@acme.example\n"
+	}
+	want(post(ann, many), "more than the 20")
+	want(post(bob, "bob@acme.example"), "not-an-administrator")
+	if list, err := s.org.SecurityContacts(t.Context()); err != nil || len(list) != 2 || list[1] != mail.Address("sec@acme.example") {
+		t.Error("what was refused is saved:", list, err)
+	}
+}
