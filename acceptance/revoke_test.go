@@ -18,29 +18,30 @@ import (
 	"postern/sim"
 )
 
-// listings puts a server before the Exchange in which each listing of a folder hangs. It tells
-// of each that has come, and of each that whoever asked for it has given up.
-func (w *world) listings() (hung, givenUp <-chan string) {
-	came, went := make(chan string, 100), make(chan string, 100)
+// listings puts a server before the Exchange in which each listing of a folder hangs that is
+// asked for under a name; by its mailbox it tells of each that has come, and of each that was
+// given up.
+func (w *world) listings(agent string) (hung, givenUp chan string) {
+	hung, givenUp = make(chan string, 100), make(chan string, 100)
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		if r.Header.Get("Authorization") == "" || !bytes.Contains(body, []byte("SyncFolderItems")) {
+		if r.UserAgent() != agent || r.Header.Get("Authorization") == "" || !bytes.Contains(body, []byte("SyncFolderItems")) {
 			w.exchange.ServeHTTP(rw, r)
 			return
 		}
 		box := r.Header.Get("X-AnchorMailbox")
-		came <- box
+		hung <- box
 		select {
 		case <-r.Context().Done():
-			went <- box
+			givenUp <- box
 		case <-w.Context().Done():
 		}
 		panic(http.ErrAbortHandler)
 	}))
 	w.Cleanup(server.Close)
 	w.url = server.URL + sim.Path
-	return came, went
+	return hung, givenUp
 }
 
 // start has the engine work beside the test, and ends it with the test.
@@ -71,7 +72,7 @@ func TestRevokingEndsWhatIsUnderWay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, sim.Options{})
-			hung, givenUp := w.listings()
+			hung, givenUp := w.listings(crm.DefaultUserAgent)
 			w.connect("acme.example")
 			w.users(crm.User{Name: "Bob", Addresses: []mail.Address{bob}, Active: false})
 			w.restart(engine.Config{Workers: 1, Looks: 1})
@@ -104,7 +105,7 @@ func TestKeysThatAreDestroyedShutTheGate(t *testing.T) {
 // mailbox says so.
 func TestAddressThatIsTakenAwayStopsTheConnection(t *testing.T) {
 	w := newWorld(t, sim.Options{})
-	hung, givenUp := w.listings()
+	hung, givenUp := w.listings(crm.DefaultUserAgent)
 	w.connect("acme.example")
 	w.leaveFrom("127.0.0.2")
 	var gone atomic.Bool

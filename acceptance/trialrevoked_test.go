@@ -1,12 +1,9 @@
 package acceptance
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -26,30 +23,15 @@ const tried = "Tried/1.0"
 // A trialWorld is a company whose Exchange never answers what a test asks for of a mailbox.
 type trialWorld struct {
 	*world
-	hung     chan string   // the mailbox of a request that got no answer
-	released chan struct{} // it was given up
-	gone     atomic.Bool   // the address that requests leave from is not on this machine any more
+	hung     chan string // the mailbox of a request that got no answer
+	released chan string // it was given up
+	gone     atomic.Bool // the address that requests leave from is not on this machine any more
 	machine  gate.Machine
 }
 
 func newTrialWorld(t *testing.T) *trialWorld {
-	w := &trialWorld{world: newWorld(t, sim.Options{}), hung: make(chan string, 100), released: make(chan struct{}, 100)}
-	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		if r.UserAgent() == tried && r.Header.Get("Authorization") != "" && bytes.Contains(body, []byte("SyncFolderItems")) {
-			w.hung <- r.Header.Get("X-AnchorMailbox")
-			select {
-			case <-r.Context().Done(): // the client hung up
-				w.released <- struct{}{}
-			case <-t.Context().Done():
-			}
-			panic(http.ErrAbortHandler)
-		}
-		w.exchange.ServeHTTP(rw, r)
-	}))
-	t.Cleanup(server.Close)
-	w.url = server.URL + sim.Path
+	w := &trialWorld{world: newWorld(t, sim.Options{})}
+	w.hung, w.released = w.listings(tried)
 	w.machine.Addresses = func() ([]netip.Addr, error) {
 		if w.gone.Load() {
 			return nil, nil
@@ -112,14 +94,9 @@ func TestRevokingEndsTestsUnderWay(t *testing.T) {
 
 // serving collects beside the test.
 func (w *trialWorld) serving() (*engine.Engine, func()) {
-	e := engine.New(engine.Config{Org: w.org, Connector: ews.Connector(), Machine: w.machine, Now: w.clock})
-	ctx, stop := context.WithCancel(w.Context())
-	ended := make(chan error)
-	go func() { ended <- e.Run(ctx) }()
-	return e, func() {
-		stop()
-		within(w.T, "the end of the engine", ended)
-	}
+	w.restart(engine.Config{Machine: w.machine})
+	w.start()
+	return w.engine, func() {}
 }
 
 // command has the data folder open for itself, and collects nothing.
@@ -144,7 +121,7 @@ func TestRevokingEndsASearchUnderWay(t *testing.T) {
 			}
 			w.hung <- ""
 			_, _ = io.Copy(io.Discard, conn) // until the client hangs up
-			w.released <- struct{}{}
+			w.released <- ""
 			conn.Close()
 		}
 	}()
