@@ -231,3 +231,38 @@ func accesses(n *int, size int) []crm.Access {
 	}
 	return list
 }
+
+// BenchmarkDryRun tells what another policy would do to what was filed: the time for each
+// message, as one waits for it, by what the policy asks about.
+func BenchmarkDryRun(b *testing.B) {
+	const size = 20_000
+	eachDatabase(b, func(b *testing.B, s *stage) {
+		for n := 0; n < size; {
+			items := make([]*crm.Item, 1000)
+			for i := range items {
+				n++
+				items[i] = letter(fmt.Sprint(n), cyn, string(ann), string(bob), fmt.Sprintf("cc:x%d@nowhere.example", n%1000))
+				items[i].Sent = items[i].Sent.Add(-time.Duration(n) * time.Minute)
+			}
+			s.save(s.page(&s.ann, items...))
+		}
+		for name, change := range map[string]func(*crm.Policy){
+			"mailboxes":   func(p *crm.Policy) { p.Deny = []crm.Selector{crm.Selector(ann)} },
+			"period":      func(p *crm.Policy) { p.Since = noon.AddDate(0, 0, -7) },
+			"some people": func(p *crm.Policy) { p.Excluded = []crm.Pattern{"x1*@nowhere.example"} },
+			"most people": func(p *crm.Policy) { p.Excluded = []crm.Pattern{"nowhere.example"} },
+			"domains":     func(p *crm.Policy) { p.Domains = []string{"other.example"} },
+		} {
+			b.Run(name, func(b *testing.B) {
+				p, err := s.org.Policy(b.Context())
+				s.must(err)
+				change(&p)
+				for b.Loop() {
+					_, err := s.org.DryRun(b.Context(), p)
+					s.must(err)
+				}
+				b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*size), "µs/message")
+			})
+		}
+	})
+}

@@ -104,10 +104,14 @@ func (o *Org) comeAndGo(ctx context.Context, was, is granted) (comes, goes []str
 	return comes, goes, err
 }
 
-// unfiled looks through all that was filed.
+// unfiled looks through all that was filed, and reads no more of it than the policy asks
+// about.
 func (o *Org) unfiled(ctx context.Context, g granted) (Unfiled, error) {
 	u := Unfiled{By: map[crm.Reason]int{}}
 	v, err := o.newReview(ctx, o.read(), g)
+	if err == nil {
+		err = v.narrow(ctx, o.read())
+	}
 	if err != nil {
 		return u, err
 	}
@@ -125,11 +129,28 @@ func (o *Org) unfiled(ctx context.Context, g granted) (Unfiled, error) {
 			u.Messages++
 			u.By[m.copies[0].reason]++
 			if len(u.Examples) < maxExamples {
-				u.Examples = append(u.Examples, UnfiledExample{crm.MessageID(m.id), m.subject, m.when, m.copies[0].reason})
+				u.Examples = append(u.Examples, UnfiledExample{Message: crm.MessageID(m.id), When: m.when, Reason: m.copies[0].reason})
 			}
 		}
 	}
-	return u, nil
+	return u, o.nameExamples(ctx, u.Examples)
+}
+
+// nameExamples reads the subjects of examples.
+func (o *Org) nameExamples(ctx context.Context, list []UnfiledExample) error {
+	at := make(map[crm.MessageID]*UnfiledExample, len(list))
+	var keys []int64
+	for i := range list {
+		at[list[i].Message] = &list[i]
+		keys = append(keys, int64(list[i].Message))
+	}
+	return in(ctx, o.read(), "select id, subject from message where org_id = $1 and id in (%s)", []any{o.id}, keys, func(r *sql.Rows) error {
+		var id crm.MessageID
+		var subject string
+		err := r.Scan(&id, &subject)
+		at[id].Subject = subject
+		return err
+	})
 }
 
 // A review decides again about what was filed, by what is granted now. It goes by what a
@@ -138,6 +159,16 @@ type review struct {
 	org     *Org
 	granted granted
 	boxes   map[crm.MailboxID]reviewedBox
+	needs   needs
+}
+
+// Needs are what of messages is to be read to decide about them.
+type needs struct {
+	batch   int  // how many at a time
+	names   bool // Message-ID and people, for the ledger; else the people alone that may be excluded
+	people  bool
+	suspect []string // only these of the people; nil = all
+	users   bool     // addresses by which users are linked
 }
 
 // A reviewedBox is what holds for the copies in a mailbox.
@@ -151,8 +182,7 @@ type reviewedBox struct {
 // A reviewed message is one that was filed, with its copies, those gone included.
 type reviewed struct {
 	id        int64
-	messageID string
-	subject   string
+	messageID string // where names are needed
 	when      time.Time
 	people    []reviewedParty
 	users     []mail.Address // by which it is linked to users
@@ -176,11 +206,58 @@ type reviewedCopy struct {
 	rule   string
 }
 
-// reviewBatch is how many messages are looked at in one step.
-const reviewBatch = 200
+// How many messages are looked at in one step: of a removal, which is a transaction, and of
+// a dry run.
+const (
+	reviewBatch = 200
+	dryRunBatch = 2000
+)
+
+// maxSuspects is how many people a database is asked for by their addresses; of more, all are
+// read.
+const maxSuspects = 500
+
+// narrow has only that be read of each message which the policy asks about: people when it
+// excludes some of those who stand on messages, users when one of theirs is of no domain that
+// is allowed.
+func (v *review) narrow(ctx context.Context, q querier) error {
+	v.needs = needs{batch: dryRunBatch}
+	var excluded []crm.Pattern
+	for _, box := range v.boxes {
+		excluded = append(excluded, box.limits.Excluded...)
+	}
+	if excluded = unique(excluded); len(excluded) > 0 {
+		err := rows(ctx, q, "select distinct who from participant where org_id = $1 and readable", []any{v.org.id}, func(r *sql.Rows) error {
+			var who string
+			err := r.Scan(&who)
+			if slices.ContainsFunc(excluded, func(p crm.Pattern) bool { return p.Matches(mail.Address(who)) }) {
+				v.needs.suspect = append(v.needs.suspect, who)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	v.needs.people = len(v.needs.suspect) > 0
+	if len(v.needs.suspect) > maxSuspects {
+		v.needs.suspect = nil
+	}
+	return rows(ctx, q, "select distinct address from activity_link where org_id = $1 and person = 'u' and auto", []any{v.org.id}, func(r *sql.Rows) error {
+		var a mail.Address
+		err := r.Scan(&a)
+		v.needs.users = v.needs.users || !v.allowsUser(a)
+		return err
+	})
+}
+
+// allowsUser tells whether users count by an address.
+func (v *review) allowsUser(a mail.Address) bool {
+	return slices.Contains(v.granted.policy.Domains, a.Domain())
+}
 
 func (o *Org) newReview(ctx context.Context, q querier, g granted) (*review, error) {
-	v := &review{o, g, map[crm.MailboxID]reviewedBox{}}
+	v := &review{o, g, map[crm.MailboxID]reviewedBox{}, needs{batch: reviewBatch, names: true, people: true, users: true}}
 	boxes, err := o.owners(ctx, q)
 	if err != nil {
 		return nil, err
@@ -207,10 +284,14 @@ func (o *Org) newReview(ctx context.Context, q querier, g granted) (*review, err
 func (v *review) messages(ctx context.Context, q querier, after int64) (list []*reviewed, last int64, more bool, err error) {
 	byID := map[int64]*reviewed{}
 	last = after
-	err = rows(ctx, q, "select id, message_id, subject, when_at from message where org_id = $1 and id > $2 order by id limit $3",
-		[]any{v.org.id, after, reviewBatch}, func(r *sql.Rows) error {
+	columns := "id, '', when_at"
+	if v.needs.names {
+		columns = "id, message_id, when_at"
+	}
+	err = rows(ctx, q, "select "+columns+" from message where org_id = $1 and id > $2 order by id limit $3",
+		[]any{v.org.id, after, v.needs.batch}, func(r *sql.Rows) error {
 			m := &reviewed{}
-			err := r.Scan(&m.id, &m.messageID, &m.subject, stamp{&m.when})
+			err := r.Scan(&m.id, &m.messageID, stamp{&m.when})
 			list, byID[m.id], last = append(list, m), m, m.id
 			return err
 		})
@@ -218,8 +299,24 @@ func (v *review) messages(ctx context.Context, q querier, after int64) (list []*
 		return nil, last, false, err
 	}
 	between := []any{v.org.id, after, last}
-	err = rows(ctx, q, `select message_id, part, who, mailbox_id from participant
-		where org_id = $1 and message_id > $2 and message_id <= $3 and readable`, between, func(r *sql.Rows) error {
+	for _, read := range []func(context.Context, querier, []any, map[int64]*reviewed) error{v.readPeople, v.readUsers, v.readCopies} {
+		if err := read(ctx, q, between, byID); err != nil {
+			return nil, last, false, err
+		}
+	}
+	for _, m := range list {
+		for _, c := range m.copies {
+			c.reason, c.rule = v.judge(m, c)
+		}
+	}
+	return list, last, len(list) == v.needs.batch, nil
+}
+
+func (v *review) readPeople(ctx context.Context, q querier, between []any, byID map[int64]*reviewed) error {
+	if !v.needs.people {
+		return nil
+	}
+	take := func(r *sql.Rows) error {
 		var id int64
 		var p reviewedParty
 		err := r.Scan(&id, &p.Part, &p.Address, &p.box)
@@ -227,11 +324,20 @@ func (v *review) messages(ctx context.Context, q querier, after int64) (list []*
 			m.people = append(m.people, p)
 		}
 		return err
-	})
-	if err != nil {
-		return nil, last, false, err
 	}
-	err = rows(ctx, q, `select a.message_id, l.address from activity a join activity_link l on l.org_id = a.org_id and l.activity_id = a.id
+	const query = `select message_id, part, who, mailbox_id from participant
+		where org_id = $1 and message_id > $2 and message_id <= $3 and readable`
+	if v.needs.suspect == nil {
+		return rows(ctx, q, query, between, take)
+	}
+	return in(ctx, q, query+" and who in (%s)", between, v.needs.suspect, take)
+}
+
+func (v *review) readUsers(ctx context.Context, q querier, between []any, byID map[int64]*reviewed) error {
+	if !v.needs.users {
+		return nil
+	}
+	return rows(ctx, q, `select a.message_id, l.address from activity a join activity_link l on l.org_id = a.org_id and l.activity_id = a.id
 		where a.org_id = $1 and a.message_id > $2 and a.message_id <= $3 and l.person = 'u' and l.auto`, between, func(r *sql.Rows) error {
 		var id int64
 		var a mail.Address
@@ -241,10 +347,10 @@ func (v *review) messages(ctx context.Context, q querier, after int64) (list []*
 		}
 		return err
 	})
-	if err != nil {
-		return nil, last, false, err
-	}
-	err = rows(ctx, q, `select message_id, mailbox_id, item_hash, folder_id, size, sensitivity, categories from copy
+}
+
+func (v *review) readCopies(ctx context.Context, q querier, between []any, byID map[int64]*reviewed) error {
+	return rows(ctx, q, `select message_id, mailbox_id, item_hash, folder_id, size, sensitivity, categories from copy
 		where org_id = $1 and message_id > $2 and message_id <= $3 order by message_id, mailbox_id, item_hash`, between, func(r *sql.Rows) error {
 		var id int64
 		var c reviewedCopy
@@ -258,12 +364,6 @@ func (v *review) messages(ctx context.Context, q querier, after int64) (list []*
 		}
 		return err
 	})
-	for _, m := range list {
-		for _, c := range m.copies {
-			c.reason, c.rule = v.judge(m, c)
-		}
-	}
-	return list, last, len(list) == reviewBatch, err
 }
 
 // judge says why a copy would not be filed.
@@ -279,8 +379,7 @@ func (v *review) judge(m *reviewed, c *reviewedCopy) (crm.Reason, string) {
 	if reason, rule := box.limits.Refuses(&h); reason != "" {
 		return reason, rule
 	}
-	allowed := func(a mail.Address) bool { return slices.Contains(v.granted.policy.Domains, a.Domain()) }
-	if len(m.users) > 0 && !slices.ContainsFunc(m.users, allowed) {
+	if len(m.users) > 0 && !slices.ContainsFunc(m.users, v.allowsUser) {
 		return crm.NoUser, "a contact is on it, but the user's domain is not allowed"
 	}
 	return "", ""
