@@ -58,6 +58,16 @@ func (s Scheme) Words() Words {
 	return Words{string(s), string(s), string(s), string(s), ""}
 }
 
+// Logins are those of all service accounts, the first one first.
+func (s Settings) Logins() (list []string) {
+	for _, a := range append([]Account{{Login: s.Login}}, s.Others...) {
+		if a.Login != "" {
+			list = append(list, a.Login)
+		}
+	}
+	return list
+}
+
 // A complaint tells what is wrong with a field.
 type complaint func(field, code, format string, args ...any)
 

@@ -69,7 +69,7 @@ func scripts(p crm.Permit) []crm.Script {
 	if base.Online {
 		base.Shell = "Exchange Online PowerShell (Connect-ExchangeOnline), as a member of Organization Management"
 	} else if !base.Own {
-		base.Accounts = logins(p.Settings)
+		base.Accounts = p.Settings.Logins()
 	}
 	for _, id := range p.AppIDs {
 		if appID.MatchString(id) {
@@ -143,18 +143,6 @@ func (t *scriptText) undoSays() string {
 		made = "A group"
 	}
 	return "Takes back what these scripts did from this account on this machine, the last step first. " + made + " that they made goes whole, with what others added to it meanwhile."
-}
-
-// logins are those that Postern logs on with.
-func logins(s crm.Settings) []string {
-	var list []string
-	if s.Login != "" {
-		list = append(list, s.Login)
-	}
-	for _, a := range s.Others {
-		list = append(list, a.Login)
-	}
-	return list
 }
 
 // listedMailboxes are those that a policy allows by their addresses.

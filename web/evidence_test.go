@@ -181,3 +181,13 @@ func TestEvidenceFile(t *testing.T) {
 		}
 	}
 }
+
+// The evidence has one heading above all others, as a page and as a file.
+func TestEvidenceHasOneHeading(t *testing.T) {
+	s := newFilledSite(t)
+	for _, path := range []string{"/access/evidence", "/access/evidence.html"} {
+		if n := strings.Count(text(t, s.get(ann, path)), "<h1"); n != 1 {
+			t.Errorf("%s: %d", path, n)
+		}
+	}
+}
