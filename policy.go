@@ -140,7 +140,7 @@ func (f *saveFlags) save(c *common, org *store.Org, p crm.Policy) error {
 // warnOfStrangers names the plain addresses, new in a policy, that no user has: whom they are
 // to allow or deny may be written otherwise.
 func warnOfStrangers(c *common, org *store.Org, before, now *crm.Policy) error {
-	users, _, err := org.Users(c.ctx, store.ListQuery{Limit: 1 << 20})
+	users, _, err := org.Users(c.ctx, store.ListQuery{Limit: store.Everything})
 	if err != nil {
 		return err
 	}
