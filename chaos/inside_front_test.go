@@ -198,7 +198,7 @@ func (f *front) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		key += " unsigned"
 	}
 	dice, kind := f.fate(key, operation, mailbox, true)
-	f.sleep(r, time.Duration(1+dice.IntN(int(50*time.Millisecond))))
+	f.sleep(time.Duration(1 + dice.IntN(int(50*time.Millisecond))))
 	f.note(key + " " + kind)
 	f.answer(rw, r, dice, kind)
 }
@@ -217,12 +217,9 @@ func (f *front) answer(rw http.ResponseWriter, r *http.Request, dice *rand.Rand,
 		<-r.Context().Done()
 		return
 	case slow:
-		f.sleep(r, time.Duration(dice.Int64N(int64(170*time.Second))))
+		f.sleep(time.Duration(dice.Int64N(int64(170 * time.Second))))
 	case late:
-		select {
-		case <-time.After(time.Duration(dice.Int64N(int64(4 * time.Minute)))):
-		case <-f.closed:
-		}
+		f.sleep(time.Duration(dice.Int64N(int64(4 * time.Minute))))
 	}
 	f.w.exchange.ServeHTTP(rw, r)
 }
@@ -274,11 +271,13 @@ func (f *front) fate(key, operation, mailbox string, network bool) (dice *rand.R
 	return dice, kind
 }
 
-// sleep waits, but not for a client that has gone.
-func (f *front) sleep(r *http.Request, d time.Duration) {
+// sleep waits. A server does not notice at once that a client has gone: all clients of a
+// process that is killed go in one instant, and what they asked for would come in an order
+// that is the machine's.
+func (f *front) sleep(d time.Duration) {
 	select {
 	case <-time.After(d):
-	case <-r.Context().Done():
+	case <-f.closed:
 	}
 }
 

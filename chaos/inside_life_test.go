@@ -117,6 +117,7 @@ func (l *life) revive() {
 	l.start()
 	l.arm()
 	l.proc.run()
+	synctest.Wait() // nobody does anything with it before it is up
 }
 
 // live lets things happen for a while.
@@ -227,9 +228,11 @@ func (l *life) again() {
 	}
 }
 
+// deliver sends a letter and lets everybody take note of it before anything else happens.
 func (l *life) deliver(raw []byte) {
 	_, err := l.exchange.Deliver(raw)
 	l.must(err)
+	synctest.Wait()
 }
 
 func (l *life) burst() {

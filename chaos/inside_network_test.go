@@ -22,7 +22,6 @@ type wire struct {
 	calls chan net.Conn // to the server
 
 	mu      sync.Mutex
-	dialled int
 	open    []*end // the client's ends, in the order of dialling
 	refused error  // what dialling meets; nil = a connection
 	hole    bool   // dialling meets nothing at all
@@ -51,8 +50,7 @@ func (w *wire) dial(ctx context.Context) (net.Conn, error) {
 	} else if refused != nil || hole {
 		w.hit()
 	}
-	w.dialled++
-	delay := time.Duration(w.dialled%1000) * time.Microsecond
+	delay := time.Duration(time.Now().UnixNano()*7919%1000) * time.Microsecond
 	w.mu.Unlock()
 	if refused != nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", refused)}

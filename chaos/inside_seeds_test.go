@@ -176,11 +176,12 @@ func TestSeedsOtherwise(t *testing.T) {
 	}
 }
 
-// TestOneSeedIsOneRun: without that, a failing seed could not be looked at. Seeds are left
-// out in whose lives the disk is full while several mailboxes have news: these are rung
-// again by timers that end in one instant, in an order that is the machine's.
+// TestOneSeedIsOneRun: without that, a failing seed could not be looked at. It holds for
+// nearly all seeds; a few lives, of which these have none, come to an instant in which
+// several goroutines of the engine go on, in an order that is the machine's.
 func TestOneSeedIsOneRun(t *testing.T) {
-	for _, seed := range []uint64{1, 3, 4, 5, 6, 8, 9, 10, 11, 12} {
+	for seed := range uint64(12) {
+		seed++
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			a, b := lifeOf(t, seed, wiring{}), lifeOf(t, seed, wiring{})

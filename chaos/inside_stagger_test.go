@@ -2,10 +2,10 @@ package chaos
 
 import (
 	"context"
+	"fmt"
 	"hash/fnv"
 	"io"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	"postern/crm"
@@ -14,31 +14,23 @@ import (
 // A stagger lets each call wait for a moment that is its own. What begins in one instant
 // of the virtual clock would else reach the server in an order that depends on the
 // machine, and one seed would not be one run.
-type stagger struct {
-	seed uint64
+type stagger uint64 // the seed
 
-	mu    sync.Mutex
-	count map[string]uint64
-}
-
-func newStagger(seed uint64) *stagger { return &stagger{seed: seed, count: map[string]uint64{}} }
-
-func (s *stagger) wait(ctx context.Context, key string) {
-	s.mu.Lock()
-	s.count[key]++
-	n := s.count[key]
-	s.mu.Unlock()
+// wait lasts as the key and the moment have it: a call that was given up before leaves no
+// trace in those that follow.
+func (s stagger) wait(ctx context.Context, key string) {
 	h := fnv.New64a()
 	io.WriteString(h, key)
+	draw := rand.New(rand.NewPCG(uint64(s)^h.Sum64(), uint64(time.Now().UnixNano())))
 	select {
-	case <-time.After(time.Duration(1 + rand.New(rand.NewPCG(s.seed^h.Sum64(), n)).IntN(int(time.Millisecond)))):
+	case <-time.After(time.Duration(1 + draw.IntN(int(time.Millisecond)))):
 	case <-ctx.Done():
 	}
 }
 
 // connector puts the stagger between the engine and a connector's source, and between the
 // source and its traffic.
-func (s *stagger) connector(c crm.Connector) crm.Connector {
+func (s stagger) connector(c crm.Connector) crm.Connector {
 	open := c.Source
 	c.Source = func(settings crm.Settings, t crm.Transport) (crm.Source, error) {
 		src, err := open(settings, staggeredTransport{t, s})
@@ -52,10 +44,11 @@ func (s *stagger) connector(c crm.Connector) crm.Connector {
 
 type staggeredTransport struct {
 	crm.Transport
-	*stagger
+	stagger
 }
 
 func (t staggeredTransport) Admit(ctx context.Context, r crm.Request) (func(*crm.Fault), error) {
+	t.wait(ctx, "asks "+r.Operation+string(r.Mailbox))
 	done, err := t.Transport.Admit(ctx, r)
 	t.wait(ctx, "admitted "+r.Operation+string(r.Mailbox))
 	return done, err
@@ -63,7 +56,7 @@ func (t staggeredTransport) Admit(ctx context.Context, r crm.Request) (func(*crm
 
 type staggered struct {
 	crm.Notifier
-	*stagger
+	stagger
 }
 
 func (s *staggered) wait(ctx context.Context, what string, box *crm.Mailbox) {
@@ -109,7 +102,17 @@ func (s *staggered) Subscribe(ctx context.Context, box, anchor *crm.Mailbox) (cr
 
 func (s *staggered) Listen(ctx context.Context, list []crm.Subscription, tell func(crm.Notice)) error {
 	s.wait(ctx, "Listen", list[0].Box)
-	return s.Notifier.Listen(ctx, list, tell)
+	defer s.wait(ctx, "Heard", list[0].Box)
+	opened := false
+	return s.Notifier.Listen(ctx, list, func(n crm.Notice) {
+		s.stagger.wait(ctx, fmt.Sprint("Notice ", n.Box))
+		if !opened && n.Box != 0 {
+			tell(crm.Notice{}) // that it is open and what it tells are two things
+			s.stagger.wait(ctx, fmt.Sprint("First ", n.Box))
+		}
+		opened = true
+		tell(n)
+	})
 }
 
 func (s *staggered) Pull(ctx context.Context, sub *crm.Subscription) (crm.Notice, error) {

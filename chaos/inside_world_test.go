@@ -149,7 +149,7 @@ func (w *world) start() {
 	}
 	w.must(err)
 	p.org = p.store.Org(1)
-	connector := newStagger(w.seed + uint64(w.images)).connector(ews.Connector(func(c *ews.Config) { c.Now = w.now }))
+	connector := stagger(w.seed + uint64(w.images)).connector(ews.Connector(func(c *ews.Config) { c.Now = w.now }))
 	if w.wiring.connector != nil {
 		connector = w.wiring.connector(connector)
 	}

@@ -35,6 +35,7 @@ type group struct {
 	hurry   bool          // somebody left, who may not be listened to any longer
 	losses  int           // subscriptions lost on the connection at hand
 	settled bool          // it has had a connection before
+	lag     time.Duration // its own, so that the groups do not come all in one instant when something ends for all
 }
 
 func (g *group) enter(f *followed) {
@@ -82,7 +83,7 @@ func (g *group) lost(f *followed, why *crm.Fault) (polled bool) {
 // run keeps the group's mailboxes followed until none is left.
 func (g *group) run() {
 	defer g.unsubscribe()
-	rest(g.ctx, gatherGroup)
+	rest(g.ctx, gatherGroup+g.lag)
 	for tries := 0; g.ctx.Err() == nil && !g.disbanded(); {
 		began := g.Now()
 		fault := g.session()
@@ -95,7 +96,7 @@ func (g *group) run() {
 		}
 		g.fallBack(fault)
 		g.refused(fault)
-		rest(g.ctx, max(fault.After, ladder(tries, 2*time.Second, 5*time.Second, 15*time.Second, 30*time.Second, time.Minute)))
+		rest(g.ctx, g.lag+max(fault.After, ladder(tries, 2*time.Second, 5*time.Second, 15*time.Second, 30*time.Second, time.Minute)))
 		if fault.Code != resting {
 			tries++
 		}

@@ -180,7 +180,7 @@ func (w *watcher) join(f *followed, alone bool) {
 			return
 		}
 	}
-	g := &group{watcher: w, server: f.box.Server, login: login, alone: alone, changed: make(chan struct{}, 1)}
+	g := &group{watcher: w, server: f.box.Server, login: login, alone: alone, changed: make(chan struct{}, 1), lag: spread(f.box.ID, gatherGroup/2)}
 	w.groups = append(w.groups, g)
 	g.enter(f)
 	w.wg.Go(g.run)
@@ -216,7 +216,13 @@ func (w *watcher) pause(id crm.MailboxID, poll time.Duration) time.Duration {
 	if f := w.boxes[id]; f == nil || f.watch.Mode == crm.Polling {
 		return poll
 	}
-	return sweep - time.Duration(int64(id)*7919%600)*time.Second
+	return sweep - spread(id, 10*time.Minute)
+}
+
+// spread is a share of a time that is the mailbox' own: what is due for many at once is
+// kept apart by it.
+func spread(id crm.MailboxID, over time.Duration) time.Duration {
+	return over / 600 * time.Duration(int64(id)*7919%600)
 }
 
 // notice takes down what the server told of a mailbox and rings for it: at once after a
@@ -288,7 +294,7 @@ func (w *watcher) putBack(id crm.MailboxID, dirty map[string]bool) {
 	}
 	maps.Copy(f.dirty, dirty)
 	if !f.waiting {
-		w.ringLater(f, restAfterFailure)
+		w.ringLater(f, restAfterFailure+spread(id, time.Second))
 	}
 }
 
