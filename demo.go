@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,17 +69,16 @@ func (d *demoCommand) Run(c *common) error {
 		return err
 	}
 	people.tellSkipped(c.errOut)
-	exchange, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	wg.Go(func() { serveSim(ctx, exchange, x) })
-
 	org := st.Org(1)
+	exchange, err := listenAgain(ctx, org)
+	if err != nil {
+		return err
+	}
+	wg.Go(func() { serveSim(ctx, exchange, x) })
 	if err := people.settle(ctx, org, ewsURL(exchange)); err != nil {
 		return err
 	}
@@ -104,11 +104,37 @@ func allowThisMachine(ctx context.Context, st *store.Store) error {
 	return st.SaveDeployment(ctx, d)
 }
 
-// settle makes the people known and opens the connection to the simulated Exchange.
-func (p *population) settle(ctx context.Context, org *store.Org, url string) error {
+// listenAgain gives the simulated Exchange the address at which it was the last time, if
+// that is free: another address is another server, which an organization may want to have
+// approved by a second person.
+func listenAgain(ctx context.Context, org *store.Org) (net.Listener, error) {
+	kept, _, err := org.Settings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if before, err := url.Parse(kept.Server); err == nil {
+		if at, err := netip.ParseAddrPort(before.Host); err == nil && thisMachine[0].Contains(at.Addr()) {
+			if l, err := net.Listen("tcp", before.Host); err == nil {
+				return l, nil
+			}
+		}
+	}
+	return net.Listen("tcp", "127.0.0.1:0")
+}
+
+// settle makes the people known and opens the connection to the simulated Exchange. Those
+// who are known and the connection that was opened before stay as somebody has set them since.
+func (p *population) settle(ctx context.Context, org *store.Org, server string) error {
+	known, err := addressesOfUsers(ctx, org)
+	if err != nil {
+		return err
+	}
 	var users []crm.User
 	domains := []string{p.company}
 	for _, u := range p.users {
+		if known[u.addresses[0]] {
+			continue
+		}
 		users = append(users, crm.User{Name: u.name, Addresses: u.addresses, Admin: u.admin, Active: true})
 	}
 	var contacts []crm.Contact
@@ -121,14 +147,32 @@ func (p *population) settle(ctx context.Context, org *store.Org, url string) err
 	if _, err := org.SaveContacts(ctx, contacts); err != nil {
 		return err
 	}
+	kept, _, err := org.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	if kept.Server == server && slices.Contains(kept.Domains, p.company) {
+		return nil
+	}
 	connector := ews.Connector()
-	wanted := crm.Settings{Enabled: true, Server: url, Version: "ExchangeSE",
+	wanted := crm.Settings{Enabled: true, Server: server, Version: "ExchangeSE",
 		Login: demoLogin, Password: crm.NewSecret(demoPassword), Domains: domains}
 	settings, wrong := wanted.Check(connector, crm.Settings{})
 	if len(wrong) > 0 {
 		return fmt.Errorf("settings of the demonstration: %s", wrong[0].Message)
 	}
 	return org.SaveSettings(ctx, settings)
+}
+
+func addressesOfUsers(ctx context.Context, org *store.Org) (map[mail.Address]bool, error) {
+	users, _, err := org.Users(ctx, store.ListQuery{Limit: store.Everything})
+	known := make(map[mail.Address]bool)
+	for _, u := range users {
+		for _, a := range u.Addresses {
+			known[a] = true
+		}
+	}
+	return known, err
 }
 
 // serve shows the pages until ctx ends.
