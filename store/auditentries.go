@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"slices"
 	"strings"
@@ -98,18 +101,32 @@ func settingsEntry(old, now crm.Settings) crm.AuditEntry {
 	}
 	if old.KDC != now.KDC {
 		c.say("Kerberos realm: changed", true)
+		c.noteList("Kerberos realm, line", textLines(old.KDC), textLines(now.KDC), true)
 	}
-	if old.ClientCertificate != now.ClientCertificate {
-		c.say("client certificate: changed", false)
-	}
+	c.noteList("client certificate", certificates(old.ClientCertificate), certificates(now.ClientCertificate), false)
 	c.noteSecret("client certificate's key", old.ClientKey, now.ClientKey)
 	c.noteList("domain", old.Domains, now.Domains, true)
 	c.note("User-Agent", old.UserAgent, now.UserAgent, false)
 	c.note("compressed answers", onOff(old.Gzip), onOff(now.Gzip), false)
-	if old.RootCAs != now.RootCAs {
-		c.say("trusted authorities: changed", now.RootCAs != "")
-	}
+	c.noteList("trusted authority", certificates(old.RootCAs), certificates(now.RootCAs), true)
 	return c.entry("settings.save", "")
+}
+
+func textLines(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == '\n' })
+}
+
+// certificates names those of a PEM file so that who reads the log, or approves them, can
+// tell which they are.
+func certificates(file string) (names []string) {
+	for block, rest := pem.Decode([]byte(file)); block != nil; block, rest = pem.Decode(rest) {
+		name := "unreadable"
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
+			name = c.Subject.String()
+		}
+		names = append(names, fmt.Sprintf("%q, SHA-256 %x", name, sha256.Sum256(block.Bytes)))
+	}
+	return names
 }
 
 func logins(list []crm.Account) (names []string) {
@@ -119,36 +136,37 @@ func logins(list []crm.Account) (names []string) {
 	return names
 }
 
-// A crowd is what of the users concerns access: how many addresses are collected for, and
-// who may change that.
-type crowd struct {
-	addresses int
-	admins    []string
-}
-
-func (o *Org) crowd(ctx context.Context, q querier) (crowd, error) {
-	var c crowd
-	if err := one(ctx, q, "select count(*) from user_address where org_id = $1 and active", []any{o.id}, &c.addresses); err != nil {
-		return c, err
+// noteUser adds what of a user concerns access: by which addresses mail is the user's, of
+// which the first names the mailbox that is read, and who is an administrator.
+func (c *changes) noteUser(old *crm.User, now crm.User) {
+	var was, is crm.User // nobody who is not active can do or gets anything
+	if old != nil && old.Active {
+		was = *old
 	}
-	var err error
-	c.admins, err = texts(ctx, q, `select a.name || ' <' || u.address || '>' from account a join user_address u on u.org_id = a.org_id and u.user_id = a.id and u.position = 0
-		where a.org_id = $1 and a.admin and a.active order by a.name, a.id`, o.id)
-	return c, err
+	if now.Active {
+		is = now
+	}
+	who := now.Actor()
+	c.noteList(who+": address", words(was.Addresses), words(is.Addresses), true)
+	if len(was.Addresses) > 0 && len(is.Addresses) > 0 {
+		c.note(who+": mailbox", string(was.Addresses[0]), string(is.Addresses[0]), true)
+	}
+	switch {
+	case is.Admin && !was.Admin:
+		c.say("administrator added: "+who, true)
+	case was.Admin && !is.Admin:
+		c.say("administrator removed: "+who, false)
+	}
 }
 
 // auditUsers writes down that users were saved, unless nothing came of it.
-func (o *Org) auditUsers(ctx context.Context, t *tx, list []crm.User, s Saved, before crowd) error {
+func (o *Org) auditUsers(ctx context.Context, t *tx, list []crm.User, s Saved, access changes) error {
 	if s.New+s.Changed == 0 {
 		return nil
 	}
-	after, err := o.crowd(ctx, t)
-	if err != nil {
-		return err
-	}
 	var c changes
-	c.say(fmt.Sprintf("%d new, %d changed, %d as before", s.New, s.Changed, s.Same), after.addresses > before.addresses)
-	c.noteList("administrator", before.admins, after.admins, true)
+	c.say(fmt.Sprintf("%d new, %d changed, %d as before", s.New, s.Changed, s.Same), access.widens)
+	c.lines = append(c.lines, access.lines...)
 	subject := ""
 	if len(list) == 1 {
 		subject = person(list[0].Name, list[0].Addresses)

@@ -54,10 +54,9 @@ func TestChangesAreAudited(t *testing.T) {
 		s.Enabled, s.Domains = false, nil
 		do(org.SaveSettings(ctx, s))
 		last("settings.save", "", false, "collecting: on → off", "domain removed: acme.example")
-
 		_, err := org.SaveUsers(ctx, []crm.User{{Name: "Bob", Addresses: []mail.Address{"bob@acme.example"}, Active: true}})
 		do(err)
-		last("users.save", "Bob <bob@acme.example>", true, "1 new, 0 changed, 0 as before")
+		last("users.save", "Bob <bob@acme.example>", true, "1 new, 0 changed, 0 as before", "Bob <bob@acme.example>: address added: bob@acme.example")
 		bob := crm.User{Name: "Bob", Addresses: []mail.Address{"bob@acme.example"}, Active: true, Admin: true}
 		_, err = org.SaveUsers(ctx, []crm.User{bob, {Name: "Cy", Addresses: []mail.Address{"cy@acme.example"}}})
 		do(err)
@@ -96,6 +95,29 @@ func TestChangesAreAudited(t *testing.T) {
 		}
 		if v := verdict(t, org); !v.OK() || v.Entries != int64(n+3) {
 			t.Errorf("%+v", v)
+		}
+	})
+}
+
+// TestTrustIsNamed: whom a connection trusts from now on is said so that a second person can
+// tell it from another, not only that it changed.
+func TestTrustIsNamed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		org := st.Org(1)
+		s := crm.Settings{Server: "ews.acme.example", KDC: "[realms]\nACME = {\n\tkdc = kdc.acme.example\n}",
+			RootCAs: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}
+		if err := org.SaveSettings(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		list, _, err := org.AuditLog(t.Context(), store.AuditQuery{Limit: 1})
+		if err != nil || !list[0].Widens {
+			t.Fatalf("%+v, %v", list, err)
+		}
+		for _, want := range []string{"Kerberos realm: changed", "Kerberos realm, line added: \tkdc = kdc.acme.example",
+			`trusted authority added: "unreadable", SHA-256 709e80c88487a2411e1ee4dfb9f22a861492d20c4765150c0c794abd70f8147c`} {
+			if !strings.Contains(list[0].Detail+"\n", want+"\n") {
+				t.Errorf("no line %q in\n%s", want, list[0].Detail)
+			}
 		}
 	})
 }

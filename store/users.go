@@ -37,17 +37,14 @@ func (o *Org) SaveUsers(ctx context.Context, list []crm.User) (Saved, error) {
 		if err := o.lock(ctx, t); err != nil {
 			return err
 		}
-		before, err := o.crowd(ctx, t)
-		if err != nil {
-			return err
-		}
+		var access changes
 		policy, err := o.policy(ctx, t)
 		if err != nil {
 			return err
 		}
 		var fresh []mail.Address
 		for i := range list {
-			added, err := o.saveUser(ctx, t, h, list[i], i, &saved)
+			added, err := o.saveUser(ctx, t, h, list[i], i, &saved, &access)
 			if err != nil {
 				return fmt.Errorf("user %d of the list: %w", i+1, err)
 			}
@@ -60,7 +57,7 @@ func (o *Org) SaveUsers(ctx context.Context, list []crm.User) (Saved, error) {
 		if err := o.peopleChanged(ctx, t, &saved); err != nil {
 			return err
 		}
-		if err := o.auditUsers(ctx, t, list, saved, before); err != nil {
+		if err := o.auditUsers(ctx, t, list, saved, access); err != nil {
 			return err
 		}
 		if _, err := o.provision(ctx, t); err != nil {
@@ -78,8 +75,9 @@ func (o *Org) SaveUsers(ctx context.Context, list []crm.User) (Saved, error) {
 	return saved, nil
 }
 
-// saveUser saves one and returns the addresses by which mail is the user's from now on.
-func (o *Org) saveUser(ctx context.Context, t *tx, h hasher, u crm.User, index int, saved *Saved) ([]mail.Address, error) {
+// saveUser saves one, notes what of it concerns access, and returns the addresses by which
+// mail is the user's from now on.
+func (o *Org) saveUser(ctx context.Context, t *tx, h hasher, u crm.User, index int, saved *Saved, access *changes) ([]mail.Address, error) {
 	u.Name = clean(u.Name)
 	u.Addresses = addAddresses(nil, u.Addresses)
 	old, err := o.sameUser(ctx, t, u)
@@ -122,6 +120,7 @@ func (o *Org) saveUser(ctx context.Context, t *tx, h hasher, u crm.User, index i
 	if err := o.unlink(ctx, t, "u", int64(u.ID), lost, u.Addresses); err != nil {
 		return nil, err
 	}
+	access.noteUser(old, u)
 	if !u.Active {
 		return nil, nil
 	}
