@@ -168,7 +168,7 @@ func (o *Org) asksSecond(ctx context.Context, q querier) (bool, error) {
 	return f.On() && (crm.Acting(ctx) != crm.Operator || f.Admins > 0), err
 }
 
-// propose keeps a change. The same by the same person is kept once.
+// propose keeps a change. The same by the same person, to the same effect, is kept once.
 func (o *Org) propose(ctx context.Context, c change, does effects) error {
 	text, err := json.Marshal(c.what)
 	if err != nil {
@@ -239,6 +239,9 @@ func (o *Org) sameProposal(ctx context.Context, q querier, p *crm.Proposal, text
 		return nil, err
 	}
 	for i := range list {
+		if !slices.Equal(list[i].Effects, p.Effects) {
+			continue // made of what held then: nobody can approve it any more
+		}
 		kept, err := o.proposedChange(ctx, q, list[i].ID)
 		if err != nil {
 			return nil, err

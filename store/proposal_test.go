@@ -331,6 +331,59 @@ func TestStaleProposals(t *testing.T) {
 	})
 }
 
+// TestProposedAnew: what was proposed when something else held is not given out for what
+// somebody proposes now.
+func TestProposedAnew(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		s := newStage(t, st)
+		first, second := admins(t, s.org)
+		old := held(t, s.org.SetAccessRetention(first, 100))
+		s.must(s.org.SetAccessRetention(second, 30)) // shorter, at once
+		anew := held(t, s.org.SetAccessRetention(first, 100))
+		if anew.ID == old.ID || anew.Effects[0].Detail != "days 30 → 100" {
+			t.Errorf("proposed anew: %+v", anew)
+		}
+		s.must(s.org.Approve(second, anew.ID))
+	})
+}
+
+// TestUsersWhoGetMore: an address in place of another and another mailbox of the same user
+// widen as one more does, and a second person is told which they are.
+func TestUsersWhoGetMore(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		s := newStage(t, st)
+		bob2 := mail.Address("bob2@acme.example")
+		first, second := admins(t, s.org)
+		save := func(active bool, list ...mail.Address) error {
+			_, err := s.org.SaveUsers(first, []crm.User{{ID: s.bobUser, Name: "Bob", Addresses: list, Active: active}})
+			return err
+		}
+		for _, c := range []struct {
+			active bool
+			list   []mail.Address
+			want   string // in the audit log; "" = done at once
+		}{
+			{true, []mail.Address{bob2}, "Bob <bob2@acme.example>: address added: bob2@acme.example"},
+			{true, []mail.Address{bob2, bob}, "Bob <bob2@acme.example>: address added: bob@acme.example"},
+			{true, []mail.Address{bob, bob2}, "Bob <bob@acme.example>: mailbox: bob2@acme.example → bob@acme.example"},
+			{false, []mail.Address{bob, bob2}, ""},
+			{true, []mail.Address{bob, bob2}, "Bob <bob@acme.example>: address added: bob2@acme.example"},
+			{true, []mail.Address{bob}, ""},
+		} {
+			err := save(c.active, c.list...)
+			if c.want == "" {
+				s.must(err)
+				continue
+			}
+			p := held(t, err)
+			if !strings.Contains("\n"+p.Effects[0].Detail+"\n", "\n"+c.want+"\n") {
+				t.Errorf("%v: no line %q in\n%s", c.list, c.want, p.Effects[0].Detail)
+			}
+			s.must(s.org.Approve(second, p.ID))
+		}
+	})
+}
+
 // TestProposalsThatAreNotApproved: one is rejected by somebody else, withdrawn by who made
 // it, or expires; none does anything then.
 func TestProposalsThatAreNotApproved(t *testing.T) {
