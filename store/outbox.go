@@ -191,7 +191,13 @@ func (o *Org) WordFailed(ctx context.Context, w Word, why string) error {
 			return err
 		}
 		named = slices.Contains(contacts, w.To)
-		err = o.mark(ctx, t, rest, "attempts = $4, trouble = $5, due_at = $6", w.Attempts+1, clean(why), micros(now.Add(wordWait(w.Attempts))))
+		if err := o.mark(ctx, t, rest, "attempts = $4, trouble = $5", w.Attempts+1, clean(why)); err != nil {
+			return err
+		}
+		// All that the address is owed is put off, also what did not go into this mail: it would
+		// go to the same server, and take the rest along.
+		_, err = t.exec(ctx, "update outbox set due_at = $3 where org_id = $1 and address = $2 and sent_at = 0 and given_up_at = 0",
+			o.id, w.To, micros(now.Add(wordWait(w.Attempts))))
 		if err != nil || len(late.Entries) == 0 {
 			return err
 		}
