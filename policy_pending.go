@@ -60,23 +60,14 @@ func (p *policyPending) show(c *common, org *store.Org) error {
 		return json.NewEncoder(c.out).Encode(report.NewProposal(proposal))
 	}
 	fmt.Fprintf(c.out, "%s: %s, made %s by %s, %s\n\n", proposal.Name(), proposal.Kind.Title(), clock(proposal.At), proposal.By, proposalState(&proposal))
-	next, remove, err := org.ProposedPolicy(c.ctx, &proposal)
-	if errors.Is(err, store.ErrNotFound) {
+	change, remove, err := org.DryRunProposal(c.ctx, &proposal)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		return printEffects(c.out, &proposal)
-	}
-	if err != nil {
-		return err
-	}
-	now, err := org.Policy(c.ctx)
-	if err != nil {
-		return err
-	}
-	if now.Version != next.Version {
+	case errors.Is(err, store.ErrStale):
 		fmt.Fprint(c.out, "It is stale: the policy was changed since. Approving it changes nothing.\n\n")
 		return printEffects(c.out, &proposal)
-	}
-	change, err := org.DryRun(c.ctx, next)
-	if err != nil {
+	case err != nil:
 		return err
 	}
 	if remove {

@@ -13,6 +13,7 @@ import (
 
 // A Change is what saving a policy would do.
 type Change struct {
+	Of      int64              `json:"of"`     // version of the policy that it is compared with
 	Lines   []crm.Line         `json:"lines"`  // what is different
 	Widens  bool               `json:"widens"` // more may be read, kept or seen than before
 	Comes   []string           `json:"comes"`  // mailboxes that are read from then on
@@ -59,7 +60,7 @@ func (o *Org) DryRun(ctx context.Context, p crm.Policy) (Change, error) {
 	}
 	is := was
 	is.policy = next
-	c.Lines = was.policy.Diff(&next)
+	c.Of, c.Lines = was.policy.Version, was.policy.Diff(&next)
 	c.Widens = crm.Widens(c.Lines) || unlocks(was, is)
 	if c.Comes, c.Goes, err = o.comeAndGo(ctx, was, is); err != nil {
 		return c, err

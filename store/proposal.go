@@ -285,9 +285,10 @@ func (o *Org) Proposal(ctx context.Context, id int64) (crm.Proposal, error) {
 	return *p, nil
 }
 
-// ProposedPolicy returns the policy that a proposal would save, for a dry run, and whether
-// it removes what was filed. ErrNotFound when it is none of a policy, or waits no more.
-func (o *Org) ProposedPolicy(ctx context.Context, p *crm.Proposal) (c crm.Policy, remove bool, err error) {
+// DryRunProposal tells what approving a proposal of a policy would do, and whether it would
+// remove what was filed. ErrNotFound when it is none of a policy, or waits no more; ErrStale
+// when another policy holds than the one that it was made of.
+func (o *Org) DryRunProposal(ctx context.Context, p *crm.Proposal) (c Change, remove bool, err error) {
 	if p.Kind != crm.PolicyProposal || !p.Waits() {
 		return c, false, ErrNotFound
 	}
@@ -295,7 +296,13 @@ func (o *Org) ProposedPolicy(ctx context.Context, p *crm.Proposal) (c crm.Policy
 	if err != nil {
 		return c, false, err
 	}
-	err = again(text, func(kept policyChange) error { c, remove = kept.Policy, kept.Remove; return nil })
+	err = again(text, func(kept policyChange) error {
+		remove = kept.Remove
+		if c, err = o.DryRun(ctx, kept.Policy); err == nil && c.Of != kept.Policy.Version {
+			err = ErrStale
+		}
+		return err
+	})
 	return c, remove, err
 }
 

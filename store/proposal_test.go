@@ -260,9 +260,9 @@ func TestProposedRemoval(t *testing.T) {
 		next.Excluded = []crm.Pattern{"client.example"}
 		_, err := s.org.SavePolicy(first, next, true)
 		p := held(t, err)
-		kept, remove, err := s.org.ProposedPolicy(second, &p)
-		if err != nil || !remove || kept.Version != next.Version || len(kept.Excluded) != 1 {
-			t.Errorf("proposed: %+v, remove %v, %v", kept, remove, err)
+		change, remove, err := s.org.DryRunProposal(second, &p)
+		if err != nil || !remove || change.Of != next.Version || len(change.Lines) != 2 || change.Lines[0].Old != string(bob) || change.Lines[1].New != "client.example" {
+			t.Errorf("proposed: %+v, remove %v, %v", change, remove, err)
 		}
 		removed := func() *store.Removed {
 			list, err := s.org.PolicyHistory(second)
@@ -276,7 +276,7 @@ func TestProposedRemoval(t *testing.T) {
 		if r := removed(); r == nil || !r.Done {
 			t.Errorf("removed: %+v", r)
 		}
-		if _, _, err := s.org.ProposedPolicy(second, &p); !errors.Is(err, store.ErrNotFound) {
+		if _, _, err := s.org.DryRunProposal(second, &p); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("what it was to save is kept: %v", err)
 		}
 	})
@@ -311,6 +311,9 @@ func TestStaleProposals(t *testing.T) {
 		renamed := settings("acme.example")
 		renamed.UserAgent = "Other/1"
 		s.must(s.org.SaveSettings(second, renamed)) // not wider, at once
+		if _, _, err := s.org.DryRunProposal(second, &policy); !errors.Is(err, store.ErrStale) {
+			t.Errorf("what it would do: %v", err)
+		}
 		for _, p := range []crm.Proposal{policy, server} {
 			if err := s.org.Approve(second, p.ID); code(err) != "proposal-stale" {
 				t.Errorf("%s: %v", p.Kind, err)

@@ -39,7 +39,6 @@ func (d *policyData) Next() int64 { return d.Now.Version + 1 }
 // A changeView is what a policy would change, with the reasons counted in their order.
 type changeView struct {
 	store.Change
-	Of      int64         // version that it is compared with
 	Reasons []reasonCount // why messages would not be filed
 	Freed   []reasonCount // why items were not filed that are looked at again
 }
@@ -149,18 +148,16 @@ func (s *server) policyForm(w http.ResponseWriter, r *http.Request) error {
 	d.Form.Version = d.Now.Version
 	checked.Version = d.Now.Version
 	d.Seen = fingerprint(checked)
-	if d.Change, err = s.dryRun(r.Context(), checked); err != nil {
+	change, err := s.Org.DryRun(r.Context(), checked)
+	if err != nil {
 		return err
 	}
+	d.Change = viewChange(change)
 	return s.showPolicy(w, r, http.StatusOK, d)
 }
 
-func (s *server) dryRun(ctx context.Context, p crm.Policy) (*changeView, error) {
-	change, err := s.Org.DryRun(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	v := &changeView{Change: change, Of: p.Version}
+func viewChange(change store.Change) *changeView {
+	v := &changeView{Change: change}
 	for _, reason := range crm.Reasons {
 		if n := change.Filed.By[reason]; n > 0 {
 			v.Reasons = append(v.Reasons, reasonCount{reason, n})
@@ -171,7 +168,7 @@ func (s *server) dryRun(ctx context.Context, p crm.Policy) (*changeView, error) 
 			v.Freed = append(v.Freed, reasonCount{reason, n})
 		}
 	}
-	return v, nil
+	return v
 }
 
 // savePolicy saves a policy. Mailboxes come and go by it, so that the figures at the top of

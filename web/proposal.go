@@ -98,22 +98,14 @@ func (s *server) showProposal(w http.ResponseWriter, r *http.Request, status int
 // proposedChange is the dry run of a policy that waits; nil when it is none. ErrStale when
 // another policy holds than the one that it was made of.
 func (s *server) proposedChange(ctx context.Context, p *crm.Proposal) (*changeView, bool, error) {
-	next, remove, err := s.Org.ProposedPolicy(ctx, p)
+	change, remove, err := s.Org.DryRunProposal(ctx, p)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, err
+		return nil, remove, err
 	}
-	now, err := s.Org.Policy(ctx)
-	if err != nil {
-		return nil, false, err
-	}
-	if now.Version != next.Version {
-		return nil, remove, store.ErrStale
-	}
-	c, err := s.dryRun(ctx, next)
-	return c, remove, err
+	return viewChange(change), remove, nil
 }
 
 // decideProposal answers both buttons of the page.
