@@ -219,7 +219,7 @@ func (w *watcher) pause(id crm.MailboxID, poll time.Duration) time.Duration {
 	return sweep - spread(id, 10*time.Minute)
 }
 
-// spread is a share of a time that is the mailbox' own: what is due for many at once is
+// spread is a share of a time that is the mailbox's own: what is due for many at once is
 // kept apart by it.
 func spread(id crm.MailboxID, over time.Duration) time.Duration {
 	return over / 600 * time.Duration(int64(id)*7919%600)
