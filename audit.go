@@ -9,8 +9,10 @@ import (
 	"strings"
 
 	"postern/crm"
+	"postern/gate"
 	"postern/report"
 	"postern/store"
+	"postern/tell"
 )
 
 type auditCommand struct {
@@ -64,7 +66,7 @@ func (l *auditList) Run(c *common) error {
 
 // verdictFlags say what the log is held against, and how the verdict is shown.
 type verdictFlags struct {
-	Checkpoints []string `help:"Further file of checkpoints, such as a sink, to hold the log against." type:"existingfile"`
+	Checkpoints []string `help:"Further file of checkpoints to hold the log against, such as what a sink took; the file that POSTERN_AUDIT_SINK names is read by itself." type:"existingfile"`
 	JSON        bool     `help:"Print JSON."`
 }
 
@@ -91,7 +93,7 @@ func (v *auditVerify) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
-	verdict, err := org.VerifyAudit(c.ctx, v.Checkpoints...)
+	verdict, err := org.VerifyAudit(c.ctx, slices.Concat(org.SinkFile(), v.Checkpoints)...)
 	if err != nil {
 		return err
 	}
@@ -117,7 +119,7 @@ func (a *auditAccept) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
-	verdict, err := org.AcceptAuditGap(c.ctx, a.Reason, a.Checkpoints...)
+	verdict, err := org.AcceptAuditGap(c.ctx, a.Reason, slices.Concat(org.SinkFile(), a.Checkpoints)...)
 	if err != nil {
 		return err
 	}
@@ -179,6 +181,12 @@ func describeVerdict(w io.Writer, v crm.AuditVerdict) {
 	for _, g := range v.Gaps {
 		fmt.Fprintf(w, "accepted gap: entries %d..%d, accepted on %s, by %s, because: %s\n", g.From, g.To, clock(g.At), g.By, g.Why)
 	}
+	if s := v.Sink; s.Address != "" {
+		fmt.Fprintf(w, "told to %s: checkpoints up to entry %d, last %s; %d not yet\n", s.Address, s.Told, clock(s.ToldAt), s.Waiting)
+		if s.Silent() {
+			fmt.Fprintf(w, "  it takes none since %s: %s\n", clock(s.Since), s.Trouble)
+		}
+	}
 	if !v.OK() {
 		fmt.Fprintf(w, "first bad entry: %d [%s]\n  %s\n", v.Bad, v.Code, v.Why)
 		return
@@ -212,5 +220,29 @@ func (e *auditExport) Run(c *common) error {
 }
 
 // auditSink is a file to which checkpoints are written besides, best one that another
-// machine keeps.
-func auditSink() string { return os.Getenv("POSTERN_AUDIT_SINK") }
+// machine keeps; "" = none, or a server, which whoever serves tells.
+func auditSink() string {
+	if sink := os.Getenv("POSTERN_AUDIT_SINK"); !strings.Contains(sink, "://") {
+		return sink
+	}
+	return ""
+}
+
+// auditServer is the sink that is told the checkpoints; nil when the environment names none, or
+// a file.
+func auditServer() (*tell.Sink, error) {
+	text := os.Getenv("POSTERN_AUDIT_SINK")
+	if !strings.Contains(text, "://") {
+		return nil, nil
+	}
+	s, err := tell.NewSink(text)
+	if err != nil {
+		return nil, err
+	}
+	way, err := gate.Machine{}.To(s.Address())
+	if err != nil {
+		return nil, err
+	}
+	s.Dial = way.DialContext
+	return s, nil
+}

@@ -45,6 +45,10 @@ func (s *serveCommand) Run(c *common) error {
 	if err != nil {
 		return err
 	}
+	sink, err := auditServer()
+	if err != nil {
+		return err
+	}
 	paced, err := s.pace(c.ctx, st, log, 0)
 	if err != nil {
 		return err
@@ -66,7 +70,11 @@ func (s *serveCommand) Run(c *common) error {
 			p.teller = &tell.Teller{Org: org, Name: o.Name, Send: mails.Send, URL: s.URL, Log: log}
 			p.mails = mails.Address()
 		}
-		hello, err := p.welcome(ctx)
+		err := p.tellSink(ctx, sink)
+		var hello string
+		if err == nil {
+			hello, err = p.welcome(ctx)
+		}
 		if err == nil {
 			err = p.open()
 		}
@@ -125,8 +133,9 @@ type program struct {
 	engine    *engine.Engine
 	accesses  *store.AccessWriter // closed when the engine has ended; nil = somebody else's
 	log       *slog.Logger
-	teller    *tell.Teller // nil = nobody is told by mail
-	mails     string       // the server by which they are
+	teller    *tell.Teller      // nil = nobody is told by mail
+	mails     string            // the server by which they are
+	told      *tell.Checkpoints // nil = no sink is told
 	hint      string
 	pages     http.Handler // set by open
 }
@@ -150,6 +159,9 @@ func (p *program) run(ctx context.Context) {
 	if p.teller != nil {
 		wg.Go(func() { p.teller.Run(ctx) })
 	}
+	if p.told != nil {
+		wg.Go(func() { p.told.Run(ctx) })
+	}
 	if err := p.engine.Run(ctx); err != nil {
 		p.log.Error("collecting ended", "err", err)
 	}
@@ -158,6 +170,15 @@ func (p *program) run(ctx context.Context) {
 			p.log.Error("close the access log", "err", err)
 		}
 	}
+}
+
+// tellSink has the sink be told; nil = there is none any more.
+func (p *program) tellSink(ctx context.Context, sink *tell.Sink) error {
+	if sink == nil {
+		return p.org.UseSink(ctx, "")
+	}
+	p.told = &tell.Checkpoints{Org: p.org, Sink: sink, Log: p.log}
+	return p.org.UseSink(ctx, sink.String())
 }
 
 // sign signs the audit log where that could not be done when something was written, and
@@ -179,7 +200,7 @@ func (p *program) sign(ctx context.Context) {
 // watchAudit looks whether the audit log is as it was written, now and every hour.
 func (p *program) watchAudit(ctx context.Context) {
 	for tick := time.NewTicker(time.Hour); ; {
-		if err := p.org.WatchAudit(ctx); err != nil && ctx.Err() == nil {
+		if err := p.org.WatchAudit(ctx, p.org.SinkFile()...); err != nil && ctx.Err() == nil {
 			p.log.Error("verify the audit log", "err", err)
 		}
 		select {

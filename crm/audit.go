@@ -90,6 +90,7 @@ type AuditVerdict struct {
 	PublicKey  string    // by which checkpoints are checked, PEM
 
 	Gaps []AuditGap // accepted by the operator, the first one first: said for ever, and no failure
+	Sink AuditSink  // that is told the checkpoints; what it has not taken is no failure of the log
 
 	Code string // what is wrong, stable: audit-edited, audit-deleted, …; "" = nothing
 	Bad  int64  // the first entry that is not as it was written
@@ -110,6 +111,19 @@ type AuditGap struct {
 	By       string
 	Why      string
 }
+
+// An AuditSink is a server beyond this machine that is told the signed checkpoints.
+type AuditSink struct {
+	Address string    // without what opens it; "" = there is none
+	Told    int64     // the last entry of which it took the checkpoint; 0 = none
+	ToldAt  time.Time // when it did
+	Waiting int       // checkpoints that it has not taken yet
+	Since   time.Time // when it began to take none; zero = it takes them
+	Trouble string    // why it does not
+}
+
+// Silent tells whether it does not take what it is told.
+func (s AuditSink) Silent() bool { return !s.Since.IsZero() }
 
 // OK tells whether every entry is as it was written, but for gaps that were accepted.
 func (v AuditVerdict) OK() bool { return v.Code == "" }

@@ -31,6 +31,7 @@ var auditTitles = map[string]string{
 	"proposal.withdraw":    "Proposal withdrawn",
 	"quarantine.leave":     "Quarantine: left",
 	"quarantine.try":       "Quarantine: tried again",
+	"audit.sink":           "Sink of the audit log changed",
 	"security.contacts":    "Security contacts changed",
 	"security.untold":      "Word to a security contact given up",
 	"settings.save":        "Email settings saved",

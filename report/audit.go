@@ -36,6 +36,24 @@ type Verdict struct {
 	Bad        int64     `json:"first_bad_entry,omitempty"`
 	Why        string    `json:"why,omitempty"`
 	Gaps       []gap     `json:"accepted_gaps,omitempty"`
+	Sink       *sink     `json:"sink,omitempty"` // absent = no server beyond this machine is told the checkpoints
+}
+
+// A sink is one as other programs read it.
+type sink struct {
+	Address string    `json:"address"`
+	Told    int64     `json:"told"` // the last entry of which it took the checkpoint
+	ToldAt  time.Time `json:"told_at,omitzero"`
+	Waiting int       `json:"waiting"` // checkpoints
+	Since   time.Time `json:"silent_since,omitzero"`
+	Trouble string    `json:"trouble,omitempty"`
+}
+
+func sinkOf(s crm.AuditSink) *sink {
+	if s.Address == "" {
+		return nil
+	}
+	return new(sink(s))
 }
 
 // A gap is one that was accepted, as other programs read it.
@@ -58,7 +76,7 @@ func gaps(list []crm.AuditGap) (gaps []gap) {
 
 // NewVerdict puts a verdict into JSON.
 func NewVerdict(v crm.AuditVerdict) Verdict {
-	return Verdict{v.OK(), v.Entries, v.Head, v.Checkpoint, v.Signed, v.PublicKey, v.Code, v.Bad, v.Why, gaps(v.Gaps)}
+	return Verdict{v.OK(), v.Entries, v.Head, v.Checkpoint, v.Signed, v.PublicKey, v.Code, v.Bad, v.Why, gaps(v.Gaps), sinkOf(v.Sink)}
 }
 
 // ExportAudit notes in the audit log that somebody exports it, and returns what writes the

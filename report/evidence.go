@@ -33,6 +33,7 @@ type Evidence struct {
 	Probes      []probeEvidence     `json:"must_fail_probes"`     // the newest first
 	Keys        keyEvidence         `json:"keys"`
 	Audit       auditEvidence       `json:"audit"`
+	Contacts    contactEvidence     `json:"security_contacts"`
 	AccessDays  int                 `json:"access_log_days"`
 	Differences int                 `json:"differences"` // between what holds and what was seen
 }
@@ -173,4 +174,12 @@ type auditEvidence struct {
 	Code       string    `json:"code,omitempty"`
 	Why        string    `json:"why,omitempty"`
 	Gaps       []gap     `json:"accepted_gaps,omitempty"`
+	Sink       *sink     `json:"sink,omitempty"` // absent = no server beyond this machine is told the checkpoints
+}
+
+// A contactEvidence says who is told by mail what widens access, and what could not be told.
+type contactEvidence struct {
+	Addresses []mail.Address `json:"addresses"`
+	Waiting   int            `json:"undelivered"` // words that wait, also for those who are contacts no more
+	GivenUp   int            `json:"given_up"`
 }

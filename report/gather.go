@@ -274,12 +274,24 @@ func (e *Evidence) gatherProofs(ctx context.Context, org *store.Org, _ crm.Conne
 		return err
 	}
 	e.Keys = keyEvidence{keys.Master, keys.Made, keys.Values, keys.Left, keys.Shredded}
-	v, err := org.VerifyAudit(ctx)
+	v, err := org.VerifyAudit(ctx, org.SinkFile()...)
 	if err != nil {
 		return err
 	}
-	e.Audit = auditEvidence{v.OK(), int(v.Entries), v.Head, v.Checkpoint, v.Signed, v.Code, v.Why, gaps(v.Gaps)}
+	e.Audit = auditEvidence{v.OK(), int(v.Entries), v.Head, v.Checkpoint, v.Signed, v.Code, v.Why, gaps(v.Gaps), sinkOf(v.Sink)}
 	e.differ(!v.OK())
+	boxes, err := org.Outboxes(ctx)
+	if err != nil {
+		return err
+	}
+	e.Contacts.Addresses = []mail.Address{}
+	for _, b := range boxes {
+		if b.Contact {
+			e.Contacts.Addresses = append(e.Contacts.Addresses, b.Address)
+		}
+		e.Contacts.Waiting += b.Waiting
+		e.Contacts.GivenUp += b.GivenUp
+	}
 	e.AccessDays, err = org.AccessRetention(ctx)
 	return err
 }

@@ -117,7 +117,7 @@ func (o *Org) Checkpoint(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return o.signHead(head)
+	return o.watchSinkFile(ctx, o.signHead(head))
 }
 
 // signHead adds a checkpoint for this end of the chain, and gives the sink what it has not
@@ -215,8 +215,10 @@ func (o *Org) paySink() error {
 	return nil
 }
 
+const sinkUnwritable = "audit-sink-unwritable"
+
 func sinkFault(err error) error {
-	return &crm.Fault{Verdict: crm.Retry, Scope: crm.OrgScope, Code: "audit-sink-unwritable", Err: err,
+	return &crm.Fault{Verdict: crm.Retry, Scope: crm.OrgScope, Code: sinkUnwritable, Err: err,
 		Message: fmt.Sprintf("The checkpoints of the audit log cannot be written to the sink: %v.", err),
 		Advice:  "Let the account that runs Postern write to the file that POSTERN_AUDIT_SINK names. What it missed is written when it can be."}
 }

@@ -27,7 +27,7 @@ const (
 
 // telling are the actions of which the security contacts are told, besides all that widens
 // access.
-var telling = []string{"audit.accept", auditBroken, "security.contacts"}
+var telling = []string{"audit.accept", auditBroken, auditSinkAction, "security.contacts"}
 
 // tell owes the security contacts word of an entry, in its transaction.
 func (o *Org) tell(ctx context.Context, t *tx, e *crm.AuditEntry) error {

@@ -94,14 +94,18 @@ func (s *Server) Send(ctx context.Context, to mail.Address, subject, text string
 // maxTrouble is as much as is kept of what a server says.
 const maxTrouble = 300
 
-// redact makes a line of what went wrong, without the password, should the server repeat it.
-func (s *Server) redact(err error) error {
+func (s *Server) redact(err error) error { return redact(err, s.password) }
+
+// redact makes a line of what went wrong, without secrets, should the server repeat them.
+func redact(err error, secrets ...crm.Secret) error {
 	if err == nil {
 		return nil
 	}
 	text := line(err.Error())
-	if !s.password.Empty() {
-		text = strings.ReplaceAll(text, s.password.Reveal(), s.password.String())
+	for _, s := range secrets {
+		if !s.Empty() {
+			text = strings.ReplaceAll(text, s.Reveal(), s.String())
+		}
 	}
 	if len(text) > maxTrouble {
 		text = strings.ToValidUTF8(text[:maxTrouble], "") + "…"

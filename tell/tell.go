@@ -1,5 +1,6 @@
-// Package tell gives the security contacts of an organization word by mail of what widens
-// access to its mailboxes.
+// Package tell says outside what must be known outside: it gives the security contacts of an
+// organization word by mail of what widens access to its mailboxes, and a sink the signed
+// checkpoints of the audit log (see [Sink]).
 //
 //	server, err := tell.NewServer(os.Getenv("POSTERN_SMTP"), from)
 //	teller := tell.Teller{Org: org, Send: server.Send, …}
@@ -32,15 +33,22 @@ type Teller struct {
 	Log  *slog.Logger
 }
 
-// pause is between two looks at the outbox.
+// pause is between two looks at what is owed.
 const pause = 5 * time.Second
 
 // Run gives word until ctx ends.
 func (t *Teller) Run(ctx context.Context) {
-	for {
+	every(ctx, func() {
 		if err := t.Once(ctx); err != nil && ctx.Err() == nil {
 			t.Log.Error("tell the security contacts", "err", err)
 		}
+	})
+}
+
+// every does it now, and again after each pause, until ctx ends.
+func every(ctx context.Context, do func()) {
+	for {
+		do()
 		select {
 		case <-ctx.Done():
 			return

@@ -79,7 +79,7 @@ func (s *server) showAudit(w http.ResponseWriter, r *http.Request, status int, w
 	if d.Actors, d.Actions, err = s.Org.AuditWords(r.Context()); err != nil {
 		return err
 	}
-	if d.Verdict, err = s.Org.VerifyAudit(r.Context()); err != nil {
+	if d.Verdict, err = s.Org.VerifyAudit(r.Context(), s.Org.SinkFile()...); err != nil {
 		return err
 	}
 	form := r.URL.Query()
@@ -105,7 +105,7 @@ func (s *server) apiAudit(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) apiAuditVerdict(w http.ResponseWriter, r *http.Request) error {
-	v, err := s.Org.VerifyAudit(r.Context())
+	v, err := s.Org.VerifyAudit(r.Context(), s.Org.SinkFile()...)
 	if err != nil {
 		return err
 	}
