@@ -59,10 +59,13 @@ func (s Settings) Check(c Connector, kept Settings) (Settings, []FieldError) {
 		wrong("domains", "required", "At least one domain is required: only mailboxes of these domains are ever touched.")
 	}
 	s.Domains = domains
-	if s.UserAgent = strings.Trim(s.UserAgent, " "); s.UserAgent == "" {
+	switch s.UserAgent = strings.Trim(s.UserAgent, " "); {
+	case s.UserAgent == "":
 		s.UserAgent = DefaultUserAgent
-	} else if !fitsHeader(s.UserAgent) {
+	case !fitsHeader(s.UserAgent):
 		wrong("user_agent", "malformed", "The User-Agent must be one line of at most %d letters, digits and signs of ASCII, without line ends and other control characters.", maxHeader)
+	case strings.Contains(s.UserAgent, "*"): // the script for the Exchange admin puts its beginning on an allow list
+		wrong("user_agent", "malformed", "The User-Agent must have no *: in the lists of Exchange that stands for any text, and would let other programs in.")
 	}
 	if s.RootCAs = strings.TrimSpace(s.RootCAs); s.RootCAs != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(s.RootCAs)) {
 		wrong("root_cas", "malformed", "There is no certificate in it: paste the text from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----.")

@@ -29,6 +29,7 @@ func TestUserAgentsThatFitAHeader(t *testing.T) {
 		"Acme-CRM-Sync/1.0": true, "Acme CRM (mail; sync)/1": true, strings.Repeat("a", 256): true, "": true, " padded ": true,
 		"a\r\nX-Evil: 1": false, "a\nb": false, "a\rb": false, "trailing\r\n": false, "\nleading": false, "a\x00b": false, "a\tb": false, "a\x7fb": false,
 		strings.Repeat("a", 257): false, "Ächme": false, "a\u0085b": false, "a\u2028b": false, "a\xffb": false,
+		"*": false, "*/1": false, "Acme*/1": false, "Acme/*": false, // any text, in a list of Exchange
 	} {
 		s := whole()
 		s.UserAgent = agent
