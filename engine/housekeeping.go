@@ -14,7 +14,8 @@ const (
 )
 
 // keepHouse does what can wait: it goes on with removals that were stopped, by whichever
-// process, closes proposals whose time has passed, and takes away, once a day, what has been kept for as long as it is to be.
+// process, closes proposals whose time has passed, and takes away, once a day, what has been
+// kept for as long as it is to be.
 func (e *Engine) keepHouse(ctx context.Context) {
 	var expired time.Time
 	for wait := firstKeeping; ; wait = keepEvery {
