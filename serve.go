@@ -34,6 +34,16 @@ type serveCommand struct {
 	URLFile string `help:"File to write where the pages are, as JSON, once they are there." type:"path"`
 }
 
+// Help says what the environment is asked for: what may hold a password is no flag, which
+// others on the machine could see.
+func (s *serveCommand) Help() string {
+	return `What goes outside is named in the environment:
+
+POSTERN_SMTP: mail server for the security contacts, smtps://USER:PASSWORD@HOST:PORT, or smtp:// for STARTTLS. POSTERN_SMTP_FROM: the sender.
+
+POSTERN_AUDIT_SINK: takes the signed checkpoints of the audit log. A file, syslog+tls://HOST:PORT, syslog+tcp://HOST:PORT, or https://USER:PASSWORD@HOST:PORT/PATH to which each is posted as JSON.`
+}
+
 func (s *serveCommand) Run(c *common) error {
 	st, err := s.make(c, true)
 	if err != nil {

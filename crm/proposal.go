@@ -48,6 +48,7 @@ const (
 	LimitsProposal    ProposalKind = "user-limits"
 	RetentionProposal ProposalKind = "retention"
 	FourEyesProposal  ProposalKind = "four-eyes"
+	ContactsProposal  ProposalKind = "security-contacts"
 )
 
 // Title says the kind to people.
@@ -69,6 +70,8 @@ func (k ProposalKind) Title() string {
 		return "Retention of the access log"
 	case FourEyesProposal:
 		return "Four eyes"
+	case ContactsProposal:
+		return "Security contacts"
 	}
 	return string(k)
 }

@@ -215,10 +215,8 @@ func (o *Org) paySink() error {
 	return nil
 }
 
-const sinkUnwritable = "audit-sink-unwritable"
-
 func sinkFault(err error) error {
-	return &crm.Fault{Verdict: crm.Retry, Scope: crm.OrgScope, Code: sinkUnwritable, Err: err,
+	return &crm.Fault{Verdict: crm.Retry, Scope: crm.OrgScope, Code: "audit-sink-unwritable", Err: err,
 		Message: fmt.Sprintf("The checkpoints of the audit log cannot be written to the sink: %v.", err),
 		Advice:  "Let the account that runs Postern write to the file that POSTERN_AUDIT_SINK names. What it missed is written when it can be."}
 }

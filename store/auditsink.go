@@ -221,13 +221,14 @@ func (o *Org) watchSinkFile(ctx context.Context, trouble error) error {
 	if o.s.auditSink == "" {
 		return trouble
 	}
+	const unwritable = "audit-sink-unwritable"
 	f, ok := errors.AsType[*crm.Fault](trouble)
 	var err error
 	switch {
-	case ok && f.Code == sinkUnwritable:
-		_, err = o.RaiseAlert(ctx, Alert{Code: f.Code, Subject: sinkSubject, Message: f.Message, Advice: f.Advice})
+	case ok && f.Code == unwritable:
+		_, err = o.RaiseAlert(ctx, Alert{Code: unwritable, Subject: sinkSubject, Message: f.Message, Advice: f.Advice})
 	case trouble == nil:
-		_, err = o.CloseAlerts(ctx, sinkSubject, sinkUnwritable)
+		_, err = o.CloseAlerts(ctx, sinkSubject, unwritable)
 	}
 	return errors.Join(trouble, err)
 }

@@ -50,7 +50,8 @@ func securityContacts(ctx context.Context, q querier, org crm.OrgID) ([]mail.Add
 }
 
 // SaveSecurityContacts says who is told. Those who were, and those who will be, get word of
-// the change. More than twenty are the fault "too-many-contacts".
+// the change. To take one off widens access: what follows is seen by one less. More than twenty
+// are the fault "too-many-contacts".
 func (o *Org) SaveSecurityContacts(ctx context.Context, list []mail.Address) error {
 	list = slices.Compact(slices.Sorted(slices.Values(list)))
 	if len(list) > maxSecurityContacts {
@@ -59,7 +60,7 @@ func (o *Org) SaveSecurityContacts(ctx context.Context, list []mail.Address) err
 			Advice:  "Name the address of a mailing list."}
 	}
 	var old []mail.Address
-	err := o.db.update(ctx, "save security contacts", func(t *tx) (err error) {
+	err := o.guarded(ctx, "save security contacts", change{crm.ContactsProposal, list}, func(t *tx) (err error) {
 		if err := o.lock(ctx, t); err != nil {
 			return err
 		}
@@ -74,6 +75,7 @@ func (o *Org) SaveSecurityContacts(ctx context.Context, list []mail.Address) err
 		}
 		var c changes
 		c.noteList("security contact", words(old), words(list), false)
+		c.widens = slices.ContainsFunc(old, func(a mail.Address) bool { return !slices.Contains(list, a) })
 		if err := o.audit(ctx, t, c.entry("security.contacts", "")); err != nil {
 			return err
 		}

@@ -119,6 +119,8 @@ func (o *Org) apply(ctx context.Context, kind crm.ProposalKind, text []byte) err
 		return again(text, func(days int) error { return o.SetAccessRetention(ctx, days) })
 	case crm.FourEyesProposal:
 		return again(text, func(on bool) error { return o.SetFourEyes(ctx, on) })
+	case crm.ContactsProposal:
+		return again(text, func(c []mail.Address) error { return o.SaveSecurityContacts(ctx, c) })
 	}
 	return fmt.Errorf("no proposal is of the kind %q", kind)
 }

@@ -227,6 +227,14 @@ func TestEveryWideningWaits(t *testing.T) {
 				s.must(err)
 				return days == 91
 			}},
+			{crm.ContactsProposal, func(ctx context.Context) error {
+				s.must(s.org.SaveSecurityContacts(ctx, []mail.Address{"sec@acme.example", "out@other.example"})) // at once: more are told
+				return s.org.SaveSecurityContacts(ctx, []mail.Address{"sec@acme.example"})
+			}, func() bool {
+				list, err := s.org.SecurityContacts(t.Context())
+				s.must(err)
+				return len(list) == 1
+			}},
 			{crm.FourEyesProposal, func(ctx context.Context) error { return s.org.SetFourEyes(ctx, false) }, func() bool {
 				f, err := s.org.FourEyes(t.Context())
 				s.must(err)

@@ -17,6 +17,8 @@ func (s *server) auditRoutes(on func(pattern string, who role, do action)) {
 	on("GET "+auditPath+".csv", administrator, s.exportAudit(report.CSV))
 	on("GET "+auditPath+".json", administrator, s.exportAudit(report.JSON))
 	on("POST "+auditPath+"/contacts", administrator, s.saveSecurityContacts)
+	on("GET /api"+auditPath+"/contacts", administrator, s.apiSecurityContacts)
+	on("PUT /api"+auditPath+"/contacts", administrator, s.apiSaveSecurityContacts)
 	on("GET /api"+auditPath, administrator, s.apiAudit)
 	on("GET /api"+auditPath+"/verdict", administrator, s.apiAuditVerdict)
 }

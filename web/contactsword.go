@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"postern/crm"
 	"postern/mail"
@@ -66,4 +67,61 @@ func (s *server) saveSecurityContacts(w http.ResponseWriter, r *http.Request) er
 	}
 	word.Form, word.Wrong = r.PostFormValue("contacts"), wrong
 	return s.showAudit(w, r, http.StatusUnprocessableEntity, word)
+}
+
+// wordJSON is wordData as other programs read it.
+type wordJSON struct {
+	Told  bool      `json:"told"` // whether word of what happens now reaches anybody
+	Items []boxJSON `json:"items"`
+}
+
+type boxJSON struct {
+	Address  mail.Address `json:"address"`
+	Contact  bool         `json:"contact"` // false = not any more, and owed some
+	Waiting  int          `json:"waiting"`
+	Oldest   time.Time    `json:"waiting_since,omitzero"`
+	Trouble  string       `json:"trouble,omitempty"`
+	Next     time.Time    `json:"next_attempt,omitzero"`
+	Sent     time.Time    `json:"last_told,omitzero"`
+	GivenUp  int          `json:"given_up"`
+	GaveUp   time.Time    `json:"last_given_up,omitzero"`
+	Attempts int          `json:"attempts"`
+}
+
+func (s *server) apiSecurityContacts(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.word(r.Context())
+	if err != nil {
+		return err
+	}
+	answer := wordJSON{d.Told(), []boxJSON{}}
+	for _, b := range d.Boxes {
+		answer.Items = append(answer.Items, boxJSON(b))
+	}
+	writeJSON(w, http.StatusOK, answer)
+	return nil
+}
+
+// apiSaveSecurityContacts takes {"addresses": [...]}, all that are to be told from now on.
+func (s *server) apiSaveSecurityContacts(w http.ResponseWriter, r *http.Request) error {
+	var body struct {
+		Addresses []string `json:"addresses"`
+	}
+	if err := readJSON(r, &body); err != nil {
+		return err
+	}
+	if body.Addresses == nil {
+		return errBadForm // to leave them out is no way to take all off
+	}
+	var list []mail.Address
+	for _, text := range body.Addresses {
+		a, err := mail.ParseAddress(text)
+		if err != nil {
+			return errBadForm
+		}
+		list = append(list, a)
+	}
+	if err := s.Org.SaveSecurityContacts(r.Context(), list); err != nil {
+		return err
+	}
+	return s.apiSecurityContacts(w, r)
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -57,4 +58,30 @@ func TestSecurityContactsPage(t *testing.T) {
 	if list, err := s.org.SecurityContacts(t.Context()); err != nil || len(list) != 2 || list[1] != mail.Address("sec@acme.example") {
 		t.Error("what was refused is saved:", list, err)
 	}
+}
+
+// Programs see and change the contacts as the page does.
+func TestSecurityContactsByTheAPI(t *testing.T) {
+	s := newGuardedSite(t)
+	const path = "/api/access/audit/contacts"
+	s.answers(ann, "GET", path, "", http.StatusOK, `"told":false,"items":[]`)
+	s.answers(ann, "PUT", path, `{"addresses":["sec@acme.example","out@other.example"]}`, http.StatusOK, `"address":"sec@acme.example","contact":true|"address":"out@other.example"`)
+	s.server.MailServer = "smtp.acme.example:465"
+	s.answers(ann, "GET", path, "", http.StatusOK, `"told":true|"waiting":1`)
+	for _, body := range []string{`{}`, `{"addresses":["nobody"]}`, `{"contacts":[]}`} {
+		s.answers(ann, "PUT", path, body, http.StatusBadRequest, "")
+	}
+	many := make([]string, 21)
+	for i := range many {
+		many[i] = `"n` + itoa(int64(i)) + `@acme.example"`
+	}
+	s.answers(ann, "PUT", path, `{"addresses":[`+strings.Join(many, ",")+`]}`, http.StatusUnprocessableEntity, "too-many-contacts")
+	s.answers(zed, "PUT", path, `{"addresses":[]}`, http.StatusForbidden, "")
+	s.answers(ann, "PUT", path, `{"addresses":[]}`, http.StatusAccepted, `"kind":"security-contacts","state":"waiting"`)
+	s.expect(bob, "/access/policy/proposals/1", "security contact removed: sec@acme.example", "")
+	if list, err := s.org.SecurityContacts(t.Context()); err != nil || len(list) != 2 {
+		t.Errorf("before somebody else approves it: %v, %v", list, err)
+	}
+	s.answers(bob, "POST", "/api/access/policy/proposals/1/approve", "", http.StatusOK, `"state":"approved"`)
+	s.answers(ann, "GET", path, "", http.StatusOK, `"told":false|"contact":false,"waiting":`)
 }

@@ -57,6 +57,7 @@ var faultStatus = map[string]int{
 	"four-eyes-same-person":       http.StatusForbidden,
 	"proposal-closed":             http.StatusConflict,
 	"proposal-stale":              http.StatusConflict,
+	"too-many-contacts":           http.StatusUnprocessableEntity,
 }
 
 func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
