@@ -182,7 +182,7 @@ func describeVerdict(w io.Writer, v crm.AuditVerdict) {
 		fmt.Fprintf(w, "accepted gap: entries %d..%d, accepted on %s, by %s, because: %s\n", g.From, g.To, clock(g.At), g.By, g.Why)
 	}
 	if s := v.Sink; s.Address != "" {
-		fmt.Fprintf(w, "told to %s: checkpoints up to entry %d, last %s; %d not yet\n", s.Address, s.Told, clock(s.ToldAt), s.Waiting)
+		fmt.Fprintf(w, "checkpoints are told to %s: up to entry %d, last %s; %d wait\n", s.Address, s.Told, clock(s.ToldAt), s.Waiting)
 		if s.Silent() {
 			fmt.Fprintf(w, "  it takes none since %s: %s\n", clock(s.Since), s.Trouble)
 		}

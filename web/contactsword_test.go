@@ -85,3 +85,32 @@ func TestSecurityContactsByTheAPI(t *testing.T) {
 	s.answers(bob, "POST", "/api/access/policy/proposals/1/approve", "", http.StatusOK, `"state":"approved"`)
 	s.answers(ann, "GET", path, "", http.StatusOK, `"told":false|"contact":false,"waiting":`)
 }
+
+// A sink that takes checkpoints, and one that does not, is on the page, in the verdict and in the
+// evidence, with the contacts and what they were not told.
+func TestSinkIsShown(t *testing.T) {
+	s := newSite(t)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.expect(ann, "/access/audit", "", "Checkpoints are told to")
+	s.expect(ann, "/access/evidence", "none: nobody is told by mail", "Told outside")
+	must(s.org.UseSink(t.Context(), "syslog+tls://sink.acme.example:6514"))
+	must(s.org.SaveSecurityContacts(t.Context(), []mail.Address{"sec@acme.example"}))
+	list, err := s.org.UntoldCheckpoints(t.Context())
+	must(err)
+	must(s.org.CheckpointTold(t.Context(), list[len(list)-1]))
+	s.expect(ann, "/access/audit", "Checkpoints are told to|6514: up to entry|Sink of the audit log changed", "takes no checkpoints")
+	s.expect(ann, "/api/access/audit/verdict", `"sink":{"address":"syslog+tls://sink.acme.example:6514","told":`+itoa(list[len(list)-1].Seq), "silent_since")
+	must(s.org.Audit(t.Context(), crm.AuditEntry{Action: "test"}))
+	for range 3 {
+		must(s.org.CheckpointNotTold(t.Context(), store.Checkpoint{Failed: 2}, "connection refused"))
+	}
+	s.expect(ann, "/access/audit", "The sink outside takes no checkpoints|connection refused|1 waits for", "Checkpoints are told to")
+	s.expect(ann, "/api/access/audit/verdict", `"ok":true|"waiting":1|"silent_since":"|"trouble":"connection refused"`, "")
+	s.expect(ann, "/access/evidence", "Told outside|connection refused|sec@acme.example: what widens access is owed to them by mail|1 word is not delivered yet", "")
+	s.expect(ann, "/api/access/evidence", `"security_contacts":{"addresses":["sec@acme.example"],"undelivered":1,"given_up":0}|"sink":{"address":"syslog+tls://sink.acme.example:6514"`, "")
+}
