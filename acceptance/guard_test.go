@@ -39,6 +39,41 @@ func TestScenario11OnlyListedMailboxes(t *testing.T) {
 	}
 }
 
+// TestDeniedMailboxIsNotReadByItsAlias: the policy denies a mailbox by its primary address, and
+// our user has an alias of it. Nothing of it is read, whether Exchange told so before or not.
+func TestDeniedMailboxIsNotReadByItsAlias(t *testing.T) {
+	const primary, alias = "orders@acme.example", "tom@acme.example"
+	for _, known := range []bool{false, true} {
+		w := newWorld(t, sim.Options{})
+		w.exchange.AddMailbox(sim.Person{Name: "Tom", Address: primary}, alias)
+		w.users(crm.User{Name: "Tom", Addresses: []mail.Address{alias}, Active: true})
+		w.connect("acme.example")
+		w.send(letter{from: cyn, to: alias + ", " + bob, subject: "one", text: "Text."})
+		if known {
+			w.collect()
+			if b := w.box(alias); b.Primary != primary || b.Counts.Filed != 1 {
+				t.Fatalf("before it is denied: %+v", b)
+			}
+		}
+		w.policy(func(p *crm.Policy) { p.Deny = []crm.Selector{primary} })
+		w.exchange.ForgetRequests()
+		w.send(letter{from: cyn, to: alias + ", " + bob, subject: "two", text: "Text."})
+		w.pass(time.Hour)
+		w.collect()
+		if f := w.box(alias).Trouble; f == nil || f.Code != "mailbox-denied" || !strings.Contains(f.Message, primary) {
+			t.Errorf("known before %t: the mailbox is in trouble by %+v", known, f)
+		}
+		if b := w.box(bob); b.Counts.Filed != 2 {
+			t.Errorf("known before %t: Bob's mailbox has %d filed, want 2", known, b.Counts.Filed)
+		}
+		for _, r := range w.exchange.Requests() {
+			if r.Impersonated == primary || r.Mailbox == primary && len(r.Touched)+len(r.Content) > 0 {
+				t.Errorf("known before %t: %s saw %v of the mailbox", known, r.Operation, r.Touched)
+			}
+		}
+	}
+}
+
 // TestScenario12EWSOnlyForTheImpersonatingAccount: EWS is switched off for everybody, and on
 // for the service account alone.
 func TestScenario12EWSOnlyForTheImpersonatingAccount(t *testing.T) {

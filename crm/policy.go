@@ -75,31 +75,43 @@ func DefaultPolicy() Policy {
 // refused, whatever Allow says. A group whose members are not known is taken for what is
 // safe: as one to deny it refuses everybody, as one to allow it allows nobody.
 func (p *Policy) AllowsMailbox(a mail.Address, g Groups) *Fault {
-	refused := func(code, message, advice string) *Fault {
-		return &Fault{Verdict: Refused, Scope: MailboxScope, Code: code, Message: message, Advice: advice}
-	}
 	if !slices.Contains(p.Domains, a.Domain()) {
 		return refused("domain-not-allowed", "The domain of this mailbox is not in the Domain List.",
 			"Add the domain in the Email settings if its mailboxes are to be read.")
 	}
-	denied, unknown := pick(p.Deny, a, g)
-	if denied {
-		return refused("mailbox-denied", "The policy denies this mailbox.", "Take it off the mailboxes denied under Access → Policy if it is to be read.")
+	if f := p.DeniesMailbox(a, g); f != nil || len(p.Allow) == 0 {
+		return f
 	}
-	if unknown == "" && len(p.Allow) == 0 {
+	allowed, unknown := pick(p.Allow, a, g)
+	switch {
+	case allowed:
 		return nil
-	}
-	if unknown == "" {
-		var allowed bool
-		if allowed, unknown = pick(p.Allow, a, g); allowed {
-			return nil
-		}
-	}
-	if unknown != "" {
-		return refused("group-unknown", fmt.Sprintf("The policy names the group %s, and who belongs to it is not known.", unknown),
-			"It is asked of Exchange by itself; else enter its members by postern policy group, or name mailboxes instead.")
+	case unknown != "":
+		return groupUnknown(unknown)
 	}
 	return refused("mailbox-not-listed", "The policy does not list this mailbox.", "Add it to the mailboxes allowed under Access → Policy if it is to be read.")
+}
+
+// DeniesMailbox says why Deny refuses a mailbox; nil when it does not. It is asked about
+// every address that a mailbox is known by.
+func (p *Policy) DeniesMailbox(a mail.Address, g Groups) *Fault {
+	denied, unknown := pick(p.Deny, a, g)
+	switch {
+	case denied:
+		return refused("mailbox-denied", "The policy denies this mailbox.", "Take it off the mailboxes denied under Access → Policy if it is to be read.")
+	case unknown != "":
+		return groupUnknown(unknown)
+	}
+	return nil
+}
+
+func groupUnknown(group mail.Address) *Fault {
+	return refused("group-unknown", fmt.Sprintf("The policy names the group %s, and who belongs to it is not known.", group),
+		"It is asked of Exchange by itself; else enter its members by postern policy group, or name mailboxes instead.")
+}
+
+func refused(code, message, advice string) *Fault {
+	return &Fault{Verdict: Refused, Scope: MailboxScope, Code: code, Message: message, Advice: advice}
 }
 
 // pick tells whether one of the selectors picks a mailbox; when none does, unknown is a

@@ -21,6 +21,7 @@ type Traffic interface {
 type Request struct {
 	Operation string       // in the protocol's words
 	Mailbox   mail.Address // "" when the login acts for itself
+	Primary   mail.Address // its primary address, when Exchange told another than the one we know; else ""
 	Hanging   bool         // stays open to wait for notifications
 }
 

@@ -75,6 +75,7 @@ type Config struct {
 type Call struct {
 	Operation string
 	Mailbox   string // whose; "" when the login acts for itself
+	Primary   string // its primary address, when the server told another than Mailbox; else ""
 	Hanging   bool   // stays open to wait for notifications
 	Status    int    // HTTP; 0 when there was no answer
 	Code      string // Exchange's code when the request was refused as a whole, else ""

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"postern/mail"
 )
 
 // schemas to try, newest first. Exchange2013 is left out: whoever speaks it speaks SP1.
@@ -96,6 +98,14 @@ func (s *Session) Primary() string {
 	return s.primary
 }
 
+// renamed returns the primary address where it is another than the one asked for.
+func (s *Session) renamed() string {
+	if p := s.Primary(); p != s.mailbox {
+		return p
+	}
+	return ""
+}
+
 // BackEnd returns the name of the server on which the mailbox lives, "" when the answers
 // did not tell so far.
 func (s *Session) BackEnd() string {
@@ -151,7 +161,7 @@ func (s *Session) adapt(e *Error, rank int) bool {
 		if primary == "" {
 			primary = e.XML.Get("PrimarySmtpAddress")
 		}
-		if primary == "" || strings.EqualFold(primary, s.primary) {
+		if _, err := mail.ParseAddress(primary); err != nil || strings.EqualFold(primary, s.primary) {
 			return false
 		}
 		s.primary = primary
@@ -217,7 +227,7 @@ func (s *Session) carryOut(ctx context.Context, ex exchange, read func(*transact
 			return &Error{Operation: ex.op.Operation(), Mailbox: s.mailbox, Err: ErrOldServer}
 		}
 		t := &transaction{
-			call:   Call{Operation: ex.op.Operation(), Mailbox: s.mailbox, Hanging: ex.hanging},
+			call:   Call{Operation: ex.op.Operation(), Mailbox: s.mailbox, Primary: s.renamed(), Hanging: ex.hanging},
 			anchor: s.Primary(), group: ex.group,
 			body: marshal(&Request{Header: h, Op: ex.op}),
 		}

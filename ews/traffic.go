@@ -11,7 +11,8 @@ import (
 // admit lets a request of the client out as the traffic says, and tells that what came
 // of it.
 func (s *source) admit(ctx context.Context, call Call) (func(...error), error) {
-	done, err := s.transport.Admit(ctx, crm.Request{Operation: call.Operation, Mailbox: mail.Address(call.Mailbox), Hanging: call.Hanging})
+	primary, _ := mail.ParseAddress(call.Primary) // what is no address was not learned
+	done, err := s.transport.Admit(ctx, crm.Request{Operation: call.Operation, Mailbox: mail.Address(call.Mailbox), Primary: primary, Hanging: call.Hanging})
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ package gate
 
 import (
 	"context"
+	"fmt"
 	"hash/fnv"
 	"io"
 	"net/netip"
@@ -187,7 +188,7 @@ func (g *Gate) Open(c crm.Connector) (crm.Source, io.Closer, error) {
 func (g *Gate) Allows(box *crm.Mailbox) error {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	return g.terms.allow(box.Address)
+	return g.terms.allowBox(box)
 }
 
 // Account returns the login of the account that opens a mailbox.
@@ -255,9 +256,31 @@ func (t *Terms) allowKind(k crm.Kind) error {
 	return nil
 }
 
+// allowBox says whether a mailbox may be read, by all of its addresses that are known.
+func (t *Terms) allowBox(box *crm.Mailbox) error {
+	if err := t.allow(box.Address); err != nil {
+		return err
+	}
+	return t.allowPrimary(box.Primary)
+}
+
+// allowPrimary refuses a mailbox whose primary address the policy denies: what it granted
+// was another address of the same mailbox. "" = there is no other.
+func (t *Terms) allowPrimary(primary mail.Address) error {
+	if primary == "" {
+		return nil
+	}
+	f := t.Policy.DeniesMailbox(primary, t.Groups)
+	if f == nil {
+		return nil
+	}
+	f.Message = fmt.Sprintf("Exchange knows this mailbox as %s. %s", primary, f.Message)
+	return f
+}
+
 // allowMail says whether mail of a mailbox may be read.
-func (t *Terms) allowMail(box mail.Address) error {
-	if err := t.allow(box); err != nil {
+func (t *Terms) allowMail(box *crm.Mailbox) error {
+	if err := t.allowBox(box); err != nil {
 		return err
 	}
 	return t.allowKind(crm.Email)

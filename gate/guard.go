@@ -68,12 +68,12 @@ func (l listing) excluded(id string, limits *crm.Limits) bool {
 
 // ofMailbox grants what concerns a mailbox as a whole.
 func ofMailbox(box *crm.Mailbox) func(*Terms) error {
-	return func(t *Terms) error { return t.allow(box.Address) }
+	return func(t *Terms) error { return t.allowBox(box) }
 }
 
 // ofNews grants notifications, which are wanted of mail alone.
 func ofNews(box *crm.Mailbox) func(*Terms) error {
-	return func(t *Terms) error { return t.allowMail(box.Address) }
+	return func(t *Terms) error { return t.allowMail(box) }
 }
 
 // ofFolder grants what concerns one folder: its kind of data and its place. In a mailbox
@@ -95,7 +95,7 @@ func (g guard) ofFolder(ctx context.Context, box *crm.Mailbox, f crm.Folder) (fu
 		kind = listed.Kind // whatever the caller takes it for
 	}
 	return func(t *Terms) error {
-		if err := t.allow(box.Address); err != nil {
+		if err := t.allowBox(box); err != nil {
 			return err
 		}
 		if err := t.allowKind(kind); err != nil {
@@ -161,7 +161,7 @@ func (g guard) Headers(ctx context.Context, box *crm.Mailbox, ids []string) ([]c
 func ofItems(box *crm.Mailbox, check func(*crm.Limits) error) func(*Terms) error {
 	var began *crm.Limits
 	return func(t *Terms) error {
-		if err := t.allowMail(box.Address); err != nil {
+		if err := t.allowMail(box); err != nil {
 			return err
 		}
 		limits := t.limits(box.Address)
@@ -281,7 +281,7 @@ func (g notifyingGuard) Subscribe(ctx context.Context, box, anchor *crm.Mailbox)
 func (g notifyingGuard) Listen(ctx context.Context, list []crm.Subscription, tell func(crm.Notice)) error {
 	ctx, leave, err := g.gate.enter(ctx, g.era, func(t *Terms) error {
 		for i := range list {
-			if err := t.allowMail(list[i].Box.Address); err != nil {
+			if err := t.allowMail(list[i].Box); err != nil {
 				return err
 			}
 		}

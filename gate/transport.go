@@ -40,6 +40,9 @@ func (t *transport) admit(r crm.Request) (login string, err error) {
 	if err := t.granted(r.Mailbox); err != nil {
 		return "", err
 	}
+	if err := t.grantedAs(r); err != nil {
+		return "", err
+	}
 	if err := t.gate.sends(r.Operation); err != nil {
 		return "", err
 	}
@@ -74,6 +77,17 @@ func (t *transport) granted(box mail.Address) error {
 		return t.gate.terms.enabled()
 	}
 	return t.gate.terms.allow(box)
+}
+
+// grantedAs says whether a mailbox may be asked for by the primary address that Exchange
+// told. One that a test names to be refused may have any.
+func (t *transport) grantedAs(r crm.Request) error {
+	if t.trial != nil && !t.trial.granted(r.Mailbox) {
+		return nil
+	}
+	t.gate.mu.RLock()
+	defer t.gate.mu.RUnlock()
+	return t.gate.terms.allowPrimary(r.Primary)
 }
 
 // Dial implements crm.Transport.

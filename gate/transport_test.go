@@ -70,6 +70,35 @@ func TestTransportAsksByItself(t *testing.T) {
 	}
 }
 
+// TestDenialHoldsForThePrimaryAddress: a mailbox that is denied is not asked for by another of
+// its addresses.
+func TestDenialHoldsForThePrimaryAddress(t *testing.T) {
+	const primary = mail.Address("ann.archer@acme.example")
+	g := New(Config{})
+	terms := granting(true, "acme.example")
+	way := transportOf(t, g, terms)
+	for _, tt := range []struct {
+		deny crm.Selector
+		want string
+	}{{crm.Selector(bob), ""}, {crm.Selector(primary), "mailbox-denied"}, {"group:staff@acme.example", "group-unknown"}} {
+		terms.Policy.Deny = []crm.Selector{tt.deny}
+		g.Set(terms)
+		got := ""
+		if done, err := way.Admit(t.Context(), crm.Request{Operation: "GetItem", Mailbox: ann, Primary: primary}); err == nil {
+			done(nil)
+		} else {
+			got = crm.AsFault(err).Code
+		}
+		if got != tt.want {
+			t.Errorf("%s denied: a request is %q, want %q", tt.deny, got, tt.want)
+		}
+		box := &crm.Mailbox{Address: ann, Facts: crm.Facts{Primary: primary}}
+		if err := g.Allows(box); (err == nil) != (tt.want == "") {
+			t.Errorf("%s denied: the mailbox is %v, want %q", tt.deny, err, tt.want)
+		}
+	}
+}
+
 // TestTrialIsAboutItsMailboxes: and ends with what was granted when it began.
 func TestTrialIsAboutItsMailboxes(t *testing.T) {
 	const outside = mail.Address("eve@other.example")
