@@ -207,12 +207,25 @@ func (o *Org) paySink() error {
 	if err != nil {
 		return sinkFault(err)
 	}
-	_, err = sink.Write(o.s.unsunk[o.id])
-	if err = errors.Join(err, sink.Close()); err != nil {
+	if err := errors.Join(appendWhole(sink, o.s.unsunk[o.id]), sink.Close()); err != nil {
 		return sinkFault(err)
 	}
 	delete(o.s.unsunk, o.id)
 	return nil
+}
+
+// appendWhole writes text behind what there is, or none of it: half a line, of a disk that
+// is full, would be taken for a forged one.
+func appendWhole(f *os.File, text []byte) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	n, err := f.Write(text)
+	if n > 0 && err != nil && info.Mode().IsRegular() {
+		return errors.Join(err, f.Truncate(info.Size()))
+	}
+	return err
 }
 
 func sinkFault(err error) error {
