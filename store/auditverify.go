@@ -22,8 +22,8 @@ import (
 // checkpoints of what was lost are held against nothing; all else is, as before.
 //
 // Who can write to the database and to the data folder can put the log and the file of
-// checkpoints back to an earlier state together, without any key: only a sink elsewhere
-// tells. Who has the master key as well can make another log that is sound.
+// checkpoints back to an earlier state together, without any key, and write other entries
+// behind it: only a sink elsewhere tells. Who has the master key as well can make another log that is sound.
 func (o *Org) VerifyAudit(ctx context.Context, files ...string) (crm.AuditVerdict, error) {
 	v, err := o.verify(ctx, files)
 	if err != nil {
