@@ -103,8 +103,9 @@ func (o *Org) saveEgressAddresses(ctx context.Context, t *tx, list []crm.EgressA
 	return nil
 }
 
-// egressEntry says what changed. An address or a proxy more is one more way out, and so is
-// the end of the list: requests then leave from any address.
+// egressEntry says what changed. A further address or another proxy is one more way out, and
+// so is the end of the list: without one requests leave from any address, so that the first
+// of a list is no widening.
 func egressEntry(old, now crm.Egress) crm.AuditEntry {
 	var c changes
 	has := func(list []crm.EgressAddress, a crm.EgressAddress) bool {
@@ -114,7 +115,7 @@ func egressEntry(old, now crm.Egress) crm.AuditEntry {
 	}
 	for _, a := range now.Addresses {
 		if !has(old.Addresses, a) {
-			c.say("address added: "+a.String(), true)
+			c.say("address added: "+a.String(), len(old.Addresses) > 0)
 		}
 	}
 	for _, a := range old.Addresses {

@@ -79,6 +79,32 @@ func TestEgressIsKeptAndAudited(t *testing.T) {
 	})
 }
 
+// TestFirstAddressNarrows: as long as no address is prescribed, requests leave from any.
+func TestFirstAddressNarrows(t *testing.T) {
+	storetest.EachDB(t, store.Options{}, func(t *testing.T, db *storetest.DB) {
+		s := newStage(t, db.Store)
+		pool := func(list ...string) {
+			t.Helper()
+			var e crm.Egress
+			for _, text := range list {
+				e.Addresses = append(e.Addresses, crm.EgressAddress{Local: netip.MustParseAddr(text)})
+			}
+			s.must(s.org.SaveEgress(t.Context(), e))
+		}
+		pool("10.0.0.7")
+		pool("10.0.0.7", "10.0.0.8")
+		pool("10.0.0.9")
+		pool()
+		var widens []bool
+		for _, e := range audited(t, db, 1, "egress.save") {
+			widens = append(widens, e.Widens)
+		}
+		if want := []bool{false, true, true, true}; !slices.Equal(widens, want) {
+			t.Errorf("the first, a further one, another one, none: %v, want %v", widens, want)
+		}
+	})
+}
+
 // TestEgressTriesAgain: who stands still for want of an address is tried at once when the
 // list is saved.
 func TestEgressTriesAgain(t *testing.T) {
