@@ -6,6 +6,7 @@ import (
 	"path"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +52,17 @@ func TestPatterns(t *testing.T) {
 		"a@b@*.example", "http://*.example", "*.exa mple", "*..example", "ann"} {
 		if p, err := NormalizePattern(entry); err == nil {
 			t.Errorf("%q was taken for %q", entry, p)
+		}
+	}
+}
+
+func TestErrorsNameAnEntryOnce(t *testing.T) {
+	_, domain := NormalizePattern("Not a Domain")
+	_, local := NormalizePattern("two words@*.acme.example")
+	_, size := ParseBytes("ten")
+	for entry, err := range map[string]error{"Not a Domain": domain, "two words@*.acme.example": local, "ten": size} {
+		if err == nil || strings.Count(err.Error(), strconv.Quote(entry)) != 1 {
+			t.Errorf("%s: %v", entry, err)
 		}
 	}
 }

@@ -311,6 +311,7 @@ func BytesText(n int64) string {
 // ParseBytes reads a number of bytes as people write it: 500 KB, 10MB, 2 GB, 1234. "" and "no
 // limit" are 0.
 func ParseBytes(text string) (int64, error) {
+	typed := text
 	text = strings.ToUpper(strings.TrimSpace(text))
 	if text == "" || text == "NO LIMIT" {
 		return 0, nil
@@ -319,7 +320,7 @@ func ParseBytes(text string) (int64, error) {
 	shift, known := map[string]int{"": 0, "B": 0, "BYTES": 0, "K": 10, "KB": 10, "M": 20, "MB": 20, "G": 30, "GB": 30}[strings.TrimSpace(text[len(digits):])]
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if !known || err != nil || n < 0 || n > 1<<40>>shift {
-		return 0, fmt.Errorf("%q is not a size such as 500 KB or 10 MB", entry(text))
+		return 0, fmt.Errorf("%q is not a size such as 500 KB or 10 MB", entry(typed))
 	}
 	return n << shift, nil
 }

@@ -3,6 +3,7 @@ package crm
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"postern/mail"
@@ -93,7 +94,12 @@ func NormalizeSelector(text string) (Selector, error) {
 // that mail.ParseAddress and mail.NormalizeDomain read. The error names the entry.
 func NormalizePattern(text string) (Pattern, error) {
 	text = strings.TrimSpace(text)
-	wrong := func(why error) (Pattern, error) { return "", fmt.Errorf("%q: %w", text, why) }
+	wrong := func(why error) (Pattern, error) {
+		if strings.HasPrefix(why.Error(), strconv.Quote(text)) {
+			return "", why // names the entry already
+		}
+		return "", fmt.Errorf("%q: %w", text, why)
+	}
 	switch {
 	case len(text) > maxPattern:
 		return "", fmt.Errorf("%.20q…: longer than %d characters", text, maxPattern)

@@ -20,6 +20,7 @@ type policyData struct {
 	Now     crm.Policy // that holds
 	Form    policyForm
 	Wrong   int         // fields with errors
+	Trial   bool        // it was to be shown what it changes, not saved
 	Change  *changeView // what the form would change; nil = not asked for
 	Eyes    fourEyesView
 	Seen    string // which form Change is about
@@ -128,13 +129,13 @@ func (s *server) policyForm(w http.ResponseWriter, r *http.Request) error {
 	var typed crm.Policy
 	var wrong []crm.FieldError
 	d.Form, typed, wrong = readPolicyForm(r.PostForm)
+	save := r.PostForm.Get("do") == "save"
 	checked, more := typed.Check()
 	if wrong = append(wrong, more...); len(wrong) > 0 {
-		d.Wrong = d.Form.setErrors(wrong)
+		d.Wrong, d.Trial = d.Form.setErrors(wrong), !save
 		return s.showPolicy(w, r, http.StatusUnprocessableEntity, d)
 	}
 	d.Seen, d.Remove = fingerprint(checked), r.PostForm.Get("remove") != ""
-	save := r.PostForm.Get("do") == "save"
 	if d.Unseen = save && r.PostForm.Get("seen") != d.Seen; save && !d.Unseen {
 		switch _, err := s.savePolicy(r.Context(), checked, d.Remove); {
 		case err == nil:
