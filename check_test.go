@@ -335,6 +335,21 @@ func TestCheckOpensWhatThePolicyLets(t *testing.T) {
 	}
 }
 
+// TestCheckForgetsAMailboxThatIsReadNow: what the last run named to be refused does not keep the
+// next one from running once the policy grants it.
+func TestCheckForgetsAMailboxThatIsReadNow(t *testing.T) {
+	s := newSite(t)
+	s.flags = nil
+	s.prepare = func(org *store.Org) error {
+		_, err := org.SaveCheck(t.Context(), store.Check{Began: time.Now(), Outside: "bob@acme.example"})
+		return err
+	}
+	report, _ := s.checked(t)
+	if report.Outside != "" || len(report.Steps) == 0 {
+		t.Errorf("%q is to be refused, %d steps", report.Outside, len(report.Steps))
+	}
+}
+
 // TestEveryFindingHasAPage: each step of the test, and each fault for which it has a
 // remedy; and no page is about nothing.
 func TestEveryFindingHasAPage(t *testing.T) {

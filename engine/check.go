@@ -22,7 +22,8 @@ type CheckUp struct {
 	Stranger bool           // another User-Agent must be refused
 }
 
-// NextCheck returns what the next run is to try as a rule: what the one before tried.
+// NextCheck returns what the next run is to try as a rule: what the one before tried, but for
+// a mailbox that had to be refused then and is to be read now.
 func (e *Engine) NextCheck(ctx context.Context) (CheckUp, error) {
 	last, err := e.Org.LastCheck(ctx)
 	if errors.Is(err, store.ErrNotFound) {
@@ -31,7 +32,30 @@ func (e *Engine) NextCheck(ctx context.Context) (CheckUp, error) {
 	if err != nil {
 		return CheckUp{}, err
 	}
-	return CheckUp{Outside: last.Outside, Stranger: last.Stranger}, nil
+	terms, err := e.readTerms(ctx)
+	if err != nil {
+		return CheckUp{}, err
+	}
+	boxes, err := e.toBeRead(ctx, &terms.Policy, terms.Groups)
+	if err != nil {
+		return CheckUp{}, err
+	}
+	up := CheckUp{Outside: last.Outside, Stranger: last.Stranger}
+	if slices.Contains(boxes, up.Outside) {
+		up.Outside = ""
+	}
+	return up, nil
+}
+
+// toBeRead lists the mailboxes of users that a policy lets be read.
+func (e *Engine) toBeRead(ctx context.Context, p *crm.Policy, g crm.Groups) (boxes []mail.Address, err error) {
+	users, _, err := e.Org.Users(ctx, store.ListQuery{Limit: store.Everything})
+	for _, u := range users {
+		if u.Active && len(u.Addresses) > 0 && p.AllowsMailbox(u.Addresses[0], g) == nil {
+			boxes = append(boxes, u.Addresses[0])
+		}
+	}
+	return boxes, err
 }
 
 // Check tries the saved settings step by step, hands each finding to tell as it comes, and
@@ -101,15 +125,9 @@ func (e *Engine) choose(ctx context.Context, s crm.Settings, terms *gate.Terms, 
 			return f
 		}
 	}
-	users, _, err := e.Org.Users(ctx, store.ListQuery{Limit: store.Everything})
+	boxes, err := e.toBeRead(ctx, &policy, terms.Groups)
 	if err != nil {
 		return err
-	}
-	var boxes []mail.Address
-	for _, u := range users {
-		if u.Active && len(u.Addresses) > 0 && policy.AllowsMailbox(u.Addresses[0], terms.Groups) == nil {
-			boxes = append(boxes, u.Addresses[0])
-		}
 	}
 	if up.Outside != "" && slices.Contains(slices.Concat(boxes, up.Boxes), up.Outside) {
 		return &crm.Fault{Verdict: crm.Refused, Scope: crm.MailboxScope, Code: "outside-is-read",
