@@ -169,6 +169,10 @@ func (a *auditContacts) Run(c *common) error {
 	if err != nil {
 		return err
 	}
+	if len(boxes) == 0 {
+		_, err := fmt.Fprintln(c.out, "No security contact is named: nobody is told by mail what widens access.")
+		return err
+	}
 	w := table(c.out)
 	fmt.Fprintln(w, "ADDRESS\tCONTACT\tWAITING\tLAST TOLD\tGIVEN UP\tTROUBLE")
 	for _, b := range boxes {

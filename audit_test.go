@@ -12,8 +12,7 @@ import (
 // TestAuditCommands: contacts are named and taken off, and a restore is accepted once, with its
 // reason; the file that the environment names as a sink is held against the log by itself.
 func TestAuditCommands(t *testing.T) {
-	dir := t.TempDir()
-	data, sink := filepath.Join(dir, "data"), filepath.Join(dir, "sink")
+	data, sink := newFolder(t), filepath.Join(t.TempDir(), "sink")
 	t.Setenv("POSTERN_AUDIT_SINK", sink)
 	step := func(args []string, status int, words string) {
 		t.Helper()
@@ -45,7 +44,7 @@ func TestAuditCommands(t *testing.T) {
 		}
 	}
 	say("policy set --domain acme.example", 0, "version 1")
-	say("audit contacts", 0, "ADDRESS")
+	say("audit contacts", 0, "No security contact is named")
 	say("audit contacts --add sec@acme.example --add out@other.example", 0, "sec@acme.example yes 1|out@other.example yes 1")
 	say("audit contacts --add nobody", 1, "nobody")
 	say("audit contacts --remove who@acme.example", 1, "who@acme.example is no security contact")

@@ -31,7 +31,7 @@ func (a *autodiscoverCommand) Run(c *common) error {
 			return badArgument("--confirm names no host.", bad.Message, nil)
 		}
 	}
-	st, org, err := a.make(c, false)
+	st, org, err := a.open(c, false)
 	if err != nil {
 		return err
 	}

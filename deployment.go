@@ -19,7 +19,12 @@ type deploymentCommand struct {
 }
 
 func (d *deploymentCommand) Run(c *common) error {
-	st, err := d.make(c, false)
+	changes := d.Mode != nil || len(d.AllowRange)+len(d.RevokeRange) > 0
+	enter := d.open
+	if changes {
+		enter = d.make
+	}
+	st, err := enter(c, false)
 	if err != nil {
 		return err
 	}
@@ -28,7 +33,7 @@ func (d *deploymentCommand) Run(c *common) error {
 	if err != nil {
 		return err
 	}
-	if d.Mode != nil || len(d.AllowRange)+len(d.RevokeRange) > 0 {
+	if changes {
 		next, err := d.apply(kept)
 		if err != nil {
 			return err

@@ -23,7 +23,7 @@ type egressCommand struct {
 }
 
 func (e *egressCommand) Run(c *common) error {
-	st, org, err := e.make(c, false)
+	st, org, err := e.open(c, false)
 	if err != nil {
 		return err
 	}

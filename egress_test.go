@@ -9,7 +9,7 @@ import (
 )
 
 func TestEgressCommand(t *testing.T) {
-	data := t.TempDir()
+	data := newFolder(t)
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte("hidden-password\n"), 0o600); err != nil {
 		t.Fatal(err)

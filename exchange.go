@@ -109,6 +109,10 @@ func (e *exchangeShares) Run(c *common) error {
 	if err != nil {
 		return err
 	}
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(c.out, "No link holds.")
+		return err
+	}
 	w := table(c.out)
 	fmt.Fprintln(w, "LINK\tMADE BY\tHOLDS UNTIL")
 	for _, s := range list {

@@ -67,9 +67,18 @@ func (f *folderFlags) open(c *common, exclusive bool) (*store.Store, error) {
 	return openStore(c, store.Options{Dir: f.Data, Exclusive: exclusive, MustExist: true})
 }
 
-// make opens the data folder, and makes it when it is not there.
+// make opens the data folder, and makes it when it is not there: for the commands with which
+// an installation begins. It says so, for who meant another folder.
 func (f *folderFlags) make(c *common, exclusive bool) (*store.Store, error) {
-	return openStore(c, store.Options{Dir: f.Data, Exclusive: exclusive})
+	st, err := f.open(c, exclusive)
+	if missing, ok := errors.AsType[*crm.Fault](err); !ok || missing.Code != "data-folder-missing" {
+		return st, err
+	}
+	st, err = openStore(c, store.Options{Dir: f.Data, Exclusive: exclusive})
+	if err == nil {
+		fmt.Fprintf(c.errOut, "A new data folder was made at %s.\n", f.Data)
+	}
+	return st, err
 }
 
 // openStore opens a data folder, with what the environment says of its keys and log.
@@ -98,6 +107,14 @@ func (d *dataFlags) open(c *common, exclusive bool) (*store.Store, *store.Org, e
 func (d *dataFlags) make(c *common, exclusive bool) (*store.Store, *store.Org, error) {
 	st, err := d.folderFlags.make(c, exclusive)
 	return d.find(c, st, err)
+}
+
+// makeTo is make for a command that changes something, and open for one that only shows it.
+func (d *dataFlags) makeTo(change bool, c *common) (*store.Store, *store.Org, error) {
+	if change {
+		return d.make(c, false)
+	}
+	return d.open(c, false)
 }
 
 func (d *dataFlags) find(c *common, st *store.Store, err error) (*store.Store, *store.Org, error) {

@@ -34,7 +34,7 @@ type orgsAddCommand struct {
 }
 
 func (o *orgsAddCommand) Run(c *common) error {
-	st, err := o.make(c, false)
+	st, err := o.open(c, false)
 	if err != nil {
 		return err
 	}

@@ -43,36 +43,15 @@ one active user only.`
 }
 
 func (c *contactsImport) Run(cmd *common) error {
-	return c.with(cmd, func(org *store.Org) error { return c.run(cmd.ctx, org, cmd.out, cmd.errOut) })
+	return importPeople(cmd, &c.importFlags, roster.Contacts, func(org *store.Org, f *roster.File[crm.Contact]) (store.Saved, error) {
+		return org.SaveContacts(cmd.ctx, f.People)
+	})
 }
 
 func (u *usersImport) Run(cmd *common) error {
-	return u.with(cmd, func(org *store.Org) error { return u.run(cmd.ctx, org, cmd.out, cmd.errOut) })
-}
-
-func (c *contactsImport) run(ctx context.Context, org *store.Org, out, errOut io.Writer) error {
-	return importPeople(&c.importFlags, out, errOut, roster.Contacts, func(f *roster.File[crm.Contact]) (store.Saved, error) {
-		return org.SaveContacts(ctx, f.People)
+	return importPeople(cmd, &u.importFlags, roster.Users, func(org *store.Org, f *roster.File[crm.User]) (store.Saved, error) {
+		return saveUsers(cmd.ctx, org, f, u.AllOrNothing)
 	})
-}
-
-func (u *usersImport) run(ctx context.Context, org *store.Org, out, errOut io.Writer) error {
-	return importPeople(&u.importFlags, out, errOut, roster.Users, func(f *roster.File[crm.User]) (store.Saved, error) {
-		return saveUsers(ctx, org, f, u.AllOrNothing)
-	})
-}
-
-// with opens the data folder, unless nothing is to be imported.
-func (i *importFlags) with(c *common, run func(*store.Org) error) error {
-	if i.DryRun {
-		return run(nil)
-	}
-	st, org, err := i.make(c, false)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	return run(org)
 }
 
 // keepAdmins leaves those admins who are, where a file does not say who is: the next
@@ -120,17 +99,18 @@ func saveUsers(ctx context.Context, org *store.Org, f *roster.File[crm.User], st
 
 // importPeople reads a file of people, saves the good rows in one transaction, and tells
 // what became of each bad one. Its error is an exit status when a row was bad.
-func importPeople[T crm.Contact | crm.User](i *importFlags, out, errOut io.Writer,
-	read func(io.Reader, string) (*roster.File[T], error), save func(*roster.File[T]) (store.Saved, error)) error {
+func importPeople[T crm.Contact | crm.User](c *common, i *importFlags,
+	read func(io.Reader, string) (*roster.File[T], error), save func(*store.Org, *roster.File[T]) (store.Saved, error)) error {
 	f, err := readPeople(i.File, read)
 	if err != nil {
 		return err
 	}
+	out, errOut := c.out, c.errOut
 	held := i.DryRun || i.AllOrNothing && len(f.Bad) > 0
 	var saved store.Saved
 	if !held {
-		if saved, err = save(f); err != nil {
-			return fmt.Errorf("nothing was imported: %w", err)
+		if saved, err = savePeople(c, i, f, save); err != nil {
+			return err
 		}
 		held = i.AllOrNothing && len(f.Bad) > 0
 	}
@@ -159,6 +139,20 @@ func importPeople[T crm.Contact | crm.User](i *importFlags, out, errOut io.Write
 		fmt.Fprintln(errOut, "The good rows are in. Correct the rows named above and import the file again: what is in already stays as it is.")
 	}
 	return exitError(1)
+}
+
+// savePeople saves what was read: a file that cannot be read makes no data folder.
+func savePeople[T crm.Contact | crm.User](c *common, i *importFlags, f *roster.File[T],
+	save func(*store.Org, *roster.File[T]) (store.Saved, error)) (saved store.Saved, err error) {
+	st, org, err := i.make(c, false)
+	if err != nil {
+		return saved, err
+	}
+	defer st.Close()
+	if saved, err = save(org, f); err != nil {
+		err = fmt.Errorf("nothing was imported: %w", err)
+	}
+	return saved, err
 }
 
 // readPeople opens the file and reads it.

@@ -88,7 +88,7 @@ type policySet struct {
 }
 
 func (s *policySet) Run(c *common) error {
-	st, org, err := s.make(c, false)
+	st, org, err := s.open(c, false)
 	if err != nil {
 		return err
 	}
@@ -294,7 +294,7 @@ type policyImport struct {
 }
 
 func (i *policyImport) Run(c *common) error {
-	st, org, err := i.make(c, false)
+	st, org, err := i.open(c, false)
 	if err != nil {
 		return err
 	}

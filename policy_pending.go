@@ -48,6 +48,14 @@ func (p *policyPending) Run(c *common) error {
 	if p.JSON {
 		return json.NewEncoder(c.out).Encode(items)
 	}
+	if len(items) == 0 {
+		words := "Nothing waits for a second person."
+		if p.All {
+			words = "Nothing was proposed so far."
+		}
+		_, err := fmt.Fprintln(c.out, words)
+		return err
+	}
 	return t.Flush()
 }
 

@@ -274,9 +274,6 @@ func serve(ctx context.Context, l net.Listener, pages http.Handler, log *slog.Lo
 	return err
 }
 
-// firstAdmin is who may sign in to an installation that has no users yet.
-const firstAdmin = "admin@postern.localhost"
-
 // welcome makes an administrator when nobody could sign in yet, and says how to.
 func (p *program) welcome(ctx context.Context) (string, error) {
 	users, _, err := p.org.Users(ctx, store.ListQuery{Limit: store.Everything})
@@ -288,14 +285,14 @@ func (p *program) welcome(ctx context.Context) (string, error) {
 			return "", nil
 		}
 	}
-	if _, err := p.org.SaveUsers(ctx, []crm.User{{Name: "Administrator", Addresses: addresses(firstAdmin), Admin: true, Active: true}}); err != nil {
+	if _, err := p.org.SaveUsers(ctx, []crm.User{{Name: "Administrator", Addresses: addresses(crm.FirstAdmin), Admin: true, Active: true}}); err != nil {
 		return "", err
 	}
 	password := rand.Text()
-	if err := setPassword(ctx, p.org, firstAdmin, password); err != nil {
+	if err := setPassword(ctx, p.org, string(crm.FirstAdmin), password); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("Nobody could sign in yet. Sign in as %s with the password %s (shown this once), then import your users.\n", firstAdmin, password), nil
+	return fmt.Sprintf("Nobody could sign in yet. Sign in as %s with the password %s (shown this once), then import your users.\n", crm.FirstAdmin, password), nil
 }
 
 // listen opens the address of the pages.

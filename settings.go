@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -34,7 +35,8 @@ type settingsCommand struct {
 }
 
 func (s *settingsCommand) Run(c *common) error {
-	st, org, err := s.make(c, false)
+	shows := reflect.DeepEqual(*s, settingsCommand{dataFlags: s.dataFlags})
+	st, org, err := s.makeTo(!shows, c)
 	if err != nil {
 		return err
 	}

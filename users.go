@@ -19,6 +19,32 @@ type contactsCommand struct {
 type usersCommand struct {
 	Import   usersImport   `cmd:"" help:"Import users from a CSV file."`
 	Password usersPassword `cmd:"" help:"Make a new password for a user, who cannot sign in without one, and print it."`
+
+	Deactivate usersDeactivate `cmd:"" help:"Let a user sign in no more, and read the mailbox no more; what was filed stays."`
+}
+
+// usersDeactivate is for whom no file of users names, such as the account of the first start.
+type usersDeactivate struct {
+	dataFlags
+	Address string `arg:"" help:"Address of the user."`
+}
+
+func (u *usersDeactivate) Run(c *common) error {
+	st, org, err := u.open(c, false)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	user, err := findUser(c.ctx, org, u.Address)
+	if err != nil {
+		return err
+	}
+	user.Active = false
+	if _, err := org.SaveUsers(c.ctx, []crm.User{*user}); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.out, "%s is not active any more\n", user.Actor())
+	return err
 }
 
 // usersPassword prints a new random password, so that none ever stands on a command line.

@@ -27,6 +27,7 @@ func TestScenario06AdditiveAllowListing(t *testing.T) {
 	needNamespace(t)
 	dir := t.TempDir()
 	program, data := build(t, dir), filepath.Join(dir, "data")
+	run(t, program, "deployment", "--data", data, "--allow-range", "10.20.0.0/16")
 	run(t, program, "egress", "--data", data, "--address", "10.20.0.7=198.51.100.17", "--address", "10.20.0.8=198.51.100.18 from=2999-01-01", "--address", "2001:db8::17")
 	for file, args := range map[string][]string{"apply": nil, "undo": {"--undo"}} {
 		write(t, filepath.Join(dir, file), run(t, program, append([]string{"egress", "--data", data, "--format", "nftables", "--chain", "inet filter input"}, args...)...))

@@ -12,6 +12,10 @@ type User struct {
 	Active    bool
 }
 
+// FirstAdmin is the account by which somebody signs in to an installation in which nobody
+// could yet. It is nobody's own, so it is no second person.
+const FirstAdmin mail.Address = "admin@postern.localhost"
+
 // Actor names the user in the audit log, as "Ann Smith <ann@acme.example>".
 func (u *User) Actor() string {
 	if len(u.Addresses) == 0 {

@@ -77,7 +77,7 @@ func mustExist(o Options) error {
 	return &crm.Fault{
 		Verdict: crm.Refused, Scope: crm.OrgScope, Code: "data-folder-missing", Err: err,
 		Message: fmt.Sprintf("There is no Postern data in %s.", o.Dir),
-		Advice:  "Name the data folder by --data or POSTERN_DATA; a new one is made by postern serve and by the imports.",
+		Advice:  "Name the data folder by --data or POSTERN_DATA; a new one is made by postern serve, by the imports, and by postern settings and postern deployment when they are to change something.",
 	}
 }
 

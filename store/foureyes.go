@@ -15,7 +15,8 @@ import (
 type FourEyes struct {
 	Since  time.Time // zero = it does not
 	By     string    // who turned it on
-	Admins int       // administrators who can sign in, and so approve
+	Admins int       // administrators who can sign in, and so approve; crm.FirstAdmin is none of them
+	First  bool      // crm.FirstAdmin can sign in
 }
 
 // On tells whether a second person is asked.
@@ -27,13 +28,21 @@ func (o *Org) FourEyes(ctx context.Context) (FourEyes, error) { return o.fourEye
 func (o *Org) fourEyes(ctx context.Context, q querier) (FourEyes, error) {
 	var f FourEyes
 	err := one(ctx, q, `select four_eyes_at, four_eyes_by,
-			(select count(*) from account where org_id = $1 and admin and active and password <> '') from org where id = $1`,
-		[]any{o.id}, stamp{&f.Since}, &f.By, &f.Admins)
+			(select count(*) from account a where org_id = $1 and admin and active and password <> ''
+				and not exists (`+firstAdminSQL+`)),
+			exists (select 1 from account a where org_id = $1 and admin and active and password <> '' and exists (`+firstAdminSQL+`))
+		from org where id = $1`,
+		[]any{o.id, crm.FirstAdmin}, stamp{&f.Since}, &f.By, &f.Admins, &f.First)
 	return f, err
 }
 
+// firstAdminSQL finds an account a among those that have the address of crm.FirstAdmin, $2.
+const firstAdminSQL = "select 1 from user_address u where u.org_id = $1 and u.user_id = a.id and u.address = $2"
+
 // SetFourEyes turns it on or off. To turn it off widens access. To turn it on is refused
-// (four-eyes-one-administrator) while fewer than two administrators can sign in.
+// while fewer than two administrators can sign in (four-eyes-one-administrator), and while
+// crm.FirstAdmin can (four-eyes-first-administrator): whoever has its password as well as an
+// account of the own would be both.
 func (o *Org) SetFourEyes(ctx context.Context, on bool) error {
 	return o.guarded(ctx, "set four eyes", change{crm.FourEyesProposal, on}, func(t *tx) error {
 		if err := o.lock(ctx, t); err != nil {
@@ -47,6 +56,11 @@ func (o *Org) SetFourEyes(ctx context.Context, on bool) error {
 			return &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "four-eyes-one-administrator",
 				Message: "Four eyes need two administrators who can sign in: with fewer, nobody could approve what the other proposes.",
 				Advice:  "Make a second user an administrator and give a password, then turn it on."}
+		}
+		if on && f.First {
+			return &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "four-eyes-first-administrator",
+				Message: fmt.Sprintf("The account %s of the first start can still sign in: whoever has its password besides an account of the own would be two people.", crm.FirstAdmin),
+				Advice:  fmt.Sprintf("Deactivate it: postern users deactivate %s. Then turn four eyes on.", crm.FirstAdmin)}
 		}
 		entry := crm.AuditEntry{Action: "four-eyes.off", Widens: true, Detail: "one person may widen access alone"}
 		at, by := int64(0), ""
@@ -173,18 +187,20 @@ func (o *Org) decidable(ctx context.Context, id int64) (*crm.Proposal, error) {
 	return &p, nil
 }
 
-// mayDecide refuses all but the operator and administrators.
+// mayDecide refuses all but the operator and administrators. crm.FirstAdmin is nobody's own
+// account, and decides nothing.
 func (o *Org) mayDecide(ctx context.Context, q querier, who crm.Principal) error {
 	if who == crm.Operator {
 		return nil
 	}
 	var admin bool
-	err := one(ctx, q, "select admin from account where org_id = $1 and id = $2 and active", []any{o.id, who.User()}, &admin)
+	err := one(ctx, q, "select admin and not exists ("+firstAdminSQL+") from account a where org_id = $1 and id = $3 and active",
+		[]any{o.id, crm.FirstAdmin, who.User()}, &admin)
 	if err != nil && !errors.Is(err, ErrNotFound) || admin {
 		return err
 	}
 	return &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "four-eyes-nobody",
-		Message: "Only an administrator or the operator decides about proposals.", Advice: "Sign in as an administrator."}
+		Message: "Only an administrator with an account of the own, or the operator, decides about proposals.", Advice: "Sign in as an administrator."}
 }
 
 // errClosed tells that somebody else was faster.

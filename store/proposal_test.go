@@ -520,6 +520,45 @@ func TestFourEyesLockNobodyOut(t *testing.T) {
 	})
 }
 
+// TestFirstAdministratorIsNoSecondPerson: the account of the first start is nobody's own. Who
+// has its password besides an account could be both pairs of eyes.
+func TestFirstAdministratorIsNoSecondPerson(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		s := newStage(t, st)
+		s.must(s.org.SetPassword(t.Context(), s.annUser, "hash"))
+		ann := crm.WithUser(t.Context(), &crm.User{ID: s.annUser, Name: "Ann"})
+		s.saveUsers(crm.User{Name: "Administrator", Addresses: []mail.Address{crm.FirstAdmin}, Admin: true, Active: true})
+		bootstrap, _, err := s.org.SignIn(t.Context(), crm.FirstAdmin)
+		s.must(err)
+		s.must(s.org.SetPassword(t.Context(), bootstrap.ID, "hash"))
+		if err := s.org.SetFourEyes(ann, true); code(err) != "four-eyes-one-administrator" {
+			t.Errorf("turned on by one administrator and the first account: %v", err)
+		}
+		s.saveUsers(crm.User{Name: "Eve", Addresses: []mail.Address{eve}, Admin: true, Active: true})
+		second, _, err := s.org.SignIn(t.Context(), eve)
+		s.must(err)
+		s.must(s.org.SetPassword(t.Context(), second.ID, "hash"))
+		if err := s.org.SetFourEyes(ann, true); code(err) != "four-eyes-first-administrator" {
+			t.Errorf("turned on while the first account can sign in: %v", err)
+		}
+		bootstrap.Active = false
+		s.saveUsers(*bootstrap)
+		s.must(s.org.SetFourEyes(ann, true))
+
+		// It comes back, which takes two people, and decides nothing all the same.
+		bootstrap.Active = true
+		_, err = s.org.SaveUsers(ann, []crm.User{*bootstrap})
+		s.must(s.org.Approve(crm.WithUser(t.Context(), second), held(t, err).ID))
+		p := held(t, s.org.SetAccessRetention(ann, 300))
+		if err := s.org.Approve(crm.WithUser(t.Context(), bootstrap), p.ID); code(err) != "four-eyes-nobody" {
+			t.Errorf("approved by the first account: %v", err)
+		}
+		if f, err := s.org.FourEyes(t.Context()); err != nil || f.Admins != 2 || !f.First {
+			t.Errorf("who can sign in: %+v, %v", f, err)
+		}
+	})
+}
+
 // TestProposalsOfAnotherOrganization: they are neither seen nor decided from outside.
 func TestProposalsOfAnotherOrganization(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, st *store.Store) {

@@ -51,13 +51,14 @@ func problemOf(err error) problem {
 
 // faultStatus are the statuses of faults that are not those of an outside system.
 var faultStatus = map[string]int{
-	"four-eyes-nobody":            http.StatusForbidden,
-	"four-eyes-one-administrator": http.StatusConflict,
-	"four-eyes-password":          http.StatusForbidden,
-	"four-eyes-same-person":       http.StatusForbidden,
-	"proposal-closed":             http.StatusConflict,
-	"proposal-stale":              http.StatusConflict,
-	"too-many-contacts":           http.StatusUnprocessableEntity,
+	"four-eyes-first-administrator": http.StatusConflict,
+	"four-eyes-nobody":              http.StatusForbidden,
+	"four-eyes-one-administrator":   http.StatusConflict,
+	"four-eyes-password":            http.StatusForbidden,
+	"four-eyes-same-person":         http.StatusForbidden,
+	"proposal-closed":               http.StatusConflict,
+	"proposal-stale":                http.StatusConflict,
+	"too-many-contacts":             http.StatusUnprocessableEntity,
 }
 
 func isAPI(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/api/") }
