@@ -19,6 +19,12 @@ const exchangePath = "/access/exchange"
 func (s *server) exchangeRoutes(on func(pattern string, who role, do action)) {
 	on("GET "+exchangePath, administrator, s.exchange)
 	on("GET "+exchangePath+"/{script}", administrator, s.exchangeScript)
+	for _, done := range []string{"/decide", "/share", "/revoke"} { // what a form led to, loaded again
+		on("GET "+exchangePath+done, administrator, func(w http.ResponseWriter, r *http.Request) error {
+			http.Redirect(w, r, exchangePath, http.StatusSeeOther)
+			return nil
+		})
+	}
 	on("POST "+exchangePath+"/decide", administrator, s.decide)
 	on("POST "+exchangePath+"/share", administrator, s.makeShare)
 	on("POST "+exchangePath+"/revoke", administrator, s.revokeShare)
@@ -43,6 +49,7 @@ type exchangeStep struct {
 	URL    string             // of the script, to be downloaded
 	State  string             // ok, bad, skip; "" when no check can tell
 	Told   string             // what the check found
+	Try    string             // where more can be tried; "" = nowhere, or there is no need
 	Rules  []crm.FirewallRule // in place of a script
 	Listed bool               // addresses are published
 }
@@ -52,15 +59,15 @@ type exchangeStep struct {
 type proof struct {
 	works  string   // finding without which the step was not reached
 	shows  string   // finding that shows it; "" = no check does
-	open   string   // what is told when it works and is not shown
+	open   string   // what is told when it works and is not shown; when a check can show it, the reason follows
 	faults []string // those that are about the step; others mean that it was not reached. nil = all
 }
 
 var proofs = map[string]proof{
 	"firewall": {works: "connection", shows: "connection"},
-	"grant": {works: "mailbox", shows: crm.MustFail + "mailbox", open: "Mailboxes open. Not shown that others are refused: name one under Check.",
+	"grant": {works: "mailbox", shows: crm.MustFail + "mailbox", open: "Mailboxes open. Not shown that others are refused: ",
 		faults: []string{"ErrorImpersonateUserDenied", "ErrorAccessDenied", "ErrorImpersonationDenied", "no-inbox", "wider-than-needed"}},
-	"user-agent": {works: "logon", shows: crm.MustFail + "agent", open: "Postern is let in. Not shown that other programs are refused: switch on the filter by User-Agent under Check.",
+	"user-agent": {works: "logon", shows: crm.MustFail + "agent", open: "Postern is let in. Not shown that other programs are refused: ",
 		faults: []string{"agent-blocked", "ews-blocked", "wider-than-needed"}},
 	"ews-enabled": {works: "logon", open: "EWS answers the account. No check shows that it is off for others: the first script lists the switches.",
 		faults: []string{"ews-forbidden", "ews-blocked"}},
@@ -78,7 +85,7 @@ func stepStanding(name string, run *store.Check) (state, told string) {
 	case run == nil:
 		return "skip", "Not checked yet."
 	}
-	works, detail := false, ""
+	works, detail, reason := false, "", "this was not tried."
 	for i := range run.Findings {
 		f := &run.Findings[i]
 		if f.Code != proof.works && f.Code != proof.shows {
@@ -90,18 +97,30 @@ func stepStanding(name string, run *store.Check) (state, told string) {
 		works = works || f.Code == proof.works && f.OK && !f.Skip
 		if f.Code == proof.shows && f.State() == "ok" && detail == "" {
 			detail = f.Detail
+		} else if f.Code == proof.shows {
+			reason = reasonOf(f)
 		}
 	}
 	switch {
 	case !works:
 		return "skip", "The last check did not come so far."
-	case detail == "":
+	case proof.shows == "":
 		return "skip", proof.open
+	case detail == "":
+		return "skip", proof.open + reason
 	}
 	if proof.shows == "logon" { // begins with the login, which is as it is
 		return "ok", "Let in: " + detail + "."
 	}
 	return "ok", capital(detail)
+}
+
+// reasonOf says why a finding shows nothing.
+func reasonOf(f *crm.Finding) string {
+	if f.Fault != nil && f.Fault.Message != "" {
+		return f.Fault.Message
+	}
+	return strings.TrimPrefix(f.Detail, "not shown: ") + "."
 }
 
 // runStanding tells how all of it stands: it is verified when nothing is to be fixed and
@@ -121,9 +140,18 @@ func runStanding(run *store.Check) (state, told string) {
 	return "ok", "The last check found nothing to fix, and Exchange refused what it must refuse."
 }
 
+// scripts are those for a choice; none before there is a version that they can be for.
+func (s *server) scripts(ctx context.Context, c choice) ([]crm.Script, error) {
+	permit, err := s.Org.Permit(ctx, c.Version, c.App)
+	if err != nil || permit.Settings.Version == "" {
+		return nil, err
+	}
+	return s.Connector.Scripts(permit), nil
+}
+
 // exchangeSteps are the steps in their order. base is where their scripts are downloaded.
 func (s *server) exchangeSteps(ctx context.Context, c choice, base string) ([]exchangeStep, *store.Check, error) {
-	permit, err := s.Org.Permit(ctx, c.Version, c.App)
+	scripts, err := s.scripts(ctx, c)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -142,10 +170,12 @@ func (s *server) exchangeSteps(ctx context.Context, c choice, base string) ([]ex
 	var steps []exchangeStep
 	add := func(step exchangeStep) {
 		step.Number = len(steps) + 1
-		step.State, step.Told = stepStanding(step.Name, run)
+		if step.Rules == nil || step.Listed { // what is not to be done is not judged
+			step.State, step.Told = stepStanding(step.Name, run)
+		}
 		steps = append(steps, step)
 	}
-	for _, script := range s.Connector.Scripts(permit) {
+	for _, script := range scripts {
 		add(exchangeStep{Script: script, URL: base + "/" + script.Name + ".ps1"})
 		if script.Name == "inventory" {
 			add(exchangeStep{Script: crm.Script{Name: "firewall", Title: "Firewall", Says: "Lets the addresses in from which Postern comes. It only adds."},
@@ -169,6 +199,16 @@ type exchangeData struct {
 	Wrong     string
 }
 
+// VersionTitle is how the menu calls a version.
+func (d *exchangeData) VersionTitle(name string) string { return versionTitle(d.Versions, name) }
+
+func versionTitle(list []crm.Version, name string) string {
+	if i := slices.IndexFunc(list, func(v crm.Version) bool { return v.Name == name }); i >= 0 {
+		return list[i].Title
+	}
+	return name
+}
+
 func (s *server) exchange(w http.ResponseWriter, r *http.Request) error {
 	return s.showExchange(w, r, http.StatusOK, exchangeData{})
 }
@@ -187,6 +227,9 @@ func (s *server) showExchange(w http.ResponseWriter, r *http.Request, status int
 		if d.Steps[i].URL != "" {
 			d.Steps[i].URL += "?version=" + d.Choice.Version + "&app=" + d.Choice.App
 		}
+		if d.Steps[i].State == "skip" {
+			d.Steps[i].Try = accessURL("check")
+		}
 		d.Online = d.Online || d.Steps[i].Name == "allowed-apps"
 	}
 	if run != nil {
@@ -198,7 +241,7 @@ func (s *server) showExchange(w http.ResponseWriter, r *http.Request, status int
 	if d.Shares, err = s.Org.Shares(r.Context()); err != nil {
 		return err
 	}
-	return s.show(w, r, status, "access-exchange", page{Title: "For the Exchange admin", Place: "access", Data: d})
+	return s.show(w, r, status, "access-exchange", page{Title: "For the Exchange admin", Place: "access", Data: &d})
 }
 
 // readChoice reads what scripts are to be made for, from a form or the address.
@@ -232,11 +275,11 @@ func (s *server) exchangeScript(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *server) scriptFile(w http.ResponseWriter, r *http.Request, c choice) error {
-	permit, err := s.Org.Permit(r.Context(), c.Version, c.App)
+	scripts, err := s.scripts(r.Context(), c)
 	if err != nil {
 		return err
 	}
-	for _, script := range s.Connector.Scripts(permit) {
+	for _, script := range scripts {
 		if script.Name+".ps1" == r.PathValue("script") {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			w.Header().Set("Content-Disposition", `attachment; filename="postern-`+script.Name+`.ps1"`)

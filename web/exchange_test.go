@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -34,6 +35,50 @@ func (s *site) share() string {
 		s.Fatalf("no link: %s", page)
 	}
 	return link
+}
+
+// The link stands on top, and its page can be loaded again.
+func TestLinkIsSeenAndReloaded(t *testing.T) {
+	s := newFilledSite(t)
+	page := text(t, s.post(ann, exchangePath+"/share", url.Values{"days": {"7"}, "version": {"2019"}}.Encode()))
+	if link := linkIn.FindStringIndex(page); link == nil || link[0] > strings.Index(page, "Decide first") {
+		t.Errorf("the link stands at %v of %d", link, len(page))
+	}
+	s.expect(ann, exchangePath, "<small>Exchange 2019</small>", "<small>2019</small>")
+	for _, path := range []string{"/share", "/decide", "/revoke"} {
+		if r := s.get(ann, exchangePath+path); r.StatusCode != http.StatusSeeOther || r.Header.Get("Location") != exchangePath {
+			t.Errorf("%s loaded again: %d, to %s", path, r.StatusCode, r.Header.Get("Location"))
+		}
+	}
+}
+
+// No script is offered before it is known for which version.
+func TestNoVersionNoScripts(t *testing.T) {
+	s := newSite(t)
+	s.expect(ann, exchangePath, "Choose…|Choose the version of Exchange that the scripts are to be for.", "The inventory|Make a link")
+	s.expect(ann, exchangePath+"?version=2019", "1. The inventory|Make a link", "Choose…")
+	if r := s.get(ann, exchangePath+"/grant.ps1"); r.StatusCode != http.StatusNotFound {
+		t.Errorf("a script for no version: %d", r.StatusCode)
+	}
+	if r := s.post(ann, exchangePath+"/share", "days=7"); r.StatusCode != http.StatusUnprocessableEntity || linkIn.MatchString(text(t, r)) {
+		t.Errorf("a link to nothing: %d", r.StatusCode)
+	}
+	if r := s.do(ann, "POST", "/api"+exchangePath+"/shares", "application/json", "{}"); r.StatusCode != http.StatusUnprocessableEntity {
+		t.Errorf("the same by the API: %d", r.StatusCode)
+	}
+}
+
+// Where no address is prescribed, nothing is to be done at the firewall, nor is it done.
+func TestNoAddressNoFirewallStep(t *testing.T) {
+	s := newFilledSite(t)
+	if _, err := s.org.SaveCheck(t.Context(), store.Check{Began: s.now, Findings: []crm.Finding{{Code: "connection", OK: true, Detail: "open"}}}); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(ann, exchangePath, "No address is prescribed", `id="state-firewall"`)
+	if err := s.org.SaveEgress(t.Context(), crm.Egress{Addresses: []crm.EgressAddress{{Local: netip.MustParseAddr("192.0.2.7")}}}); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(ann, exchangePath, `id="state-firewall"|192.0.2.7`, "No address is prescribed")
 }
 
 func TestExchangePage(t *testing.T) {
@@ -104,11 +149,16 @@ func TestExchangeStepsSayTheRefusal(t *testing.T) {
 		}
 		s.now = s.now.Add(time.Minute)
 	}
-	const open = "Mailboxes open. Not shown that others are refused: name one under Check."
+	const open = "Mailboxes open. Not shown that others are refused: no mailbox was named."
 	link := s.share()
 	run(crm.Finding{Code: "must-fail-mailbox", Skip: true, Detail: "not shown: no mailbox was named"})
 	for _, path := range []string{exchangePath, link} {
 		s.expect(ann, path, open, "done</span>")
+	}
+	s.expect(ann, exchangePath, open+` <a class="link" href="/access/check">`, "")
+	run(crm.Finding{Code: "must-fail-mailbox", OK: true, Warn: true, Detail: "not shown: there is no such mailbox", Fault: &crm.Fault{Code: "ErrorNonExistentMailbox", Message: "Exchange knows no mailbox zed@acme.example."}})
+	for _, path := range []string{exchangePath, link} {
+		s.expect(ann, path, "Not shown that others are refused: Exchange knows no mailbox zed@acme.example.", open+"|done</span>")
 	}
 	run(crm.Finding{Code: "must-fail-mailbox", OK: true, Detail: "Exchange refuses zed@acme.example (ErrorImpersonateUserDenied)"})
 	for _, path := range []string{exchangePath, link} {
@@ -167,7 +217,7 @@ func TestSharedPageShowsNothingElse(t *testing.T) {
 	link := s.share()
 	never := "My Emails|Only for Bob|marmalade|Cyn|Ann Archer|hidden-password|zed@other.example|sign-out|/access/|/users"
 	for _, who := range []string{"", bob, ann} {
-		s.expect(who, link, "Access to Exchange|1. The inventory|# grant for 2019|ann@acme.example|This link holds until", never)
+		s.expect(who, link, "Access to Exchange|<dd>acme.example</dd>|mail.acme.example · Exchange 2019|1. The inventory|# grant for 2019|ann@acme.example|This link holds until", never)
 	}
 	r := s.get("", link)
 	if r.Header.Get("Referrer-Policy") != "no-referrer" || r.Header.Get("X-Robots-Tag") == "" || r.Header.Get("Cache-Control") != "no-store" || len(r.Cookies()) > 0 {

@@ -1,12 +1,15 @@
 package web
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
 	"time"
 
 	"postern/crm"
+	"postern/mail"
 	"postern/store"
 )
 
@@ -14,6 +17,9 @@ import (
 const shareDays = 7
 
 func shareURL(r *http.Request, token string) string { return ownAddress(r) + "/share/" + token }
+
+// noVersion says why there is nothing to share.
+const noVersion = "Choose the version of Exchange first: there are no scripts to share before."
 
 // makeShare makes a link and shows it, this once.
 func (s *server) makeShare(w http.ResponseWriter, r *http.Request) error {
@@ -27,6 +33,9 @@ func (s *server) makeShare(w http.ResponseWriter, r *http.Request) error {
 	days, err := strconv.Atoi(r.PostForm.Get("days"))
 	if err != nil || days < 1 || days > store.MaxShareDays {
 		return errBadForm
+	}
+	if c.Version == "" {
+		return s.showExchange(w, r, http.StatusUnprocessableEntity, exchangeData{Wrong: noVersion})
 	}
 	token, _, err := s.Org.NewShare(r.Context(), c.Version, c.App, time.Duration(days)*24*time.Hour)
 	if err != nil {
@@ -80,6 +89,10 @@ func (s *server) apiMakeShare(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if c.Version == "" {
+		writeFieldErrors(w, "made", []crm.FieldError{{Field: "version", Code: "required", Message: noVersion}})
+		return nil
+	}
 	token, made, err := s.Org.NewShare(r.Context(), c.Version, c.App, time.Duration(in.Days)*24*time.Hour)
 	if err != nil {
 		return err
@@ -102,11 +115,40 @@ func (s *server) apiRevokeShare(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// sharedData is the page behind a link: the steps, and how they stand.
+// sharedData is the page behind a link: what it is about, the steps, and how they stand.
 type sharedData struct {
+	About   about
 	Steps   []exchangeStep
 	Checked time.Time
 	Expires time.Time
+}
+
+// about tells whoever runs Exchange what is to be let in, and to what.
+type about struct {
+	Domains   []string // of the organization
+	Server    string
+	Version   string
+	Model     string
+	Accounts  []string // logins; none where all sign in themselves
+	UserAgent string
+	Group     string   // of the directory, whose members are read
+	Mailboxes []string // those that are read, where no group is named
+}
+
+func (s *server) about(ctx context.Context, c choice) (about, error) {
+	p, err := s.Org.Permit(ctx, c.Version, c.App)
+	if err != nil {
+		return about{}, err
+	}
+	a := about{Domains: shownDomains(p.Policy.Domains), Server: p.Settings.Host(), Model: p.Settings.Model.Words().Decision,
+		Version: versionTitle(s.Connector.ScriptVersions, p.Settings.Version), Accounts: p.Settings.Logins(),
+		UserAgent: cmp.Or(p.Settings.UserAgent, crm.DefaultUserAgent), Group: p.Group}
+	if a.Group == "" {
+		for _, box := range p.Policy.Allow {
+			a.Mailboxes = append(a.Mailboxes, mail.Address(box).Display())
+		}
+	}
+	return a, nil
 }
 
 // shared is the page behind a link. Whoever has the link sees it, without a sign-in, and
@@ -126,6 +168,9 @@ func (s *server) shared(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	d := sharedData{Steps: steps, Expires: sh.Expires}
+	if d.About, err = s.about(r.Context(), choice{sh.Version, sh.App}); err != nil {
+		return err
+	}
 	if run != nil {
 		d.Checked = run.Began
 	}
