@@ -84,11 +84,11 @@ func fitsHeader(s string) bool {
 	return len(s) <= maxHeader && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-// versionNames lists the versions to choose from.
+// versionNames lists the versions to choose from, as menus have them and as programs do.
 func (c Connector) versionNames() string {
 	var names []string
 	for _, v := range c.Versions {
-		names = append(names, v.Name)
+		names = append(names, v.Title+" ("+v.Name+")")
 	}
 	return strings.Join(names, ", ")
 }

@@ -14,7 +14,7 @@ import (
 // its root folder.
 func (c *check) outside(ctx context.Context) (found, error) {
 	if c.Outside == "" {
-		return found{detail: "not shown: no mailbox was named that must be refused (--outside ADDRESS)", skip: true}, nil
+		return found{detail: "not shown: no mailbox was named that must be refused", skip: true}, nil
 	}
 	if c.Settings.Model == crm.ByOwnSignIn {
 		if len(c.opened) == 0 {
@@ -73,7 +73,7 @@ func (c *check) outsideBy(ctx context.Context, client *Client, who string) (foun
 // stranger asks once more under a User-Agent that the filter of Exchange must refuse.
 func (c *check) stranger(ctx context.Context) (found, error) {
 	if c.Stranger == nil {
-		return found{detail: "not shown: Exchange is not said to filter by User-Agent (--stranger)", skip: true}, nil
+		return found{detail: "not shown: Exchange is not said to filter by User-Agent", skip: true}, nil
 	}
 	other, err := open(c.Settings, c.Stranger, c.tune...)
 	if err != nil {
