@@ -85,6 +85,7 @@ type addressesData struct {
 	List    []addressView
 	Changes []plannedChange
 	Missing []addressView // in use, and not on this machine
+	Waiting []crm.Proposal
 	Proxy   string
 	Rules   []crm.FirewallRule
 	Chain   string
@@ -140,6 +141,9 @@ func formatTime(t time.Time) string {
 func (s *server) showAddresses(w http.ResponseWriter, r *http.Request, status int, kept crm.Egress, d addressesData) error {
 	var err error
 	if d.List, err = s.viewAddresses(kept); err != nil {
+		return err
+	}
+	if d.Waiting, err = s.waiting(r.Context(), crm.EgressProposal); err != nil {
 		return err
 	}
 	for _, a := range d.List {

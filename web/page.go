@@ -23,7 +23,7 @@ type pages struct{ byName map[string]*template.Template }
 var bare = map[string]string{"sign-in": "door", "problem-outside": "door", "share": "leaf"}
 
 func parsePages(now func() time.Time, assets *assets) (*pages, error) {
-	base, err := template.New("").Funcs(wordFuncs(now)).Funcs(template.FuncMap{"asset": assets.url, "icon": icon, "field": newField, "accessTabs": accessTabs}).ParseFS(templateFiles, "templates/parts/*.html")
+	base, err := template.New("").Funcs(wordFuncs(now)).Funcs(template.FuncMap{"asset": assets.url, "icon": icon, "field": newField, "accessTabs": accessTabs, "gist": gist}).ParseFS(templateFiles, "templates/parts/*.html")
 	if err != nil {
 		return nil, err
 	}
@@ -57,13 +57,15 @@ type page struct {
 	Full   bool   // fills the window instead of scrolling on a sheet
 	Data   any
 
+	Deciding int // changes that wait and are what the page is about
+
 	// Set by show.
 	Viewer     *crm.User
 	Pulse      pulse
 	Unread     int
 	Banner     banner
 	Quarantine int
-	Proposals  int // changes that wait for a second person
+	Proposals  int // other changes that wait for a second person
 }
 
 type crumb struct{ Title, URL string }

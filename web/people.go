@@ -102,7 +102,8 @@ func olderURL(r *http.Request, next string) string {
 
 type usersData struct {
 	list
-	Users []store.UserView
+	Users   []store.UserView
+	Waiting []crm.Proposal // for an administrator
 }
 
 func (s *server) users(w http.ResponseWriter, r *http.Request) error {
@@ -111,7 +112,12 @@ func (s *server) users(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d := usersData{newList(r, q.Text, q.Offset, len(users), total), users}
+	d := usersData{list: newList(r, q.Text, q.Offset, len(users), total), Users: users}
+	if viewerOf(r).Admin {
+		if d.Waiting, err = s.waiting(r.Context(), crm.UsersProposal, crm.LimitsProposal); err != nil {
+			return err
+		}
+	}
 	return s.show(w, r, http.StatusOK, "users", page{Title: "Users", Place: "users", Data: d})
 }
 

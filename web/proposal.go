@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"postern/crm"
@@ -53,6 +55,30 @@ func (s *server) fourEyes(ctx context.Context) (v fourEyesView, err error) {
 	return v, err
 }
 
+// waiting lists the proposals of some kinds that wait, for the pages that they would change.
+func (s *server) waiting(ctx context.Context, kinds ...crm.ProposalKind) ([]crm.Proposal, error) {
+	list, err := s.Org.Proposals(ctx)
+	return slices.DeleteFunc(list, func(p crm.Proposal) bool { return !p.Waits() || !slices.Contains(kinds, p.Kind) }), err
+}
+
+// gist is what a proposal changes, in a line.
+func gist(p crm.Proposal) string {
+	const most = 160
+	var parts []string
+	for _, e := range p.Effects {
+		for _, text := range append([]string{e.Subject}, strings.Split(e.Detail, "\n")...) {
+			if text != "" {
+				parts = append(parts, text)
+			}
+		}
+	}
+	text := []rune(strings.Join(parts, "; "))
+	if len(text) > most {
+		text = append(text[:most], '…')
+	}
+	return string(text)
+}
+
 // proposalData is the page of one proposal.
 type proposalData struct {
 	Tab      string
@@ -92,7 +118,11 @@ func (s *server) showProposal(w http.ResponseWriter, r *http.Request, status int
 	if err != nil {
 		return err
 	}
-	return s.show(w, r, status, "access-proposal", page{Title: capital(d.Proposal.Name()), Place: "access", Crumbs: []crumb{{"Policy", "/access/policy"}}, Data: d})
+	p := page{Title: capital(d.Proposal.Name()), Place: "access", Crumbs: []crumb{{"Policy", "/access/policy"}}, Data: d}
+	if d.Proposal.Waits() {
+		p.Deciding = 1
+	}
+	return s.show(w, r, status, "access-proposal", p)
 }
 
 // proposedChange is the dry run of a policy that waits; nil when it is none. ErrStale when

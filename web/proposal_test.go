@@ -87,7 +87,10 @@ func TestWideningIsProposedOnThePage(t *testing.T) {
 	s.expect(ann, one+"?made=1", "Nothing was changed yet|You made it|Withdraw|mailbox comes|zed@other.example|policy approve 1", `value="approve"`)
 	s.expect(bob, one, "Made|Ann Archer|+ other.example|Approve|Reject", "Nothing was changed yet|You made it")
 	s.expect(bob, "/mailboxes", "1 change that widens access|waits for a second person|/access/policy#waiting", "")
-	s.expect(bob, "/access/policy", "Waiting for a second person|1: Policy|Four eyes", "")
+	s.expect(bob, "/access/policy", "Waiting for a second person|1: Policy|<span class=\"gist\">version 2; domains: &#43; other.example|Four eyes", "")
+	for _, who := range []string{ann, bob} {
+		s.expect(who, one, "What it changes", "that widens access</b>") // the banner leads to where they are
+	}
 
 	s.answers(ann, "POST", one, "do=approve", http.StatusForbidden, "You proposed proposal 1 yourself|four-eyes-same-person")
 	delete(s.cookies, ann)
@@ -229,4 +232,25 @@ func TestExportsUnderFourEyes(t *testing.T) {
 	if n, err := s.org.WaitingProposals(t.Context()); err != nil || n != 0 {
 		t.Errorf("%d wait, %v", n, err)
 	}
+}
+
+// TestPagesSayWhatWaits: on the page that a proposal would change, it is said that it waits.
+func TestPagesSayWhatWaits(t *testing.T) {
+	s := newGuardedSite(t)
+	s.expect(ann, addressesPath, "Change", "Not in force yet")
+	s.answers(ann, "POST", addressesPath, url.Values{"proxy": {"http://proxy.acme.example:3128"}, "do": {"save"}}.Encode(), http.StatusSeeOther, "")
+	s.expect(ann, addressesPath, "Not in force yet|/access/policy/proposals/1|proxy: none → http://proxy.acme.example:3128", "")
+	form := filledForm()
+	form.Set("server", "other.acme.example")
+	s.answers(ann, "POST", settingsPath, form.Encode(), http.StatusSeeOther, "")
+	s.expect(bob, settingsPath, "Not in force yet|/access/policy/proposals/2|other.acme.example", "proposals/1")
+	byAnn := crm.WithUser(t.Context(), &crm.User{ID: s.user("Ann").ID, Name: "Ann Archer"})
+	cyd := crm.User{Name: "Cyd", Active: true, Addresses: []mail.Address{"cyd@acme.example"}}
+	if _, err := s.org.SaveUsers(byAnn, []crm.User{cyd}); err == nil {
+		t.Fatal("a user was added by one person")
+	}
+	s.expect(bob, "/users", "Not in force yet|/access/policy/proposals/3|cyd@acme.example", "")
+	s.expect(zed, "/users", "Users", "Not in force yet")
+	s.answers(bob, "POST", "/access/policy/proposals/1", "do=approve", http.StatusSeeOther, "")
+	s.expect(ann, addressesPath, "proxy.acme.example", "Not in force yet")
 }

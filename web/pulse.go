@@ -123,7 +123,7 @@ func (s *server) frame(r *http.Request, p *page) error {
 		if p.Place != "home" { // which tells more
 			p.Banner = newBanner(stats.Alerts)
 		}
-		p.Proposals = stats.Proposals
+		p.Proposals = max(0, stats.Proposals-p.Deciding)
 	}
 	_, p.Unread, _, err = s.Org.Activities(r.Context(), store.MailQuery{Viewer: p.Viewer.ID, Mine: true, Unread: true, Limit: 1})
 	return err

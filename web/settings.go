@@ -31,6 +31,7 @@ type settingsData struct {
 	ToFix       int
 	Mailboxes   int
 	Blank       StepJSON // what the script fills in
+	Waiting     []crm.Proposal
 }
 
 // A field is what is wrong with one field of the form.
@@ -52,6 +53,10 @@ func (s *server) settingsForm(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) showSettings(w http.ResponseWriter, r *http.Request, status int, d settingsData) error {
 	d.Versions = s.Connector.Versions
+	var err error
+	if d.Waiting, err = s.waiting(r.Context(), crm.SettingsProposal); err != nil {
+		return err
+	}
 	d.Password, d.Keytab, d.ClientKey, d.Others = crm.Secret{}, crm.Secret{}, crm.Secret{}, nil // not even as dots of the right number
 	boxes, _, err := s.Org.Mailboxes(r.Context(), store.ListQuery{Limit: store.Everything})
 	if err != nil {
