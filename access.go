@@ -129,9 +129,9 @@ func (s *accessSummary) Run(c *common) error {
 		return json.NewEncoder(c.out).Encode(summary)
 	}
 	w := table(c.out)
-	fmt.Fprintln(w, "OPERATION\tREQUESTS\tFAILED\tITEMS\tSENT\tRECEIVED\tFIRST\tLAST")
+	fmt.Fprintln(w, "OPERATION\tREQUESTS\tFAILED\tBY THE CHECK\tITEMS\tSENT\tRECEIVED\tFIRST\tLAST")
 	for _, o := range summary.Operations {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", o.Operation, o.Requests, o.Failed, o.Items, o.Sent, o.Received, clock(o.First), clock(o.Last))
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", o.Operation, o.Requests, o.Failed, o.Tests, o.Items, o.Sent, o.Received, clock(o.First), clock(o.Last))
 	}
 	fmt.Fprintln(w, "\nUSER-AGENT\tFROM\tTO\tACCOUNT\tREQUESTS\tFIRST\tLAST\t")
 	for _, o := range summary.Origins {

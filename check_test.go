@@ -14,6 +14,7 @@ import (
 	"postern/crm"
 	"postern/docs"
 	"postern/mail"
+	"postern/report"
 	"postern/sim"
 	"postern/store"
 	"postern/web"
@@ -43,7 +44,7 @@ const (
 )
 
 // checked runs the command against the site and returns its report.
-func (s *site) checked(t *testing.T) (report web.CheckJSON, status int) {
+func (s *site) checked(t *testing.T) (found web.CheckJSON, status int) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -85,12 +86,29 @@ func (s *site) checked(t *testing.T) (report web.CheckJSON, status int) {
 		if status != 1 || !strings.Contains(errOut.String(), "["+s.refusal+"]") {
 			t.Errorf("status %d: %s%s", status, out.String(), errOut.String())
 		}
-		return report, status
+		return found, status
 	}
-	if err := json.Unmarshal([]byte(out.String()), &report); err != nil {
+	if err := json.Unmarshal([]byte(out.String()), &found); err != nil {
 		t.Fatalf("status %d: %v\n%s%s", status, err, out.String(), errOut.String())
 	}
-	return report, status
+	failuresAreTold(t, data)
+	return found, status
+}
+
+// failuresAreTold holds the access log of an installation in which nothing but the check ran
+// against what it says: all that failed, failed in the check.
+func failuresAreTold(t *testing.T, data string) {
+	t.Helper()
+	var out strings.Builder
+	var sum report.Summary
+	if status := run([]string{"access", "summary", "--json", "--data", data}, &out, &out); status != 0 || json.Unmarshal([]byte(out.String()), &sum) != nil {
+		t.Fatalf("status %d: %s", status, out.String())
+	}
+	for _, o := range sum.Operations {
+		if o.Tests != o.Failed {
+			t.Errorf("%s: %d of %d that failed are told to be the check's", o.Operation, o.Tests, o.Failed)
+		}
+	}
 }
 
 // newSite returns one at which all is well: NTLM alone, a role with a scope, a list of

@@ -66,6 +66,7 @@ type Access struct {
 	Status          int           // HTTP; 0 when there was no answer
 	Code            string        // Exchange's code, or ours, when it was refused as a whole
 	Hanging         bool          // stayed open to wait for notifications
+	Test            bool          // of the connection test or the search for a server, which ask for what may be refused
 }
 
 // A Deployment is what the operator decided about the installation as a whole. No

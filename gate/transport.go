@@ -160,4 +160,7 @@ func (t *transport) account(box mail.Address) crm.Account {
 }
 
 // Record implements crm.Transport.
-func (t *transport) Record(a crm.Access) { t.gate.Log.Record(a) }
+func (t *transport) Record(a crm.Access) {
+	a.Test = t.trial != nil
+	t.gate.Log.Record(a)
+}

@@ -36,22 +36,23 @@ type Access struct {
 	Account         string             `json:"account"`
 	RequestID       string             `json:"client_request_id"`
 	ServerRequestID string             `json:"request_id,omitempty"`
+	Test            bool               `json:"connection_test,omitempty"` // or of the search for a server
 }
 
 // NewAccess puts a request into JSON.
 func NewAccess(a *store.AccessRow) Access {
 	return Access{a.At, a.Took.Seconds(), a.Mailbox, a.Operation, a.Folder, a.Path, a.Items, a.Sent, a.Received, a.Result, a.Status, a.Code, a.Hanging,
-		a.UserAgent, a.Source, a.Host, a.Account, a.RequestID, a.ServerRequestID}
+		a.UserAgent, a.Source, a.Host, a.Account, a.RequestID, a.ServerRequestID, a.Test}
 }
 
 // accessColumns are those of the CSV file, in the words of Access.
 var accessColumns = []string{"at", "took_seconds", "mailbox", "operation", "folder", "folder_path", "items", "sent_bytes", "received_bytes", "result", "status", "code",
-	"waits_for_notifications", "user_agent", "source", "host", "account", "client_request_id", "request_id"}
+	"waits_for_notifications", "user_agent", "source", "host", "account", "client_request_id", "request_id", "connection_test"}
 
 func accessCells(a *store.AccessRow) []string {
 	cells := []string{a.At.Format(time.RFC3339Nano), strconv.FormatFloat(a.Took.Seconds(), 'f', -1, 64), string(a.Mailbox), a.Operation, a.Folder, a.Path,
 		strconv.Itoa(a.Items), strconv.FormatInt(a.Sent, 10), strconv.FormatInt(a.Received, 10), string(a.Result), strconv.Itoa(a.Status), a.Code,
-		strconv.FormatBool(a.Hanging), a.UserAgent, a.Source, a.Host, a.Account, a.RequestID, a.ServerRequestID}
+		strconv.FormatBool(a.Hanging), a.UserAgent, a.Source, a.Host, a.Account, a.RequestID, a.ServerRequestID, strconv.FormatBool(a.Test)}
 	for i, text := range cells {
 		cells[i] = crm.SafeCell(text)
 	}

@@ -38,6 +38,10 @@ type Evidence struct {
 	Differences int                 `json:"differences"` // between what holds and what was seen
 }
 
+// Unseen tells whether nothing was asked of Exchange yet and no check was run. That nothing
+// differs shows nothing then.
+func (e *Evidence) Unseen() bool { return len(e.Origins) == 0 && e.Check == nil }
+
 type deploymentEvidence struct {
 	Mode   crm.DeploymentMode `json:"mode"`
 	Ranges []string           `json:"approved_private_ranges"`
@@ -117,6 +121,7 @@ type operationEvidence struct {
 	Reads    bool      `json:"reads_only"`
 	Requests int       `json:"requests"`
 	Failed   int       `json:"failed"`
+	Tests    int       `json:"failed_in_tests"` // of those failed
 	First    time.Time `json:"first,omitzero"`
 	Last     time.Time `json:"last,omitzero"`
 }

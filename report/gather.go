@@ -58,7 +58,7 @@ func (e *Evidence) gatherSettings(ctx context.Context, org *store.Org, connector
 	if err != nil {
 		return err
 	}
-	e.Connection = connectionEvidence{Enabled: s.Enabled, Server: s.Server, Plain: s.Plain(), UserAgent: s.UserAgent, Model: s.Model, Scheme: s.Scheme,
+	e.Connection = connectionEvidence{Enabled: s.Enabled, Server: s.Server, Plain: s.Plain(), UserAgent: cmp.Or(s.UserAgent, crm.DefaultUserAgent), Model: s.Model, Scheme: s.Scheme,
 		OwnRoots: s.RootCAs != "", ClientTLS: s.ClientCertificate != "", Accounts: s.Logins(), Saved: s.Saved}
 	for _, v := range connector.Versions {
 		if v.Name == s.Version {
@@ -187,12 +187,12 @@ func (e *Evidence) gatherOperations(ctx context.Context, org *store.Org, connect
 	}
 	for _, o := range connector.Operations {
 		t := totals[o.Name]
-		e.Operations = append(e.Operations, operationEvidence{o.Name, o.Purpose, o.Reads, t.Requests, t.Failed, t.First, t.Last})
+		e.Operations = append(e.Operations, operationEvidence{o.Name, o.Purpose, o.Reads, t.Requests, t.Failed, t.FailedTests, t.First, t.Last})
 		delete(totals, o.Name)
 	}
 	for _, u := range used {
 		if _, unknown := totals[u.Operation]; unknown {
-			e.Unknown = append(e.Unknown, operationEvidence{Name: u.Operation, Requests: u.Requests, Failed: u.Failed, First: u.First, Last: u.Last})
+			e.Unknown = append(e.Unknown, operationEvidence{Name: u.Operation, Requests: u.Requests, Failed: u.Failed, Tests: u.FailedTests, First: u.First, Last: u.Last})
 			e.differ(true)
 		}
 	}

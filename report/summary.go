@@ -18,6 +18,7 @@ type Operation struct {
 	Operation string    `json:"operation"`
 	Requests  int       `json:"requests"`
 	Failed    int       `json:"failed"`
+	Tests     int       `json:"failed_in_tests"` // of those failed: the connection test asks for what must be refused
 	Items     int64     `json:"items"`
 	Sent      int64     `json:"sent_bytes"`
 	Received  int64     `json:"received_bytes"`
@@ -44,7 +45,7 @@ func Summarize(ctx context.Context, org *store.Org) (Summary, error) {
 		return sum, err
 	}
 	for _, o := range operations {
-		sum.Operations = append(sum.Operations, Operation{o.Operation, o.Requests, o.Failed, o.Items, o.Sent, o.Received, o.First, o.Last})
+		sum.Operations = append(sum.Operations, Operation{o.Operation, o.Requests, o.Failed, o.FailedTests, o.Items, o.Sent, o.Received, o.First, o.Last})
 	}
 	origins, err := org.AccessOrigins(ctx)
 	for _, o := range origins {

@@ -48,7 +48,7 @@ func TestAccessIsReadAsItWasRecorded(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, st *store.Store) {
 		org := st.Org(1)
 		plain := ask(noon, "GetItem")
-		bare := crm.Access{At: noon.Add(time.Minute), Operation: "log-on", Source: "2001:db8::1", Hanging: true}
+		bare := crm.Access{At: noon.Add(time.Minute), Operation: "log-on", Source: "2001:db8::1", Hanging: true, Test: true}
 		record(t, org, plain, bare)
 		list, next, err := org.AccessLog(t.Context(), store.AccessQuery{})
 		if err != nil || next != "" {
@@ -115,6 +115,29 @@ func TestAccessFilters(t *testing.T) {
 		}
 		if _, _, err := org.AccessLog(t.Context(), store.AccessQuery{Before: "yesterday"}); !errors.Is(err, store.ErrPlace) {
 			t.Errorf("no place: %v", err)
+		}
+	})
+}
+
+// What the connection test was refused is told of the rest.
+func TestAccessOfTheConnectionTest(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		org := st.Org(1)
+		refused := ask(noon, "GetFolder")
+		refused.Code = "ErrorImpersonateUserDenied"
+		probe := refused
+		probe.Test = true
+		passed := ask(noon, "GetFolder")
+		passed.Test = true
+		record(t, org, refused, probe, passed)
+		record(t, org, probe)
+		totals, err := org.AccessOperations(t.Context())
+		if err != nil || len(totals) != 1 || totals[0].Requests != 4 || totals[0].Failed != 3 || totals[0].FailedTests != 2 {
+			t.Errorf("in all: %+v, %v", totals, err)
+		}
+		days, err := org.AccessDays(t.Context(), noon, noon)
+		if err != nil || len(days) != 1 || days[0].FailedTests != 2 {
+			t.Errorf("on the day: %+v, %v", days, err)
 		}
 	})
 }

@@ -81,7 +81,7 @@ func (o *Org) EachAccess(ctx context.Context, q AccessQuery, take func(*AccessRo
 
 // selectAccess names each folder as the mailbox' owner sees it, as far as it is known.
 const selectAccess = `select a.asked_at, a.id, a.took, coalesce(m.word, ''), coalesce(p.word, ''), coalesce(f.word, ''), coalesce(d.path, ''),
-		a.items, a.sent, a.received, n.user_agent, n.source, a.port, n.host, n.account, a.request_id, a.server_request_id, a.status, a.code, a.hanging
+		a.items, a.sent, a.received, n.user_agent, n.source, a.port, n.host, n.account, a.request_id, a.server_request_id, a.status, a.code, a.hanging, a.test
 	from access a join access_origin n on n.org_id = a.org_id and n.id = a.origin
 	left join access_word m on m.org_id = a.org_id and m.kind = 'mailbox' and m.id = a.mailbox
 	left join access_word p on p.org_id = a.org_id and p.kind = 'operation' and p.id = a.operation
@@ -94,7 +94,7 @@ func scanAccess(r *sql.Rows, row *AccessRow) (id int64, err error) {
 	var took, port int64
 	err = r.Scan(stamp{&row.At}, &id, &took, &row.Mailbox, &row.Operation, &row.Folder, &row.Path,
 		&row.Items, &row.Sent, &row.Received, &row.UserAgent, &row.Source, &port, &row.Host, &row.Account,
-		packed{&row.RequestID}, packed{&row.ServerRequestID}, &row.Status, &row.Code, &row.Hanging)
+		packed{&row.RequestID}, packed{&row.ServerRequestID}, &row.Status, &row.Code, &row.Hanging, &row.Test)
 	row.Took = time.Duration(took) * time.Microsecond
 	if port != 0 {
 		row.Source = net.JoinHostPort(row.Source, strconv.FormatInt(port, 10))

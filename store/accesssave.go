@@ -127,7 +127,7 @@ func (w *AccessWriter) batch(h hasher, entries []accessEntry) *accessBatch {
 		source, port := splitSource(a.Source)
 		b.rows = append(b.rows, w.org.id, micros(a.At), entries[i].id, a.Took.Microseconds(),
 			word(mailboxWord, string(a.Mailbox)), word(operationWord, a.Operation), word(folderWord, a.Folder), b.origin(h, &a, source), port,
-			a.Items, a.Sent, a.Received, a.Status, a.Code, a.Hanging, packID(a.RequestID), packID(a.ServerRequestID))
+			a.Items, a.Sent, a.Received, a.Status, a.Code, a.Hanging, packID(a.RequestID), packID(a.ServerRequestID), a.Test)
 		b.count(&a)
 	}
 	return b
@@ -175,6 +175,9 @@ func (b *accessBatch) count(a *crm.Access) {
 	d.Requests++
 	if result := ResultOf(a); result != AccessOK && result != AccessLogOn {
 		d.Failed++
+		if a.Test {
+			d.FailedTests++
+		}
 	}
 	d.Items, d.Sent, d.Received = d.Items+int64(a.Items), d.Sent+a.Sent, d.Received+a.Received
 	d.First, d.Last = earlier(d.First, a.At), later(d.Last, a.At)
@@ -225,19 +228,19 @@ func (o *Org) saveAccess(ctx context.Context, t *tx, b *accessBatch, again bool)
 	})
 	for _, key := range keys {
 		d := b.days[key]
-		_, err := t.exec(ctx, `insert into access_day (org_id, day, operation, requests, refused, items, sent, received, first_at, last_at)
-			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		_, err := t.exec(ctx, `insert into access_day (org_id, day, operation, requests, refused, test_refused, items, sent, received, first_at, last_at)
+			values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 			on conflict (org_id, day, operation) do update set requests = access_day.requests + excluded.requests, refused = access_day.refused + excluded.refused,
-				items = access_day.items + excluded.items, sent = access_day.sent + excluded.sent, received = access_day.received + excluded.received,
+				test_refused = access_day.test_refused + excluded.test_refused, items = access_day.items + excluded.items, sent = access_day.sent + excluded.sent, received = access_day.received + excluded.received,
 				first_at = case when excluded.first_at < access_day.first_at then excluded.first_at else access_day.first_at end,
 				last_at = case when excluded.last_at > access_day.last_at then excluded.last_at else access_day.last_at end`,
-			o.id, key.day, key.operation, d.Requests, d.Failed, d.Items, d.Sent, d.Received, micros(d.First), micros(d.Last))
+			o.id, key.day, key.operation, d.Requests, d.Failed, d.FailedTests, d.Items, d.Sent, d.Received, micros(d.First), micros(d.Last))
 		if err != nil {
 			return err
 		}
 	}
 	return t.insert(ctx, `insert into access (org_id, asked_at, id, took, mailbox, operation, folder, origin, port,
-		items, sent, received, status, code, hanging, request_id, server_request_id) values`, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "", b.rows, nil)
+		items, sent, received, status, code, hanging, request_id, server_request_id, test) values`, "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "", b.rows, nil)
 }
 
 // saveAccessWords writes the words that are new, or new on this day.

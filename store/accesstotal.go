@@ -14,6 +14,7 @@ type AccessDay struct {
 	Operation      string
 	Requests       int
 	Failed         int // refused, or without an answer
+	FailedTests    int // of those, the ones of the connection test and the search for a server
 	Items          int64
 	Sent, Received int64 // bytes
 	First, Last    time.Time
@@ -22,13 +23,13 @@ type AccessDay struct {
 // AccessDays returns what was asked for on each day from one time to another, the earliest
 // day first, also of days whose requests are kept no more.
 func (o *Org) AccessDays(ctx context.Context, from, to time.Time) ([]AccessDay, error) {
-	return o.accessDays(ctx, `select day, operation, requests, refused, items, sent, received, first_at, last_at
+	return o.accessDays(ctx, `select day, operation, requests, refused, test_refused, items, sent, received, first_at, last_at
 		from access_day where org_id = $1 and day between $2 and $3 order by day, operation`, o.id, dayOf(from), dayOf(to))
 }
 
 // AccessOperations returns the operations that were ever used, most used first.
 func (o *Org) AccessOperations(ctx context.Context) ([]AccessDay, error) {
-	return o.accessDays(ctx, `select 0, operation, cast(sum(requests) as bigint), cast(sum(refused) as bigint), cast(sum(items) as bigint),
+	return o.accessDays(ctx, `select 0, operation, cast(sum(requests) as bigint), cast(sum(refused) as bigint), cast(sum(test_refused) as bigint), cast(sum(items) as bigint),
 			cast(sum(sent) as bigint), cast(sum(received) as bigint), min(first_at), max(last_at)
 		from access_day where org_id = $1 group by operation order by 3 desc, operation`, o.id)
 }
@@ -37,7 +38,7 @@ func (o *Org) accessDays(ctx context.Context, query string, args ...any) (list [
 	err = rows(ctx, o.read(), query, args, func(r *sql.Rows) error {
 		var d AccessDay
 		var day int64
-		err := r.Scan(&day, &d.Operation, &d.Requests, &d.Failed, &d.Items, &d.Sent, &d.Received, stamp{&d.First}, stamp{&d.Last})
+		err := r.Scan(&day, &d.Operation, &d.Requests, &d.Failed, &d.FailedTests, &d.Items, &d.Sent, &d.Received, stamp{&d.First}, stamp{&d.Last})
 		if day > 0 {
 			d.Day = dayTime(day)
 		}

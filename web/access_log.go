@@ -169,6 +169,7 @@ func (d *accessLogData) count(days []store.AccessDay, now time.Time) {
 		}
 		t := &d.Totals[i]
 		t.Requests, t.Failed, t.Items, t.Sent, t.Received = t.Requests+day.Requests, t.Failed+day.Failed, t.Items+day.Items, t.Sent+day.Sent, t.Received+day.Received
+		t.FailedTests += day.FailedTests
 		d.Requests, d.Failed = d.Requests+day.Requests, d.Failed+day.Failed
 		if n := int(day.Day.Sub(first) / (24 * time.Hour)); n >= 0 && n < logDays {
 			all[n], failed[n] = all[n]+day.Requests, failed[n]+day.Failed

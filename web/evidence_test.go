@@ -66,6 +66,27 @@ func TestEvidence(t *testing.T) {
 		"Fetches headers.|Calendar: items are never asked for|ids of what happens there may be told|asked for on purpose|NTLM, else Basic over TLS|always checked|192.0.2.7|No check has been run yet|ACME\\svc|each as it was written", "hidden-password|not the one that is set")
 }
 
+// TestEvidenceOfNothing: where nothing was asked yet, nothing is said to agree; the name that
+// requests will carry is told.
+func TestEvidenceOfNothing(t *testing.T) {
+	s := newSite(t)
+	s.expect(ann, "/access/evidence", "Nothing was seen yet|Postern/1|Nothing was asked of Exchange yet", "no difference")
+	s.record(asked(func(a *crm.Access) { a.Source = "192.0.2.7:1" }))
+	s.expect(ann, "/access/evidence", "", "Nothing was seen yet")
+}
+
+// TestEvidenceOfChecks: what the check was refused, as it must be, is told of other failures.
+func TestEvidenceOfChecks(t *testing.T) {
+	s := newFilledSite(t)
+	s.server.Connector.Operations = []crm.Operation{{Name: "GetItem", Purpose: "Fetches headers.", Reads: true}}
+	refused := asked(func(a *crm.Access) { a.Code = "ErrorImpersonateUserDenied" })
+	probe := refused
+	probe.Test = true
+	s.record(refused, probe, probe)
+	s.expect(ann, "/access/evidence", "<small>2 by the check</small>", "")
+	s.expect(ann, "/access/log", "3 failed, 2 by the check", "")
+}
+
 // TestEvidenceOfServersOnThisMachine: there is no TLS to speak of, and what is disabled is
 // not said to ask nothing.
 func TestEvidenceOfServersOnThisMachine(t *testing.T) {
