@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
@@ -37,15 +38,21 @@ func (o *Org) audit(ctx context.Context, t *tx, e crm.AuditEntry) error {
 	return nil
 }
 
-// append adds an entry with that number behind the head, and returns the new one.
+// append adds an entry with that number behind the head, and returns the new one. It seals
+// only what is added to a sealed end: an end that somebody else wrote stays without a seal.
 func (o *Org) append(ctx context.Context, t *tx, head auditHead, seq int64, e crm.AuditEntry) (auditHead, error) {
+	key, err := o.signer(head.signingKey)
+	if err != nil {
+		return head, err
+	}
+	sealed := head.sealed(o.id, key)
 	if e.Actor == "" {
 		e.Actor = crm.ActorOf(ctx)
 	}
 	e.Actor, e.Action, e.Subject, e.Detail = clean(e.Actor), clean(e.Action), clean(e.Subject), clean(e.Detail)
 	e.Seq, e.At = seq, o.s.now()
 	hash := auditHash(o.id, &e, head.hash)
-	_, err := t.exec(ctx, `insert into audit (org_id, seq, done_at, actor, action, subject, detail, widens, hash)
+	_, err = t.exec(ctx, `insert into audit (org_id, seq, done_at, actor, action, subject, detail, widens, hash)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		o.id, e.Seq, micros(e.At), e.Actor, e.Action, e.Subject, e.Detail, e.Widens, hash)
 	if err != nil {
@@ -54,9 +61,12 @@ func (o *Org) append(ctx context.Context, t *tx, head auditHead, seq int64, e cr
 	o.s.mu.Lock()
 	head.checkpoint = cmp.Or(o.s.signed[o.id], head.checkpoint)
 	o.s.mu.Unlock()
-	head.seq, head.hash = e.Seq, hash
+	head.seq, head.hash, head.seal = e.Seq, hash, nil
+	if sealed {
+		head.seal = ed25519.Sign(key, head.message(o.id))
+	}
 	t.effects = append(t.effects, crm.Effect{Action: e.Action, Subject: e.Subject, Detail: e.Detail, Widens: e.Widens})
-	_, err = t.exec(ctx, "update audit_head set seq = $2, hash = $3, checkpoint = $4 where org_id = $1", o.id, head.seq, head.hash, head.checkpoint)
+	_, err = t.exec(ctx, "update audit_head set seq = $2, hash = $3, checkpoint = $4, seal = $5 where org_id = $1", o.id, head.seq, head.hash, head.checkpoint, head.seal)
 	if err != nil {
 		return head, err
 	}
@@ -69,14 +79,32 @@ type auditHead struct {
 	hash       []byte
 	signingKey []byte // sealed
 	checkpoint string // hash of a line that the file of checkpoints has
+	seal       []byte // signature of message
+}
+
+// auditHeadColumns are those that fields reads into.
+const auditHeadColumns = "seq, hash, signing_key, checkpoint, seal"
+
+func (h *auditHead) fields() []any {
+	return []any{&h.seq, &h.hash, &h.signingKey, &h.checkpoint, &h.seal}
+}
+
+// message is what the seal signs.
+func (h *auditHead) message(org crm.OrgID) []byte {
+	return fmt.Appendf(nil, "postern audit end 1\n%d\n%d\n%x\n%s\n", org, h.seq, h.hash, h.checkpoint)
+}
+
+// sealed tells whether this end of the chain was written by who has the key, or nothing was
+// written yet.
+func (h *auditHead) sealed(org crm.OrgID, key ed25519.PrivateKey) bool {
+	return h.seq == 0 || ed25519.Verify(key.Public().(ed25519.PublicKey), h.message(org), h.seal)
 }
 
 // auditHead locks the end of the chain, and begins the chain where there is none.
 func (o *Org) auditHead(ctx context.Context, t *tx) (auditHead, error) {
 	var h auditHead
 	read := func() error {
-		return one(ctx, t, "select seq, hash, signing_key, checkpoint from audit_head where org_id = $1"+t.d.rowLock, []any{o.id},
-			&h.seq, &h.hash, &h.signingKey, &h.checkpoint)
+		return one(ctx, t, "select "+auditHeadColumns+" from audit_head where org_id = $1"+t.d.rowLock, []any{o.id}, h.fields()...)
 	}
 	err := read()
 	if !errors.Is(err, ErrNotFound) {
@@ -129,6 +157,7 @@ type AuditQuery struct {
 	Actor  string // "" = all
 	Action string // "" = all
 	Widens bool   // those alone that widen what may be reached
+	Quiet  bool   // without sign-ins, failed ones among them, and sign-outs
 	Limit  int    // 0 = 50
 	Offset int
 }
@@ -144,6 +173,9 @@ func (q AuditQuery) where(org crm.OrgID) (string, []any) {
 	}
 	if q.Widens {
 		where += " and widens"
+	}
+	if q.Quiet {
+		where += " and action not in ('sign-in', 'sign-in.failed', 'sign-out')"
 	}
 	return where, args
 }

@@ -3,6 +3,8 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -155,6 +157,60 @@ func TestAuditTampering(t *testing.T) {
 			})
 		}
 	})
+}
+
+// Who has the database and the file of checkpoints, but no key, takes back the proof of the
+// last entries and writes them anew: a chain that is sound in itself. What is added later
+// does not cover it up.
+func TestAuditWrittenAnew(t *testing.T) {
+	storetest.EachDB(t, store.Options{}, func(t *testing.T, db *storetest.DB) {
+		const n, proved = 9, 4
+		org := logged(t, db, n)
+		editCheckpoints(t, db, func(lines [][]byte) [][]byte {
+			line := sha256.Sum256(bytes.TrimSuffix(lines[proved-1], []byte("\n")))
+			db.Exec(t, "update audit_head set checkpoint = $1", hex.EncodeToString(line[:]))
+			return lines[:proved]
+		})
+		db.Exec(t, "update audit set actor = 'Eve' where seq = 7")
+		rewrite(t, db, org)
+		forged := func() {
+			t.Helper()
+			if v := verdict(t, org); v.Code != "audit-forked" || v.Bad != proved+1 {
+				t.Errorf("verdict %q at entry %d, want audit-forked at %d: %s", v.Code, v.Bad, proved+1, v.Why)
+			}
+		}
+		forged()
+		logMore(t, org, n+1, n+2)
+		forged()
+		if err := org.Checkpoint(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		forged()
+		if _, err := org.AcceptAuditGap(t.Context(), "a restore"); code(err) != "audit-not-acceptable" {
+			t.Errorf("to accept it: %v", err)
+		}
+	})
+}
+
+// rewrite gives all entries the hashes of what they say now.
+func rewrite(t *testing.T, db *storetest.DB, org *store.Org) {
+	t.Helper()
+	var hashes [][]byte
+	err := org.EachAudit(t.Context(), store.AuditQuery{}, func(e *crm.AuditEntry) error {
+		var before []byte
+		if len(hashes) > 0 {
+			before = hashes[len(hashes)-1]
+		}
+		hashes = append(hashes, store.AuditHash(1, e, before))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, hash := range hashes {
+		db.Exec(t, "update audit set hash = $1 where seq = $2", hash, i+1)
+	}
+	db.Exec(t, "update audit_head set hash = $1", hashes[len(hashes)-1])
 }
 
 func sql(statements ...string) func(t *testing.T, db *storetest.DB) {

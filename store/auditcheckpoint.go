@@ -109,11 +109,7 @@ func (o *Org) checkpointFile() string {
 // does so by itself when it is saved; whoever serves calls it now and then, to make up for
 // one that was killed, or had no room, between the two.
 func (o *Org) Checkpoint(ctx context.Context) error {
-	var head auditHead
-	err := one(ctx, o.read(), "select seq, hash, signing_key from audit_head where org_id = $1", []any{o.id}, &head.seq, &head.hash, &head.signingKey)
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
+	head, err := o.lastHead(ctx)
 	if err != nil {
 		return err
 	}
@@ -121,12 +117,13 @@ func (o *Org) Checkpoint(ctx context.Context) error {
 }
 
 // signHead adds a checkpoint for this end of the chain, and gives the sink what it has not
-// taken yet. One that comes late finds the end signed already.
+// taken yet. One that comes late finds the end signed already; what others have written
+// gets none, and the verdict says so.
 func (o *Org) signHead(head auditHead) error {
 	if head.seq == 0 {
 		return nil
 	}
-	if err := o.sign(head, nil); err != nil && !errors.Is(err, errSigned) {
+	if err := o.sign(head, nil); err != nil && !errors.Is(err, errSigned) && !errors.Is(err, errForeign) {
 		return err
 	}
 	return o.paySink()
@@ -134,6 +131,9 @@ func (o *Org) signHead(head auditHead) error {
 
 // errSigned: there is a checkpoint for this end of the chain, or for a later one.
 var errSigned = errors.New("signed already")
+
+// errForeign: this end of the chain was not written by who has the key.
+var errForeign = errors.New("the end of the audit log is not Postern's")
 
 // sign adds a checkpoint to the file. Processes take turns by a lock on it.
 func (o *Org) sign(head auditHead, accepts *acceptance) error {
@@ -163,6 +163,9 @@ func (o *Org) sign(head auditHead, accepts *acceptance) error {
 	key, err := o.signer(head.signingKey)
 	if err != nil {
 		return err
+	}
+	if !head.sealed(o.id, key) {
+		return errForeign
 	}
 	c.Signature = ed25519.Sign(key, c.message())
 	line, err := json.Marshal(c)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"database/sql"
@@ -22,8 +23,8 @@ import (
 // checkpoints of what was lost are held against nothing; all else is, as before.
 //
 // Who can write to the database and to the data folder can put the log and the file of
-// checkpoints back to an earlier state together, without any key, and write other entries
-// behind it: only a sink elsewhere tells. Who has the master key as well can make another log that is sound.
+// checkpoints back together to an earlier state of both, or begin the log anew, without any
+// key: only a sink elsewhere tells. To write entries takes the master key as well.
 func (o *Org) VerifyAudit(ctx context.Context, files ...string) (crm.AuditVerdict, error) {
 	v, err := o.verify(ctx, files)
 	if err != nil {
@@ -65,7 +66,7 @@ func (o *Org) verify(ctx context.Context, files []string) (crm.AuditVerdict, err
 
 // examine looks at the whole log and at all checkpoints.
 func (o *Org) examine(ctx context.Context, head auditHead, key ed25519.PrivateKey, files []string) (*auditor, error) {
-	a := &auditor{org: o}
+	a := &auditor{org: o, key: key}
 	if err := a.readFiles(ctx, head, key, append([]string{o.checkpointFile()}, files...)); err != nil {
 		return nil, err
 	}
@@ -90,7 +91,7 @@ func (o *Org) examine(ctx context.Context, head auditHead, key ed25519.PrivateKe
 // nothing was written yet.
 func (o *Org) lastHead(ctx context.Context) (auditHead, error) {
 	var h auditHead
-	err := one(ctx, o.read(), "select seq, hash, signing_key, checkpoint from audit_head where org_id = $1", []any{o.id}, &h.seq, &h.hash, &h.signingKey, &h.checkpoint)
+	err := one(ctx, o.read(), "select "+auditHeadColumns+" from audit_head where org_id = $1", []any{o.id}, h.fields()...)
 	if errors.Is(err, ErrNotFound) {
 		return auditHead{}, nil
 	}
@@ -109,6 +110,7 @@ func (o *Org) lostLog(ctx context.Context) (bool, error) {
 // An auditor goes along a chain.
 type auditor struct {
 	org     *Org
+	key     ed25519.PrivateKey
 	head    auditHead              // read before the entries
 	atHead  []byte                 // the hash that the entry at its end has
 	proved  map[int64][]checkpoint // what checkpoints say of an entry
@@ -253,7 +255,8 @@ func (a *auditor) judge(after auditHead) {
 	if a.verdict.OK() {
 		a.judgeEnd(after)
 	}
-	a.inner = a.verdict.Why
+	foreign := a.foreign()
+	a.inner = cmp.Or(a.verdict.Why, foreign)
 	switch {
 	case a.fork > 0:
 		_ = a.found("audit-forked", a.kept+1, fmt.Sprintf("Entries %d to %d are others than those that the signed checkpoint for entry %d covers: they were written in place of them.", a.kept+1, a.fork, a.fork))
@@ -261,10 +264,24 @@ func (a *auditor) judge(after auditHead) {
 	case a.last.Seq > n:
 		_ = a.found("audit-truncated", n+1, fmt.Sprintf("The log ends with entry %d, but a checkpoint signed on %s covers %d: the later ones were taken away, or an older copy of the database was put back.",
 			n, a.last.At.Format("2 January 2006 15:04:05 MST"), a.last.Seq))
+	case foreign != "":
+		_ = a.found("audit-forked", a.unproved(), foreign)
 	default:
 		a.judgeFiles()
 	}
 }
+
+// foreign says that the end of the chain was written by somebody without the key, if it was.
+// There is no key yet where the log began after it was asked for.
+func (a *auditor) foreign() string {
+	if a.key == nil || a.head.sealed(a.org.id, a.key) {
+		return ""
+	}
+	return fmt.Sprintf("Entries from %d on, or the end of the log, were not written by Postern: the end does not bear its signature.", a.unproved())
+}
+
+// unproved is the first entry that no checkpoint confirms, at most the last one.
+func (a *auditor) unproved() int64 { return max(1, min(a.covered+1, a.head.seq)) }
 
 // judgeEnd holds the end of the chain against what the database says of it.
 func (a *auditor) judgeEnd(after auditHead) {

@@ -397,6 +397,11 @@ func (s *Store) rewrap(ctx context.Context, to Master) error {
 			if after[i].key, err = to.wrap(w.place, key); err != nil {
 				return err
 			}
+			if w.table == "audit_head" { // to be at hand while the master key is neither the one nor the other
+				if _, err := s.Org(w.org).signer(w.key); err != nil {
+					return err
+				}
+			}
 		}
 		err = s.db.update(ctx, "rotate master key", func(t *tx) error { return s.saveWrapped(ctx, t, before, after, to.Name) })
 		if !errors.Is(err, ErrStale) { // else keys were changed meanwhile
@@ -406,21 +411,9 @@ func (s *Store) rewrap(ctx context.Context, to Master) error {
 			s.vault.mu.Lock()
 			s.vault.master = to
 			s.vault.mu.Unlock()
-			return s.signAll(ctx, before)
+			return nil
 		}
 	}
-}
-
-// signAll signs the logs of all organizations: their keys could not be had while the
-// master key changed.
-func (s *Store) signAll(ctx context.Context, list []wrapped) error {
-	var err error
-	for _, w := range list {
-		if w.table == "audit_head" {
-			err = errors.Join(err, s.Org(w.org).Checkpoint(ctx))
-		}
-	}
-	return err
 }
 
 func (s *Store) saveWrapped(ctx context.Context, t *tx, before, after []wrapped, master string) error {
