@@ -10,6 +10,7 @@ async function places(page) {
   return [
     "/", "/mails", "/contacts", "/contacts/new", `/contacts/${contact.contact}`, `/contacts/${contact.contact}/edit`, "/users", `/users/${box.user}`, `/messages/${first.message}`,
     "/mailboxes", `/mailboxes/${box.id}`, "/not-filed", "/quarantine", "/search?q=the", settings, "/no-such-page",
+    "/my/limits", "/access/policy", "/access/addresses", "/access/log", "/access/audit", "/access/check", "/access/exchange", "/access/evidence",
   ];
 }
 
@@ -38,6 +39,16 @@ test("pages fit a narrow screen, break no policy and throw nothing", async (t) =
     assert.ok(width <= 320, `${path} is ${width} wide`);
   }
   assert.deepEqual(wrong, []);
+});
+
+test("pages end where their content ends", async (t) => {
+  const { page } = await open(t);
+  await signIn(page);
+  for (const path of await places(page)) {
+    await page.goto(path);
+    const below = await page.evaluate(() => document.documentElement.scrollHeight - window.innerHeight);
+    assert.ok(below <= 0, `${path} scrolls ${below} px on into nothing`);
+  }
 });
 
 test("pages work without script", async (t) => {

@@ -227,7 +227,7 @@ func (s *server) showExchange(w http.ResponseWriter, r *http.Request, status int
 		if d.Steps[i].URL != "" {
 			d.Steps[i].URL += "?version=" + d.Choice.Version + "&app=" + d.Choice.App
 		}
-		if d.Steps[i].State == "skip" {
+		if proof, of := proofs[d.Steps[i].Name]; d.Steps[i].State == "skip" && (!of || proof.shows != "") {
 			d.Steps[i].Try = accessURL("check")
 		}
 		d.Online = d.Online || d.Steps[i].Name == "allowed-apps"
