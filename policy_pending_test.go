@@ -68,11 +68,11 @@ func TestPolicyApproveCommand(t *testing.T) {
 	step("policy four-eyes on", 0, "on since|2 who can sign in")
 
 	step("policy set --deny=", 1, "waits as proposal 1|four-eyes-waiting")
-	step("access retention 365", 1, "waits as proposal 2")
+	step("access retention 30", 1, "waits as proposal 2")
 	step("users import "+users, 0, "2 same")
 	step("policy pending", 0, "1 Policy waiting|2 Retention of the access log waiting|command line (")
 	step("policy pending 1", 0, "deny: − bob@acme.example (wider)|mailboxes that come")
-	step("policy pending 2", 0, "days 90 → 365")
+	step("policy pending 2", 0, "days 90 → 30")
 	step("policy pending 9", 1, "no-such-proposal")
 	step("policy approve 1", 1, "all who run commands are one person|four-eyes-same-person")
 	step("policy show", 0, "version 1|bob@acme.example")
@@ -80,13 +80,13 @@ func TestPolicyApproveCommand(t *testing.T) {
 	step("policy pending --json", 0, `"id":1,"kind":"policy","state":"waiting"`)
 
 	asAnn(func(org *store.Org, who *crm.User) {
-		if err := org.SetAccessRetention(crm.WithUser(t.Context(), who), 200); err == nil {
-			t.Error("an administrator alone kept the access log for longer")
+		if err := org.SetAccessRetention(crm.WithUser(t.Context(), who), 60); err == nil {
+			t.Error("an administrator alone kept less of the access log")
 		}
 	})
-	step("policy approve 3", 0, "proposal 3 is approved|days 90 → 200")
+	step("policy approve 3", 0, "proposal 3 is approved|days 90 → 60")
 	step("policy approve 3", 1, "Proposal 3 is approved already|proposal-closed")
-	step("access retention", 0, "200 days")
+	step("access retention", 0, "60 days")
 	step("policy set --exclude bank.example", 0, "version 2")
 	step("policy pending 1", 0, "It is stale")
 	step("policy pending --all", 0, "3 Retention of the access log approved|2 Retention of the access log withdrawn")

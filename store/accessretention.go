@@ -21,7 +21,8 @@ func (o *Org) AccessRetention(ctx context.Context) (days int, err error) {
 
 // SetAccessRetention says for how many days requests are kept. Those that are older go
 // when ExpireAccess is called the next time. A number out of bounds is a Fault with the
-// code "retention-out-of-bounds".
+// code "retention-out-of-bounds". Fewer days are marked as wider: nobody gets more of
+// Exchange by them, but what was got is seen no more.
 func (o *Org) SetAccessRetention(ctx context.Context, days int) error {
 	if days < MinAccessDays || days > MaxAccessDays {
 		return &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "retention-out-of-bounds",
@@ -36,7 +37,7 @@ func (o *Org) SetAccessRetention(ctx context.Context, days int) error {
 		if _, err := t.exec(ctx, "update org set access_days = $2 where id = $1", o.id, days); err != nil {
 			return err
 		}
-		return o.audit(ctx, t, crm.AuditEntry{Action: "access-log.retention", Detail: fmt.Sprintf("days %d → %d", old, days), Widens: days > old})
+		return o.audit(ctx, t, crm.AuditEntry{Action: "access-log.retention", Detail: fmt.Sprintf("days %d → %d", old, days), Widens: days < old})
 	})
 }
 

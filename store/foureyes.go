@@ -102,8 +102,8 @@ type approval struct {
 }
 
 // Approve carries a proposal out, as whoever acts. Its faults have the codes
-// "four-eyes-same-person", "four-eyes-nobody", "proposal-closed" and "proposal-stale", by
-// which the proposal is closed; ErrNotFound when there is none.
+// "four-eyes-same-person", "four-eyes-password", "four-eyes-nobody", "proposal-closed" and
+// "proposal-stale", by which the proposal is closed; ErrNotFound when there is none.
 func (o *Org) Approve(ctx context.Context, id int64) error {
 	p, err := o.decidable(ctx, id)
 	if err != nil {
@@ -111,6 +111,9 @@ func (o *Org) Approve(ctx context.Context, id int64) error {
 	}
 	if p.Who == crm.Acting(ctx) {
 		return samePerson(p)
+	}
+	if err := o.twoPeople(ctx, o.read(), p, crm.Acting(ctx)); err != nil {
+		return err
 	}
 	text, err := o.proposedChange(ctx, o.read(), id)
 	if errors.Is(err, ErrNotFound) { // decided a moment ago
@@ -141,12 +144,55 @@ func samePerson(p *crm.Proposal) error {
 	return f
 }
 
+// twoPeople refuses an approval where one person may hold the passwords of both, of who
+// proposed and of who approves: one set the other's, or somebody set those of both, be it
+// before they became administrators.
+func (o *Org) twoPeople(ctx context.Context, q querier, p *crm.Proposal, who crm.Principal) error {
+	proposers, err := o.holders(ctx, q, p.Who)
+	if err != nil {
+		return err
+	}
+	approvers, err := o.holders(ctx, q, who)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(approvers, func(h crm.Principal) bool { return slices.Contains(proposers, h) }) {
+		return nil
+	}
+	whose := who // a new password of this one parts the two
+	if slices.Contains(proposers, who) {
+		whose = p.Who
+	}
+	name, err := o.userName(ctx, q, whose.User())
+	if err != nil {
+		return err
+	}
+	return &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "four-eyes-password",
+		Message: fmt.Sprintf("One person may hold the password of who made %s and of who approves it: that of %s was set by another administrator.", p.Name(), name),
+		Advice:  "Have the operator set a new one: postern users password ADDRESS. Or have somebody else approve."}
+}
+
+// holders are the users who may know somebody's password: the user, who set it for that
+// user, who set that one's, and so on.
+func (o *Org) holders(ctx context.Context, q querier, who crm.Principal) (list []crm.Principal, err error) {
+	for who.User() != 0 && !slices.Contains(list, who) {
+		list = append(list, who)
+		if err := one(ctx, q, "select password_by from account where org_id = $1 and id = $2", []any{o.id, who.User()}, &who); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
 // approve ends the transaction that carries a proposal out.
 func (o *Org) approve(ctx context.Context, t *tx, a *approval) error {
 	if !slices.Equal(t.effects, a.Effects) {
 		return errDiffers
 	}
 	if err := o.mayDecide(ctx, t, a.who); err != nil {
+		return err
+	}
+	if err := o.twoPeople(ctx, t, a.Proposal, a.who); err != nil {
 		return err
 	}
 	return o.closeProposal(ctx, t, a.Proposal, crm.ProposalApproved, a.by)

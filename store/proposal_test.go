@@ -61,7 +61,7 @@ func held(t testing.TB, err error) crm.Proposal {
 func waiting(t testing.TB, org *store.Org) {
 	t.Helper()
 	first, _ := admins(t, org)
-	held(t, org.SetAccessRetention(first, 91))
+	held(t, org.SetAccessRetention(first, 89))
 }
 
 // wider returns the policy that holds with one mailbox less denied, and denies it first.
@@ -166,7 +166,7 @@ func TestNarrowingIsDoneAtOnce(t *testing.T) {
 		if _, err := s.org.SavePolicy(first, p, false); err != nil {
 			t.Error(err)
 		}
-		s.must(s.org.SetAccessRetention(first, 30))
+		s.must(s.org.SetAccessRetention(first, 120))
 		off := settings("acme.example")
 		off.Enabled = false
 		s.must(s.org.SaveSettings(first, off))
@@ -222,10 +222,10 @@ func TestEveryWideningWaits(t *testing.T) {
 				s.must(err)
 				return !all[s.bobUser].HeadersOnly
 			}},
-			{crm.RetentionProposal, func(ctx context.Context) error { return s.org.SetAccessRetention(ctx, 91) }, func() bool {
+			{crm.RetentionProposal, func(ctx context.Context) error { return s.org.SetAccessRetention(ctx, 89) }, func() bool {
 				days, err := s.org.AccessRetention(t.Context())
 				s.must(err)
-				return days == 91
+				return days == 89
 			}},
 			{crm.ContactsProposal, func(ctx context.Context) error {
 				s.must(s.org.SaveSecurityContacts(ctx, []mail.Address{"sec@acme.example", "out@other.example"})) // at once: more are told
@@ -348,10 +348,10 @@ func TestProposedAnew(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, st *store.Store) {
 		s := newStage(t, st)
 		first, second := admins(t, s.org)
-		old := held(t, s.org.SetAccessRetention(first, 100))
-		s.must(s.org.SetAccessRetention(second, 30)) // shorter, at once
-		anew := held(t, s.org.SetAccessRetention(first, 100))
-		if anew.ID == old.ID || anew.Effects[0].Detail != "days 30 → 100" {
+		old := held(t, s.org.SetAccessRetention(first, 60))
+		s.must(s.org.SetAccessRetention(second, 120)) // longer, at once
+		anew := held(t, s.org.SetAccessRetention(first, 60))
+		if anew.ID == old.ID || anew.Effects[0].Detail != "days 120 → 60" {
 			t.Errorf("proposed anew: %+v", anew)
 		}
 		s.must(s.org.Approve(second, anew.ID))
@@ -401,11 +401,11 @@ func TestProposalsThatAreNotApproved(t *testing.T) {
 	storetest.EachDB(t, store.Options{}, func(t *testing.T, db *storetest.DB) {
 		s := newStage(t, db.Store)
 		first, second := admins(t, s.org)
-		rejected := held(t, s.org.SetAccessRetention(first, 100))
+		rejected := held(t, s.org.SetAccessRetention(first, 60))
 		s.must(s.org.Reject(second, rejected.ID))
-		withdrawn := held(t, s.org.SetAccessRetention(first, 100))
+		withdrawn := held(t, s.org.SetAccessRetention(first, 60))
 		s.must(s.org.Reject(first, withdrawn.ID))
-		late := held(t, s.org.SetAccessRetention(first, 100))
+		late := held(t, s.org.SetAccessRetention(first, 60))
 		db.Exec(t, fmt.Sprintf("update proposal set expires_at = %d where id = %d", time.Now().Add(-time.Second).UnixMicro(), late.ID))
 		if n, err := s.org.WaitingProposals(first); err != nil || n != 0 {
 			t.Errorf("%d wait, %v", n, err)
@@ -434,7 +434,7 @@ func TestApprovedByTwoAtOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, st *store.Store) {
 		s := newStage(t, st)
 		first, second := admins(t, s.org)
-		p := held(t, s.org.SetAccessRetention(first, 100))
+		p := held(t, s.org.SetAccessRetention(first, 60))
 		var done sync.WaitGroup
 		errs := make([]error, 6)
 		for i := range errs {
@@ -492,7 +492,7 @@ func TestFourEyesLockNobodyOut(t *testing.T) {
 		s.must(s.org.SetPassword(first, s.bobUser, "no administrator's"))
 
 		root, other := crm.WithOperator(t.Context(), "command line (root)"), crm.WithOperator(t.Context(), "command line (ops)")
-		p := held(t, s.org.SetAccessRetention(root, 100))
+		p := held(t, s.org.SetAccessRetention(root, 60))
 		if err := s.org.Approve(other, p.ID); code(err) != "four-eyes-same-person" {
 			t.Errorf("approved by another name on the command line: %v", err)
 		}
@@ -508,7 +508,7 @@ func TestFourEyesLockNobodyOut(t *testing.T) {
 			}
 		}
 		leave(s.annUser, crm.Acting(second).User())
-		p = held(t, s.org.SetAccessRetention(first, 200))
+		p = held(t, s.org.SetAccessRetention(first, 30))
 		if err := s.org.Approve(second, p.ID); code(err) != "four-eyes-nobody" {
 			t.Errorf("approved by who is no administrator any more: %v", err)
 		}
@@ -549,7 +549,7 @@ func TestFirstAdministratorIsNoSecondPerson(t *testing.T) {
 		bootstrap.Active = true
 		_, err = s.org.SaveUsers(ann, []crm.User{*bootstrap})
 		s.must(s.org.Approve(crm.WithUser(t.Context(), second), held(t, err).ID))
-		p := held(t, s.org.SetAccessRetention(ann, 300))
+		p := held(t, s.org.SetAccessRetention(ann, 30))
 		if err := s.org.Approve(crm.WithUser(t.Context(), bootstrap), p.ID); code(err) != "four-eyes-nobody" {
 			t.Errorf("approved by the first account: %v", err)
 		}

@@ -277,12 +277,14 @@ func (o *Org) userViews(ctx context.Context, list []int64) ([]UserView, error) {
 // SetPassword keeps the hash of a user's password; "" takes the password away. All
 // sessions of the user end. Where four eyes are asked for, nobody sets it for another
 // administrator but the operator (four-eyes-password): who has it can approve in that name.
+// Who set it is kept, for those who become administrators later; see Approve.
 func (o *Org) SetPassword(ctx context.Context, user crm.UserID, hash string) error {
 	return o.db.update(ctx, "set password", func(t *tx) error {
 		if err := o.ownPassword(ctx, t, user); err != nil {
 			return err
 		}
-		n, err := t.exec(ctx, "update account set password = $3 where org_id = $1 and id = $2", o.id, user, hash)
+		n, err := t.exec(ctx, `update account set password = $3, password_by = case when $4 = $5 then password_by else $4 end
+			where org_id = $1 and id = $2`, o.id, user, hash, crm.Acting(ctx), crm.PrincipalOf(user))
 		if err != nil {
 			return err
 		}

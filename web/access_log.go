@@ -37,6 +37,7 @@ type accessLogData struct {
 	MinDays  int
 	MaxDays  int
 	Saved    bool
+	Waiting  []crm.Proposal
 }
 
 // An accessFilter is what was asked for, in the words of the form.
@@ -107,6 +108,9 @@ func (s *server) accessLog(w http.ResponseWriter, r *http.Request) error {
 	}
 	d.count(days, now)
 	if d.Days, err = s.Org.AccessRetention(ctx); err != nil {
+		return err
+	}
+	if d.Waiting, err = s.waiting(ctx, crm.RetentionProposal); err != nil {
 		return err
 	}
 	return s.show(w, r, http.StatusOK, "access-log", page{Title: "Access log", Place: "access", Data: d})

@@ -146,7 +146,7 @@ func TestWideningByTheAPIIsAccepted(t *testing.T) {
 		{"/api/access/policy", send(func(p *crm.Policy) { p.Domains = []string{"acme.example", "other.example"} }), "policy"},
 		{"/api/settings", settings, "settings"},
 		{"/api/access/addresses", `{"addresses":[],"proxy":"http://proxy.example:3128"}`, "egress"},
-		{"/api/access/log/retention", `{"days":365}`, "retention"},
+		{"/api/access/log/retention", `{"days":30}`, "retention"},
 		{"/api/access/policy/four-eyes", `{"on":false}`, "four-eyes"},
 	} {
 		n := itoa(int64(i + 1))

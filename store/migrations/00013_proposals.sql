@@ -4,6 +4,10 @@
 alter table org add column four_eyes_at bigint not null default 0; -- since when; 0 = off
 alter table org add column four_eyes_by text not null default '';
 
+-- Who set a user's password, a crm.Principal. That person may know it, and what the user
+-- made of it since, so the user's own change leaves this as it is.
+alter table account add column password_by text not null default '';
+
 create table proposal (
 	org_id      bigint not null,
 	id          bigint not null, -- 1, 2, 3 …

@@ -1,0 +1,39 @@
+package web
+
+import (
+	"net/http"
+	"testing"
+
+	"postern/crm"
+)
+
+// TestPasswordBeforePromotionOnThePage: an administrator who gave a user a password, and then
+// has that user made an administrator, does not approve the own proposals in that name.
+func TestPasswordBeforePromotionOnThePage(t *testing.T) {
+	s := newGuardedSite(t)
+	s.answers(ann, "POST", "/users/"+itoa(int64(s.user("Zed").ID))+"/password", "password=correct+horse", http.StatusSeeOther, "")
+	user, who := s.user("Zed"), s.user("Ann").User
+	user.Admin = true
+	if _, err := s.org.SaveUsers(crm.WithUser(t.Context(), &who), []crm.User{user.User}); err == nil {
+		t.Fatal("an administrator was made by one person")
+	}
+	s.answers(bob, "POST", "/access/policy/proposals/1", "do=approve", http.StatusSeeOther, "")
+	s.answers(ann, "POST", "/access/log/retention", "days=3", http.StatusSeeOther, "")
+	const one = "/access/policy/proposals/2"
+	s.answers(zed, "POST", one, "do=approve", http.StatusForbidden, "four-eyes-password|postern users password")
+	s.answers(zed, "POST", "/api"+one+"/approve", "", http.StatusForbidden, "four-eyes-password")
+	s.answers(bob, "POST", one, "do=approve", http.StatusSeeOther, "")
+	s.expect(bob, "/access/log", `value="3"`, "Not in force yet")
+}
+
+// TestShorterAccessLogWaits: the page says that it is kept as long as before, and that a
+// second person is to look at it.
+func TestShorterAccessLogWaits(t *testing.T) {
+	s := newGuardedSite(t)
+	s.answers(ann, "POST", "/access/log/retention", "days=120", http.StatusSeeOther, "")
+	s.expect(ann, "/access/log", `value="120"`, "Not in force yet")
+	s.answers(ann, "POST", "/access/log/retention", "days=3", http.StatusSeeOther, "")
+	s.expect(ann, "/access/log", `value="120"|Not in force yet|/access/policy/proposals/1|days 120 → 3`, "")
+	s.answers(bob, "POST", "/access/policy/proposals/1", "do=reject", http.StatusSeeOther, "")
+	s.expect(ann, "/access/log", `value="120"`, "Not in force yet")
+}
