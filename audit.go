@@ -28,10 +28,11 @@ type auditFlags struct {
 	Actor  string `help:"Who, as the log has it."`
 	Action string `help:"What, such as settings.save."`
 	Widens bool   `help:"Only what widens access."`
+	Quiet  bool   `name:"no-sign-ins" help:"Without sign-ins, failed ones among them, and sign-outs."`
 }
 
 func (f *auditFlags) query() store.AuditQuery {
-	return store.AuditQuery{Actor: f.Actor, Action: f.Action, Widens: f.Widens}
+	return store.AuditQuery{Actor: f.Actor, Action: f.Action, Widens: f.Widens, Quiet: f.Quiet}
 }
 
 type auditList struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -226,7 +227,7 @@ func printChange(w io.Writer, change store.Change) error {
 		}
 	}
 	for _, e := range change.Filed.Examples {
-		fmt.Fprintf(w, "  message %d of %s (%s)\n", e.Message, clock(e.When), e.Reason)
+		fmt.Fprintf(w, "  %s  %s  (message %d, %s)\n", clock(e.When), cmp.Or(e.Subject, "no subject"), e.Message, e.Reason)
 	}
 	return nil
 }

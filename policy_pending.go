@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"postern/crm"
 	"postern/report"
@@ -96,9 +95,9 @@ func proposalState(p *crm.Proposal) string {
 
 func printEffects(w io.Writer, p *crm.Proposal) error {
 	for _, e := range p.Effects {
-		fmt.Fprintln(w, strings.TrimSpace(e.Action+" "+e.Subject))
-		for line := range strings.Lines(e.Detail) {
-			fmt.Fprintln(w, "  "+strings.TrimSuffix(line, "\n"))
+		fmt.Fprintln(w, p.Says(e))
+		for _, line := range e.Lines() {
+			fmt.Fprintln(w, "  "+line)
 		}
 	}
 	return nil

@@ -35,6 +35,8 @@ func TestPolicyApproveCommand(t *testing.T) {
 	step("users import "+users, 0, "2 new")
 	step("policy set --domain acme.example --deny bob@acme.example", 0, "version 1")
 	step("policy four-eyes on", 1, "four-eyes-one-administrator|two administrators who can sign in")
+	step("policy pending", 0, "Nothing waits for a second person.")
+	step("policy pending --all", 0, "Nothing was proposed so far.")
 	step("policy four-eyes", 0, "off|0 who can sign in")
 
 	asAnn := func(do func(org *store.Org, who *crm.User)) {
@@ -76,7 +78,8 @@ func TestPolicyApproveCommand(t *testing.T) {
 	step("policy pending 9", 1, "no-such-proposal")
 	step("policy approve 1", 1, "all who run commands are one person|four-eyes-same-person")
 	step("policy show", 0, "version 1|bob@acme.example")
-	step("policy reject 2", 0, "proposal 2 is withdrawn")
+	step("policy reject 2", 0, "proposal 2 is withdrawn|Would change the retention of the access log")
+	step("policy pending 2", 0, "withdrawn|Would change the retention of the access log|days 90 → 30")
 	step("policy pending --json", 0, `"id":1,"kind":"policy","state":"waiting"`)
 
 	asAnn(func(org *store.Org, who *crm.User) {
@@ -84,7 +87,7 @@ func TestPolicyApproveCommand(t *testing.T) {
 			t.Error("an administrator alone kept less of the access log")
 		}
 	})
-	step("policy approve 3", 0, "proposal 3 is approved|days 90 → 60")
+	step("policy approve 3", 0, "proposal 3 is approved|Retention of the access log changed|days 90 → 60")
 	step("policy approve 3", 1, "Proposal 3 is approved already|proposal-closed")
 	step("access retention", 0, "60 days")
 	step("policy set --exclude bank.example", 0, "version 2")

@@ -29,6 +29,8 @@ func TestPolicyCommand(t *testing.T) {
 		{"policy set --exclude client.example", 1, "At least one domain|[required]|policy-invalid"},
 		{"policy set --domain ACME.example --exclude Cyn@client.example --exclude *.bank.example --max-size 10MB --lock since", 0, "version 1|acme.example|cyn@client.example, *.bank.example|10 MB|since"},
 		{"policy set --since 2026-01-31 --attachments names", 0, "version 2|2026-01-31|cyn@client.example|names"},
+		{"policy dry-run --sensitivity personal", 0, "sensitivities: + personal"},
+		{"policy dry-run --marked personal", 0, "sensitivities: + personal"},
 		{"policy set --since soon", 1, "is not a day"},
 		{"policy set --max-size lots", 1, "is not a size"},
 		{"policy dry-run --exclude=", 0, "excluded: − cyn@client.example (wider)|would not be filed   0 messages"},

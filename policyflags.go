@@ -13,7 +13,7 @@ type ownFlags struct {
 	Since           *string  `help:"File nothing older than this day, such as 2026-01-01; an empty text: no limit."`
 	MaxSize         *string  `help:"File nothing larger, such as 10MB; 0: no limit."`
 	Exclude         []string `help:"File nothing that names this address or domain; * stands for any run of characters, as in *@*.bank.example. Replaces the list; an empty text empties it."`
-	Marked          []string `help:"File nothing that its sender marked so: personal, private, confidential. Replaces the list; an empty text empties it."`
+	Marked          []string `name:"sensitivity" aliases:"marked" help:"File nothing that its sender marked so: personal, private, confidential. Replaces the list; an empty text empties it."`
 	Category        []string `help:"File nothing that has this category in Outlook. Replaces the list; an empty text empties it."`
 	HeadersOnly     *bool    `help:"Fetch no text: of what matches, file the header alone." negatable:""`
 	Attachments     string   `help:"store: fetch and keep them; on-demand: fetch one when somebody opens it; names: list them only." enum:",store,on-demand,names" default:""`

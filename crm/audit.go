@@ -97,6 +97,15 @@ type AuditVerdict struct {
 	Why  string // a sentence
 }
 
+// Written is how many entries there would be without the gaps.
+func (v AuditVerdict) Written() int64 {
+	n := v.Entries
+	for _, g := range v.Gaps {
+		n += g.To - g.From + 1
+	}
+	return n
+}
+
 // Rolled tells whether the log may be that of an older copy that was put back: what an
 // operator can accept.
 func (v AuditVerdict) Rolled() bool { return v.Code == "audit-truncated" || v.Code == "audit-forked" }

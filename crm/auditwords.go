@@ -1,11 +1,18 @@
 package crm
 
+import "strings"
+
 // auditTitles say to people what was done.
 var auditTitles = map[string]string{
 	"access-log.export":    "Access log exported",
 	"access-log.retention": "Retention of the access log changed",
 	"audit-log.export":     "Audit log exported",
 	"audit.accept":         "Gap in the audit log accepted",
+	"autodiscover.run":     "Server searched",
+	"check.run":            "Connection checked",
+	"evidence.export":      "Evidence exported",
+	"mailbox.sign-in":      "Signed in to the own mailbox",
+	"mailbox.sign-out":     "Signed out of the own mailbox",
 	"audit.broken":         "The audit log is not as it was written",
 	"contacts.save":        "Contacts saved",
 	"deployment.save":      "Installation changed",
@@ -50,4 +57,51 @@ func AuditTitle(action string) string {
 		return t
 	}
 	return action
+}
+
+// wouldDo says what an action does that waits for a second person, or waited in vain.
+var wouldDo = map[string]string{
+	"access-log.retention": "Would change the retention of the access log",
+	"egress.save":          "Would save the addresses",
+	"four-eyes.off":        "Would turn four eyes off",
+	"policy.group":         "Would change the members of a group",
+	"policy.save":          "Would save the policy as the next version",
+	"policy.user":          "Would save the limits of a user",
+	"security.contacts":    "Would change the security contacts",
+	"settings.save":        "Would save the Email settings",
+	"users.save":           "Would save users",
+}
+
+// Says tells people what an effect of the proposal did, or, unless it was approved, would do.
+func (p Proposal) Says(e Effect) string {
+	if p.State == ProposalApproved {
+		return strings.TrimSpace(AuditTitle(e.Action) + " " + e.Subject)
+	}
+	would := wouldDo[e.Action]
+	if would == "" {
+		would = "Would do: " + AuditTitle(e.Action)
+	}
+	if e.Subject == "" || e.Action == "policy.save" { // whose number may be another's by then
+		return would
+	}
+	return would + ": " + e.Subject
+}
+
+// Lines are the details of an effect, with the titles of what a policy limits.
+func (e Effect) Lines() []string {
+	titles := map[string]string{}
+	if e.Action == "policy.save" || e.Action == "policy.user" {
+		for _, f := range new(Policy).Text() {
+			titles[f.Field] = f.Title
+		}
+	}
+	var lines []string
+	for line := range strings.Lines(e.Detail) {
+		line = strings.TrimSuffix(line, "\n")
+		if field, rest, ok := strings.Cut(line, ": "); ok && titles[field] != "" {
+			line = titles[field] + ": " + rest
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }

@@ -205,7 +205,7 @@ func (o *Org) propose(ctx context.Context, c change, does effects) error {
 		if err != nil {
 			return err
 		}
-		return o.audit(ctx, t, crm.AuditEntry{Action: "proposal.make", Subject: p.Name(), Detail: does.String()})
+		return o.audit(ctx, t, crm.AuditEntry{Action: "proposal.make", Subject: p.Name(), Detail: said(&p)})
 	})
 	if err != nil {
 		return err
@@ -222,16 +222,16 @@ func (list effects) widen() bool {
 	return slices.ContainsFunc(list, func(e crm.Effect) bool { return e.Widens })
 }
 
-// String says them line by line.
-func (list effects) String() string {
-	var b strings.Builder
-	for _, e := range list {
-		fmt.Fprintf(&b, "%s %s\n", e.Action, e.Subject)
+// said is what the audit log says of a proposal, line by line.
+func said(p *crm.Proposal) string {
+	var lines []string
+	for _, e := range p.Effects {
+		lines = append(lines, p.Says(e))
 		for line := range strings.Lines(e.Detail) {
-			b.WriteString("  " + strings.TrimSuffix(line, "\n") + "\n")
+			lines = append(lines, "  "+strings.TrimSuffix(line, "\n"))
 		}
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	return strings.Join(lines, "\n")
 }
 
 // sameProposal finds one that waits and is the same, by the same person.

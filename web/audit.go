@@ -48,12 +48,12 @@ func newAuditRow(e crm.AuditEntry) auditRow {
 
 // Filtered tells whether anything is filtered out.
 func (d auditData) Filtered() bool {
-	return d.Filter.Actor != "" || d.Filter.Action != "" || d.Filter.Widens
+	return d.Filter.Actor != "" || d.Filter.Action != "" || d.Filter.Widens || d.Filter.Quiet
 }
 
-// readAudit reads ?actor=, ?action= and ?widens=1 as a query to the store.
+// readAudit reads ?actor=, ?action=, ?widens=1 and ?signins=0 as a query to the store.
 func readAudit(form url.Values, paging store.ListQuery) store.AuditQuery {
-	return store.AuditQuery{Actor: form.Get("actor"), Action: form.Get("action"), Widens: form.Get("widens") == "1", Limit: paging.Limit, Offset: paging.Offset}
+	return store.AuditQuery{Actor: form.Get("actor"), Action: form.Get("action"), Widens: form.Get("widens") == "1", Quiet: form.Get("signins") == "0", Limit: paging.Limit, Offset: paging.Offset}
 }
 
 // auditLog shows what people and settings did, the latest first, and whether the log is

@@ -81,12 +81,20 @@ func TestFailedSignInsAreCounted(t *testing.T) {
 
 func TestAuditPage(t *testing.T) {
 	s := newFilledSite(t)
+	for _, action := range []string{"sign-in", "sign-in.failed", "sign-out", "check.run"} {
+		if err := s.org.Audit(t.Context(), crm.AuditEntry{Action: action}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := s.org.Audit(crm.WithActor(t.Context(), "=cmd|' /C calc'!A0"), crm.AuditEntry{Action: "test.action", Subject: "<script>alert(1)</script>", Detail: "@SUM(A1)"}); err != nil {
 		t.Fatal(err)
 	}
+	s.expect(ann, "/access/audit", "<td>Signed in|<td>Sign-in failed|<td>Signed out|<td>Connection checked", "<td>check.run")
 	for _, c := range []struct{ who, url, words, never string }{
 		{ann, "/access/audit", "entries are as written|covered by a checkpoint|Email settings saved|server: none → mail.acme.example|widens access|&lt;script&gt;alert(1)|test.action|BEGIN PUBLIC KEY", "hidden-password|<script>alert"},
 		{ann, "/access/audit?widens=1", "Email settings saved", "<td>Contacts saved"},
+		{ann, "/access/audit?signins=0", "Email settings saved|<td>Connection checked", "<td>Signed in|<td>Sign-in failed|<td>Signed out"},
+		{ann, "/api/access/audit?signins=0", "settings.save", "sign-in"},
 		{ann, "/access/audit?action=settings.save", "Email settings saved", "<td>Contacts saved"},
 		{ann, "/access/audit?actor=nobody", "Nothing of this kind", "mail.acme.example"},
 		{ann, "/api/access/audit?limit=1", `"items":[{"seq":`, "hidden-password"},
@@ -153,6 +161,12 @@ func TestAcceptedGapIsShown(t *testing.T) {
 			}
 		}
 	}
+	v, err := s.org.VerifyAudit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := v.Gaps[0].To - v.Gaps[0].From + 1
+	s.expect(ann, "/access/audit", fmt.Sprintf("<b>%d of %d entries are there</b>", v.Entries, v.Entries+missing), "are as written.")
 	if body := text(t, s.get(ann, "/api/access/audit/verdict")); !strings.Contains(body, `"ok":true`) || !strings.Contains(body, `"accepted_gaps":[{"from":`) {
 		t.Errorf("API: %s", body)
 	}

@@ -117,6 +117,7 @@ func TestWideningIsProposedOnThePage(t *testing.T) {
 	if err != nil || p.Version != 2 || len(p.Domains) != 2 || p.By != "Ann Archer <ann@acme.example>, approved by Bob Baker <bob@acme.example>" {
 		t.Errorf("saved: %+v, %v", p, err)
 	}
+	s.expect(bob, one, "Policy saved version 2|Domains: + other.example", "domains: +")
 	s.expect(bob, one, "Approved|and done", `value="reject"|waits for a second person`)
 	s.expect(bob, "/access/policy", "1 earlier proposal", "Waiting for a second person")
 	s.expect(bob, "/access/audit", "Change proposed|Proposal approved", "")
