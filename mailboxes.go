@@ -38,7 +38,7 @@ func (l *mailboxesList) Run(c *common) error {
 		return err
 	}
 	w := table(c.out)
-	fmt.Fprintln(w, "MAILBOX\tSTATE\tSINCE\tON SERVER\tFILED\tNOT FILED\tFAILED\tLAST LOOK\tTROUBLE")
+	fmt.Fprintln(w, "MAILBOX\tSTATE\tSINCE\tON SERVER AT LAST LOOK\tFILED\tNOT FILED\tFAILED\tLAST LOOK\tTROUBLE")
 	for _, b := range boxes {
 		trouble := ""
 		if b.State == crm.Off {

@@ -20,6 +20,7 @@ import (
 
 	"postern/crm"
 	"postern/mail"
+	"postern/report"
 	"postern/sim"
 	"postern/store"
 )
@@ -47,6 +48,8 @@ type cli struct {
 	Exchange     exchangeCommand     `cmd:"" help:"Print what whoever runs Exchange is to do, or make a link to it."`
 	Sim          simCommand          `cmd:"" help:"Run the simulated Exchange alone."`
 	Bench        benchCommand        `cmd:"" help:"Measure."`
+
+	Version kong.VersionFlag `help:"Say which build this is."`
 }
 
 // common is what every command is handed.
@@ -144,7 +147,7 @@ func main() {
 func run(args []string, out, errOut io.Writer) int {
 	var c cli
 	parser, err := kong.New(&c, kong.Name("postern"), kong.Description("The guarded gate between Exchange and a CRM."),
-		kong.Vars{"kinds": kindNames(), "chain": crm.DefaultChain},
+		kong.Vars{"kinds": kindNames(), "chain": crm.DefaultChain, "version": "Postern " + report.Version()},
 		kong.Writers(out, errOut), kong.UsageOnError(), kong.Exit(os.Exit))
 	if err != nil {
 		fmt.Fprintln(errOut, err)

@@ -15,7 +15,7 @@ import (
 
 // Gather reads the evidence of an organization.
 func Gather(ctx context.Context, org *store.Org, connector crm.Connector, now time.Time) (*Evidence, error) {
-	e := &Evidence{At: now.UTC(), Version: productVersion(), Sources: []sourceEvidence{}, Versions: []versionEvidence{}, In: []mailboxEvidence{}, Out: []mailboxEvidence{},
+	e := &Evidence{At: now.UTC(), Version: Version(), Sources: []sourceEvidence{}, Versions: []versionEvidence{}, In: []mailboxEvidence{}, Out: []mailboxEvidence{},
 		Others: []strangeEvidence{}, Operations: []operationEvidence{}, Unknown: []operationEvidence{}, Origins: []originEvidence{}, Probes: []probeEvidence{}}
 	for _, gather := range []func(context.Context, *store.Org, crm.Connector) error{
 		e.gatherSettings, e.gatherPolicy, e.gatherFourEyes, e.gatherMailboxes, e.gatherOperations, e.gatherOrigins, e.gatherProbes, e.gatherProofs,
@@ -27,8 +27,8 @@ func Gather(ctx context.Context, org *store.Org, connector crm.Connector, now ti
 	return e, nil
 }
 
-// productVersion says which build this is.
-func productVersion() string {
+// Version says which build this is.
+func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "of unknown build"
