@@ -66,3 +66,15 @@ func TestNewFolder(t *testing.T) {
 		}
 	}
 }
+
+// TestVersion: the program says its build, and leaves commands the flag of that name.
+func TestVersion(t *testing.T) {
+	var out bytes.Buffer
+	if status := run([]string{"--version"}, &out, &out); status != 0 || !strings.HasPrefix(out.String(), "Postern ") || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("status %d: %s", status, &out)
+	}
+	out.Reset()
+	if status := run([]string{"settings", "--version", "Exchange5", "--data", t.TempDir()}, &out, &out); status != 1 || !strings.Contains(out.String(), "settings-invalid") {
+		t.Errorf("status %d: %s", status, &out)
+	}
+}

@@ -48,8 +48,6 @@ type cli struct {
 	Exchange     exchangeCommand     `cmd:"" help:"Print what whoever runs Exchange is to do, or make a link to it."`
 	Sim          simCommand          `cmd:"" help:"Run the simulated Exchange alone."`
 	Bench        benchCommand        `cmd:"" help:"Measure."`
-
-	Version kong.VersionFlag `help:"Say which build this is."`
 }
 
 // common is what every command is handed.
@@ -145,9 +143,13 @@ func main() {
 }
 
 func run(args []string, out, errOut io.Writer) int {
+	if len(args) == 1 && args[0] == "--version" { // of commands it is a flag of their own, the version of Exchange
+		fmt.Fprintln(out, "Postern", report.Version())
+		return 0
+	}
 	var c cli
-	parser, err := kong.New(&c, kong.Name("postern"), kong.Description("The guarded gate between Exchange and a CRM."),
-		kong.Vars{"kinds": kindNames(), "chain": crm.DefaultChain, "version": "Postern " + report.Version()},
+	parser, err := kong.New(&c, kong.Name("postern"), kong.Description("The guarded gate between Exchange and a CRM. postern --version says which build this is."),
+		kong.Vars{"kinds": kindNames(), "chain": crm.DefaultChain},
 		kong.Writers(out, errOut), kong.UsageOnError(), kong.Exit(os.Exit))
 	if err != nil {
 		fmt.Fprintln(errOut, err)
