@@ -34,6 +34,7 @@ type site struct {
 	flags       []string
 	certificate sim.Wish
 	shared      []*sim.Mailbox         // with the account
+	off         *sim.Mailbox           // whose own EWS is off; nil = none's
 	refusal     string                 // code of the fault with which the command ends; "" = it reports
 	prepare     func(*store.Org) error // more of what is kept; nil = nothing
 }
@@ -55,6 +56,9 @@ func (s *site) checked(t *testing.T) (found web.CheckJSON, status int) {
 	s.x.AddAccount(s.account)
 	for _, box := range s.shared {
 		must(box.Share(svc, sim.Reviewer))
+	}
+	if s.off != nil {
+		must(s.off.Govern(sim.Governance{EWS: new(false)}))
 	}
 	must(s.x.SetLogOn(s.logOn))
 	must(s.x.Govern(s.governance))
@@ -175,6 +179,14 @@ func TestCheckNamesTheCause(t *testing.T) {
 		}, "logon", "agent-blocked", `"Acme-CRM-Sync/1.0"`, "-EwsBlockList @{Remove=", crm.ForExchangeAdmin},
 		{"EWS is off for the account", func(s *site) { s.governance.EWS = new(false) },
 			"logon", "ews-blocked", "EWS is switched off", "-EwsEnabled $true", crm.ForExchangeAdmin},
+		{"EWS is off for one mailbox of the policy", func(s *site) {
+			s.governance.OwnersToo = true
+			for _, box := range s.x.Mailboxes() {
+				if box.Address() == "bob@acme.example" {
+					s.off = box
+				}
+			}
+		}, "mailbox", "ews-forbidden", "closes EWS to the mailbox bob@acme.example", "Set-CASMailbox -Identity 'bob@acme.example' -EwsEnabled $true", crm.ForExchangeAdmin},
 		{"the source address is missing", func(s *site) {
 			s.egress.Addresses = []crm.EgressAddress{{Local: netip.MustParseAddr("192.0.2.77")}}
 		}, "connection", "source-address-missing", "192.0.2.77, which this machine does not have", "postern egress", crm.ForOperator},

@@ -19,6 +19,9 @@ type check struct {
 	tune []func(*Config)
 	tell func(crm.Finding)
 
+	patience time.Duration // how long a step may take
+	box      mail.Address  // that the step opens; "" = none
+
 	src     *source
 	ended   string             // name of the step after which nothing can work; "" = none
 	server  string             // version found, one of versions
@@ -112,8 +115,9 @@ func (c *check) step(ctx context.Context, s step) {
 		c.tell(f)
 		return
 	}
-	timed, cancel := context.WithTimeout(ctx, stepTimeout)
+	timed, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
+	c.box = ""
 	start := time.Now()
 	got, err := s.try(timed)
 	if ctx.Err() != nil {
@@ -123,7 +127,6 @@ func (c *check) step(ctx context.Context, s step) {
 	switch {
 	case err != nil:
 		f.Fault = c.judge().fault(err, crm.MailboxScope)
-		f.Detail = f.Fault.Message
 		if s.vital != nil && s.vital(f.Fault) {
 			c.ended = s.name
 		}
@@ -134,6 +137,9 @@ func (c *check) step(ctx context.Context, s step) {
 	}
 	if f.Fault != nil {
 		c.prescribe(&f)
+	}
+	if err != nil {
+		f.Detail = f.Fault.Message
 	}
 	c.tell(f)
 }

@@ -19,10 +19,11 @@ func (c *check) mailbox(ctx context.Context, address mail.Address) (found, error
 			return found{detail: "not initialized: the user has not entered the own log-on yet", skip: true}, nil
 		}
 	}
+	c.box = address
 	box := &crm.Mailbox{Address: address}
 	folders, err := c.src.Folders(ctx, box)
 	if err != nil {
-		return found{}, err
+		return found{}, c.switchedOff(err)
 	}
 	c.opened = append(c.opened, opened{box, folders})
 	var counts []string
@@ -39,6 +40,28 @@ func (c *check) mailbox(ctx context.Context, address mail.Address) (found, error
 		how = "by impersonation"
 	}
 	return found{detail: how + ": " + strings.Join(counts, ", ")}, nil
+}
+
+// ownerOff is the code of a mailbox that alone is closed to EWS.
+const ownerOff = "ews-forbidden"
+
+// switchedOff names the mailbox that Exchange closes EWS to, though it let the account and
+// this program in. Exchange on premises holds accounts that impersonate to no switch of the
+// mailboxes that they open, so it is not to be seen there, and does no harm; Exchange
+// Online does.
+//
+// https://learn.microsoft.com/exchange/client-developer/exchange-web-services/how-to-control-access-to-ews-in-exchange
+func (c *check) switchedOff(err error) error {
+	f := *c.src.fault(err, crm.MailboxScope)
+	switch {
+	case f.Code == "ews-blocked" && c.Settings.Model == crm.ByOwnSignIn:
+		f.Message = fmt.Sprintf("Exchange closes EWS to the owner of %s, for whom it is switched off, or to this program (User-Agent %q).", c.box, c.Transport.UserAgent())
+		return &f
+	case f.Code != ownerOff:
+		return err
+	}
+	f.Message = fmt.Sprintf("Exchange closes EWS to the mailbox %s, though it let this program and the account in: EWS is switched off for the mailbox.", c.box)
+	return &f
 }
 
 // An opened mailbox, and what is in it.

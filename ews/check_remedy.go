@@ -3,6 +3,7 @@ package ews
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"postern/crm"
@@ -10,9 +11,10 @@ import (
 
 // A remedy says whom a fault concerns, and what to copy.
 type remedy struct {
-	who    crm.Audience
-	fix    func(*check) string
-	advice string // in place of the fault's own, where that has commands in it
+	who     crm.Audience
+	fix     func(*check) string
+	advice  string // in place of the fault's own, where that has commands in it, or only waits
+	message string // in place of the fault's own, where that names no cause
 }
 
 const (
@@ -25,7 +27,7 @@ var remedies = map[string]remedy{
 	"server-malformed":    {who: crm.ForCRMAdmin, fix: settings("--server mail.example.com")},
 	"host-malformed":      {who: crm.ForCRMAdmin, fix: settings("--server mail.example.com")},
 	"dns-unknown":         {who: crm.ForCRMAdmin, fix: func(c *check) string { return "nslookup " + shellQuoted(c.host()) }},
-	"dns-trouble":         {who: crm.ForOperator, fix: func(c *check) string { return "nslookup " + shellQuoted(c.host()) }},
+	"dns-trouble":         {who: crm.ForOperator, advice: "See which name servers this machine is set to ask, and whether they answer.", fix: func(c *check) string { return "nslookup " + shellQuoted(c.host()) }},
 	"address-not-allowed": {who: crm.ForOperator},
 	"source-address-missing": {who: crm.ForOperator, fix: func(*check) string {
 		return "ip address show            # what this machine has\npostern egress             # what it is to have"
@@ -33,9 +35,9 @@ var remedies = map[string]remedy{
 	"no-source-address":     {who: crm.ForOperator, fix: func(*check) string { return "postern egress" }},
 	"port-closed":           {who: crm.ForOperator, fix: (*check).reach},
 	"unreachable":           {who: crm.ForOperator, fix: (*check).reach},
-	"timeout":               {who: crm.ForOperator, fix: (*check).reach},
-	"network":               {who: crm.ForOperator, fix: (*check).reach},
-	"torn-answer":           {who: crm.ForOperator, fix: (*check).reach},
+	"timeout":               {who: crm.ForOperator, fix: (*check).reach, message: dropped, advice: "Let the source addresses through to the port of the server, in the firewall of this side and in that of Exchange."},
+	"network":               {who: crm.ForOperator, fix: (*check).reach, advice: "Try the same by hand from this machine, and see to what it says."},
+	"torn-answer":           {who: crm.ForOperator, fix: (*check).torn, message: tornOff, advice: "See in the log of the firewall or proxy whether it ended the connection, and have it leave those to Exchange alone; else see why EWS stopped."},
 	"tls-hung-up":           {who: crm.ForOperator, fix: (*check).chain},
 	"tls-failed":            {who: crm.ForExchangeAdmin, fix: (*check).chain},
 	"tls-name-wrong":        {who: crm.ForExchangeAdmin, fix: (*check).certificates},
@@ -81,17 +83,60 @@ var remedies = map[string]remedy{
 	"ErrorNonPrimarySmtpAddress": {who: crm.ForCRMAdmin},
 	"wider-than-needed":          {who: crm.ForExchangeAdmin, fix: (*check).narrow},
 	"autodiscover-confirm":       {who: crm.ForCRMAdmin},
+
+	"stream-silent": streamHeldBack,
+	"ErrorInvalidSyncStateData": {who: crm.ForExchangeAdmin, fix: (*check).balance, message: stateLost,
+		advice: "Have the load balancer keep a client at one server, and bring all servers to the same build. After a move or a restore it passes by itself."},
+	"ErrorSubscriptionAccessDenied":               {who: crm.ForExchangeAdmin, fix: (*check).grant, advice: toGrant},
+	"ErrorSubscriptionDelegateAccessNotSupported": {who: crm.ForExchangeAdmin, fix: (*check).grant, advice: "A delegate cannot subscribe: let the account impersonate the mailboxes, or leave it at looking regularly."},
+}
+
+// Causes of what a source bears by trying again. Who runs the check asks where it comes from.
+const (
+	dropped   = "The server did not answer in time. A firewall that drops packets without a word looks like this."
+	hangs     = "The server took the request and did not answer in time: its EWS hangs or is overloaded, or a device in between swallows the answer."
+	tornOff   = "The connection broke off in the middle of the answer: a firewall, proxy or load balancer in between ended it, or EWS crashed on the server."
+	stateLost = "Exchange does not know the state of reading that it gave a moment ago: the servers behind a load balancer differ, or the mailbox was just moved or restored."
+)
+
+// Remedies of silence, which is another thing in each step, and of what may pass.
+var (
+	// A stream is one answer that takes many minutes and comes in small pieces.
+	streamHeldBack = remedy{who: crm.ForExchangeAdmin, fix: (*check).stream,
+		message: "The connection for notifications fell silent: a proxy or load balancer in front of Exchange holds the answer back until it is whole, or drops a connection that is idle.",
+		advice:  "Have what stands in front of Exchange pass each piece of an answer on at once, and keep idle connections for 5 minutes at least. Until then mailboxes are looked at regularly."}
+	serverHangs = remedy{who: crm.ForExchangeAdmin, fix: (*check).health, message: hangs,
+		advice: "Look at the state of the services, and recycle the application pool of EWS where it hangs."}
+	passing = remedy{who: crm.ForExchangeAdmin, fix: (*check).health,
+		advice: "Run the check again in some minutes. Where it stays, look at the state of the server and at the throttling policy of the account."}
+)
+
+// remedy finds the one for a finding.
+func (c *check) remedy(f *crm.Finding) remedy {
+	r, known := remedies[f.Fault.Code]
+	switch {
+	case f.Fault.Code == "timeout" && f.Code == "notifications":
+		return streamHeldBack
+	case f.Fault.Code == "timeout" && !slices.Contains([]string{"dns", "connection", "tls"}, f.Code):
+		return serverHangs
+	case !known && f.Fault.Advice == itself:
+		return passing
+	}
+	return r
 }
 
 // prescribe adds to a finding whom it concerns and what to copy.
 func (c *check) prescribe(f *crm.Finding) {
-	r := remedies[f.Fault.Code]
+	r := c.remedy(f)
 	f.For = cmp.Or(r.who, f.For)
-	if r.advice != "" {
-		told := *f.Fault
-		told.Advice, f.Fault = r.advice, &told
-	}
+	told := *f.Fault
+	told.Message, told.Advice = cmp.Or(r.message, told.Message), cmp.Or(r.advice, told.Advice)
+	f.Fault = &told
 	switch {
+	case c.box != "" && f.Fault.Code == ownerOff:
+		f.For = crm.ForExchangeAdmin
+		f.Fault.Advice = "Switch EWS on for the mailbox, or leave it out of the policy."
+		f.Fix = fmt.Sprintf("Get-CASMailbox -Identity %[1]s | Format-List Ews*\nSet-CASMailbox -Identity %[1]s -EwsEnabled $true", psQuote(string(c.box)))
 	case f.Fault.Code == "wider-than-needed" && f.Code == "must-fail-agent":
 		f.Fix = c.filter()
 	case r.fix != nil:
@@ -127,6 +172,37 @@ func (c *check) reach() string {
 		return ""
 	}
 	return fmt.Sprintf("curl --verbose --user-agent %s %s", shellQuoted(c.Transport.UserAgent()), shellQuoted(c.src.client.url.String()))
+}
+
+// health shows how an Exchange server does, and whether it slows the account down.
+func (c *check) health() string {
+	return fmt.Sprintf(`Test-ServiceHealth
+Get-ServerComponentState -Identity SERVER | Format-Table Component, State
+Get-ThrottlingPolicyAssociation -Identity %s
+# on the server, where EWS hangs:
+Restart-WebAppPool MSExchangeServicesAppPool`, psQuote(c.user()))
+}
+
+// torn shows on which side a connection ends.
+func (c *check) torn() string {
+	return c.reach() + "\n# on the Exchange server, whether EWS crashed:\nGet-WinEvent -FilterHashtable @{LogName='System','Application'; Level=1,2; StartTime=(Get-Date).AddHours(-1)} | Format-List TimeCreated, ProviderName, Message"
+}
+
+// balance shows whether several servers answer under the name, and whether they are alike.
+func (c *check) balance() string {
+	return "nslookup " + shellQuoted(c.host()) + "\nGet-ExchangeServer | Format-Table Name, AdminDisplayVersion\nGet-MoveRequest | Format-Table DisplayName, Status"
+}
+
+// stream says what to set in front of Exchange so that notifications come through.
+func (c *check) stream() string {
+	return `# nginx, in the location of /EWS/:
+proxy_buffering off;
+proxy_read_timeout 35m;
+# HAProxy, in the backend:
+timeout server 35m
+# IIS with Application Request Routing:
+Set-WebConfigurationProperty -PSPath 'MACHINE/WEBROOT/APPHOST' -Filter system.webServer/proxy -Name responseBufferLimit -Value 0
+Set-WebConfigurationProperty -PSPath 'MACHINE/WEBROOT/APPHOST' -Filter system.webServer/proxy -Name timeout -Value '00:35:00'`
 }
 
 func (c *check) chain() string {
@@ -167,6 +243,10 @@ func (c *check) password() string {
 // allow lets the account and the program use EWS. Both reasons for a refusal look alike
 // from outside, so it begins with looking.
 func (c *check) allow() string {
+	who := c.user()
+	if c.Settings.Model == crm.ByOwnSignIn && c.box != "" {
+		who = string(c.box)
+	}
 	return fmt.Sprintf(`# Which of the two it is:
 Get-OrganizationConfig | Format-List Ews*
 Get-CASMailbox %[1]s | Format-List Ews*
@@ -175,7 +255,7 @@ Set-CASMailbox -Identity %[1]s -EwsEnabled $true
 # EwsApplicationAccessPolicy is EnforceAllowList, and EwsAllowList lacks this program:
 Set-OrganizationConfig -EwsAllowList @{Add=%[3]s}
 # EwsApplicationAccessPolicy is EnforceBlockList, and EwsBlockList names this program:
-Set-OrganizationConfig -EwsBlockList @{Remove=%[2]s}`, psQuote(c.user()), psQuote(c.Transport.UserAgent()), psQuote(agentEntry(c.Transport.UserAgent())))
+Set-OrganizationConfig -EwsBlockList @{Remove=%[2]s}`, psQuote(who), psQuote(c.Transport.UserAgent()), psQuote(agentEntry(c.Transport.UserAgent())))
 }
 
 // fromAccess comes first where the scripts do what is to be done: what is copied from here
@@ -248,6 +328,6 @@ func (c *check) filter() string {
 	return fmt.Sprintf(`# Run user-agent from Access → For the Exchange admin, with the other programs that use EWS in its $others.
 # Who is let in now:
 Get-OrganizationConfig | Format-List EwsApplicationAccessPolicy, EwsAllowList, EwsBlockList
-# EwsApplicationAccessPolicy is EnforceAllowList already: take out the entries that let too much in, such as '*', and have Postern's there:
+# Where EwsApplicationAccessPolicy is EnforceAllowList: take out the entries that let too much in, such as '*', and have Postern's there:
 Set-OrganizationConfig -EwsAllowList @{Add=%s}`, psQuote(agentEntry(c.Transport.UserAgent())))
 }

@@ -58,7 +58,7 @@ func Connector(tune ...func(*Config)) crm.Connector {
 	}
 	c.Discover = discover
 	c.Check = func(ctx context.Context, t crm.Trial, tell func(crm.Finding)) {
-		(&check{Trial: t, tune: tune, tell: tell}).run(ctx)
+		(&check{Trial: t, tune: tune, tell: tell, patience: stepTimeout}).run(ctx)
 	}
 	c.Scripts = scripts
 	return c
