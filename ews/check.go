@@ -21,6 +21,7 @@ type check struct {
 
 	patience time.Duration // how long a step may take
 	box      mail.Address  // that the step opens; "" = none
+	streams  bool          // the step waits for notifications
 
 	src     *source
 	ended   string             // name of the step after which nothing can work; "" = none
@@ -117,7 +118,7 @@ func (c *check) step(ctx context.Context, s step) {
 	}
 	timed, cancel := context.WithTimeout(ctx, c.patience)
 	defer cancel()
-	c.box = ""
+	c.box, c.streams = "", false
 	start := time.Now()
 	got, err := s.try(timed)
 	if ctx.Err() != nil {

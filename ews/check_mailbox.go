@@ -164,6 +164,7 @@ func (c *check) notifications(ctx context.Context) (found, error) {
 	}
 	op := &GetStreamingEvents{SubscriptionIDs: []string{sub.ID}, Timeout: 1}
 	heard := "a sign of life"
+	c.streams = true
 	err = c.src.session(box).GetStreamingEvents(ctx, c.src.group(box), op, func(r *GetStreamingEventsResult) error {
 		if !r.OK() {
 			return nil

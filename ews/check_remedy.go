@@ -115,7 +115,7 @@ var (
 func (c *check) remedy(f *crm.Finding) remedy {
 	r, known := remedies[f.Fault.Code]
 	switch {
-	case f.Fault.Code == "timeout" && f.Code == "notifications":
+	case f.Fault.Code == "timeout" && c.streams:
 		return streamHeldBack
 	case f.Fault.Code == "timeout" && !slices.Contains([]string{"dns", "connection", "tls"}, f.Code):
 		return serverHangs

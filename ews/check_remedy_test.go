@@ -3,6 +3,7 @@ package ews
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,8 +70,41 @@ func TestCheckHasARemedyForWhatIsTriedAgain(t *testing.T) {
 	}
 }
 
+// TestSilentStreamIsHeldBack: whoever subscribed and hears nothing looks at what stands in
+// front of Exchange.
+func TestSilentStreamIsHeldBack(t *testing.T) {
+	ended := make(chan struct{})
+	defer close(ended)
+	var reached atomic.Bool
+	s := newServer(t, func(r *Request) ([]Answer, *SOAPFault) {
+		switch op := r.Op.(type) {
+		case *Subscribe:
+			if op.Streaming {
+				return []Answer{&SubscribeResult{Result: Succeeded(), SubscriptionID: "S1"}}, nil
+			}
+		case *GetStreamingEvents:
+			reached.Store(true)
+			<-ended
+		}
+		return whole(r)
+	})
+	var told crm.Finding
+	for patience := 200 * time.Millisecond; !reached.Load() && patience < time.Minute; patience *= 2 {
+		trial := crm.Trial{Settings: s.settings(), Boxes: []mail.Address{"ann@example.com"}}
+		trial.Transport = direct{crm.Unpaced{}, trial.Settings}
+		(&check{Trial: trial, patience: patience, tell: func(f crm.Finding) {
+			if f.Code == "notifications" {
+				told = f
+			}
+		}}).run(t.Context())
+	}
+	if !remedied(told) || told.For != crm.ForExchangeAdmin || !strings.Contains(told.Detail, "proxy or load balancer in front of Exchange holds the answer back") || !strings.Contains(told.Fix, "proxy_buffering off") {
+		t.Errorf("%+v\n%+v", told, told.Fault)
+	}
+}
+
 // TestSilenceIsAnotherThingInEachStep: a firewall before anything was sent, the server after
-// it was, what stands in front of it where notifications are to come.
+// it was.
 func TestSilenceIsAnotherThingInEachStep(t *testing.T) {
 	ended := make(chan struct{})
 	defer close(ended)
@@ -87,7 +121,7 @@ func TestSilenceIsAnotherThingInEachStep(t *testing.T) {
 		who        crm.Audience
 		cause, fix string
 	}{
-		{"notifications", crm.ForExchangeAdmin, "proxy or load balancer in front of Exchange holds the answer back", "proxy_buffering off"},
+		{"notifications", crm.ForExchangeAdmin, "took the request and did not answer", "Test-ServiceHealth"},
 		{"sync", crm.ForExchangeAdmin, "took the request and did not answer", "Restart-WebAppPool MSExchangeServicesAppPool"},
 		{"endpoint", crm.ForExchangeAdmin, "took the request and did not answer", "Test-ServiceHealth"},
 		{"connection", crm.ForOperator, "firewall that drops packets", "curl --verbose"},
