@@ -56,29 +56,10 @@ func (s *simCommand) Run(c *common) error {
 		return badArgument(fmt.Sprintf("The simulated Exchange cannot be made so: %v.", err), "Give a version such as Exchange2016 by --version.", err)
 	}
 	defer x.Close()
-	people, err := s.fill(x)
-	if err != nil {
-		return err
-	}
-	accounts, err := s.addAccounts(x)
-	if err != nil {
-		return err
-	}
 	defer s.close()
-	if err := s.arrange(x, accounts, people.company); err != nil {
+	people, err := s.furnish(x)
+	if err != nil {
 		return err
-	}
-	for _, text := range s.Trouble {
-		trouble, err := sim.ParseTrouble(text)
-		if err != nil {
-			return badArgument(fmt.Sprintf("It cannot misbehave so: %v.", err), "postern sim --help shows how --trouble is written.", err)
-		}
-		x.MakeTrouble(trouble)
-	}
-	if s.People != "" {
-		if err := people.write(s.People); err != nil {
-			return err
-		}
 	}
 	l, err := listen(s.Listen)
 	if err != nil {
@@ -94,28 +75,11 @@ func (s *simCommand) Run(c *common) error {
 		where["url"] = "https" + strings.TrimPrefix(where["url"], "http")
 	}
 	if s.Control != "" {
-		control, err := listen(s.Control)
-		if err != nil {
-			return err
+		if where["control"], err = s.serveControl(c.ctx, x); err != nil {
+			return errors.Join(err, l.Close())
 		}
-		if host, _ := control.Addr().(*net.TCPAddr); host == nil || !host.IP.IsLoopback() {
-			return badArgument("The control face asks nobody who he is, so it listens on loopback alone.", "Write --control 127.0.0.1:0.", control.Close())
-		}
-		where["control"] = "http://" + control.Addr().String()
-		go serveSim(c.ctx, control, x.Control())
 	}
-	people.tellSkipped(c.errOut)
-	fmt.Fprintf(c.out, "simulated Exchange at %s: %d letters, %d mailboxes of %s\n", where["url"], people.letters, len(people.users), people.company)
-	for _, text := range s.Account {
-		login, password, _ := strings.Cut(text, ":")
-		fmt.Fprintf(c.out, "  service account %s, password %s\n", login, strings.SplitN(password, ":", 2)[0])
-	}
-	if where["control"] != "" {
-		fmt.Fprintf(c.out, "  control at %s, which says what it can do\n", where["control"])
-	}
-	if s.People != "" {
-		fmt.Fprintf(c.out, "  users.csv and contacts.csv are in %s\n", s.People)
-	}
+	s.tell(c, people, where)
 	if err := writeURLFile(s.URLFile, where); err != nil {
 		return err
 	}
@@ -133,6 +97,61 @@ func (s *simCommand) Run(c *common) error {
 		return nil
 	}
 	return err
+}
+
+// furnish gives the Exchange its mailboxes, accounts, rules and troubles.
+func (s *simCommand) furnish(x *sim.Exchange) (*population, error) {
+	people, err := s.fill(x)
+	if err != nil {
+		return nil, err
+	}
+	accounts, err := s.addAccounts(x)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.arrange(x, accounts, people.company); err != nil {
+		return nil, err
+	}
+	for _, text := range s.Trouble {
+		trouble, err := sim.ParseTrouble(text)
+		if err != nil {
+			return nil, badArgument(fmt.Sprintf("It cannot misbehave so: %v.", err), "postern sim --help shows how --trouble is written.", err)
+		}
+		x.MakeTrouble(trouble)
+	}
+	if s.People != "" {
+		err = people.write(s.People)
+	}
+	return people, err
+}
+
+// serveControl serves the control face until ctx ends, and returns where.
+func (s *simCommand) serveControl(ctx context.Context, x *sim.Exchange) (string, error) {
+	l, err := listen(s.Control)
+	if err != nil {
+		return "", err
+	}
+	if host, _ := l.Addr().(*net.TCPAddr); host == nil || !host.IP.IsLoopback() {
+		return "", badArgument("The control face asks nobody who he is, so it listens on loopback alone.", "Write --control 127.0.0.1:0.", l.Close())
+	}
+	go serveSim(ctx, l, x.Control())
+	return "http://" + l.Addr().String(), nil
+}
+
+// tell says what there is, and where.
+func (s *simCommand) tell(c *common, people *population, where map[string]string) {
+	people.tellSkipped(c.errOut)
+	fmt.Fprintf(c.out, "simulated Exchange at %s: %d letters, %d mailboxes of %s\n", where["url"], people.letters, len(people.users), people.company)
+	for _, text := range s.Account {
+		login, password, _ := strings.Cut(text, ":")
+		fmt.Fprintf(c.out, "  service account %s, password %s\n", login, strings.SplitN(password, ":", 2)[0])
+	}
+	if where["control"] != "" {
+		fmt.Fprintf(c.out, "  control at %s, which says what it can do\n", where["control"])
+	}
+	if s.People != "" {
+		fmt.Fprintf(c.out, "  users.csv and contacts.csv are in %s\n", s.People)
+	}
 }
 
 // addAccounts adds the service accounts; one whose login is an address gets a mailbox of
