@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"postern/crm"
+	"postern/mail"
 )
 
 // TestPasswordBeforePromotionOnThePage: an administrator who gave a user a password, and then
@@ -24,6 +25,31 @@ func TestPasswordBeforePromotionOnThePage(t *testing.T) {
 	s.answers(zed, "POST", "/api"+one+"/approve", "", http.StatusForbidden, "four-eyes-password")
 	s.answers(bob, "POST", one, "do=approve", http.StatusSeeOther, "")
 	s.expect(bob, "/access/log", `value="3"`, "Not in force yet")
+}
+
+// TestFirstAccountKeepsFourEyesOff: the page says so before anybody tries.
+func TestFirstAccountKeepsFourEyesOff(t *testing.T) {
+	s := newFilledSite(t)
+	s.admin(bob, true)
+	first := crm.User{Name: "Administrator", Addresses: []mail.Address{crm.FirstAdmin}, Admin: true, Active: true}
+	if _, err := s.org.SaveUsers(t.Context(), []crm.User{first}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"Ann", "Bob", "Administrator"} {
+		if err := s.org.SetPassword(t.Context(), s.user(name).ID, "hash"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const hint = "postern users deactivate"
+	s.expect(ann, "/access/policy", hint, "")
+	s.answers(ann, "POST", "/access/policy/four-eyes", "set=on", http.StatusConflict, "four-eyes-first-administrator")
+	first = s.user("Administrator").User
+	first.Active = false
+	if _, err := s.org.SaveUsers(t.Context(), []crm.User{first}); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(ann, "/access/policy", "Turn on", hint)
+	s.answers(ann, "POST", "/access/policy/four-eyes", "set=on", http.StatusSeeOther, "")
 }
 
 // TestShorterAccessLogWaits: the page says that it is kept as long as before, and that a
