@@ -50,10 +50,12 @@ func (o *Org) AccessLog(ctx context.Context, q AccessQuery) (list []AccessRow, n
 			return nil
 		}
 		var row AccessRow
-		id, err = scanAccess(r, &row)
+		if id, err = scanAccess(r, &row); err != nil {
+			return err
+		}
 		at = micros(row.At)
 		list = append(list, row)
-		return err
+		return nil
 	})
 	return list, next, err
 }
@@ -92,15 +94,17 @@ const selectAccess = `select a.asked_at, a.id, a.took, coalesce(m.word, ''), coa
 
 func scanAccess(r *sql.Rows, row *AccessRow) (id int64, err error) {
 	var took, port int64
-	err = r.Scan(stamp{&row.At}, &id, &took, &row.Mailbox, &row.Operation, &row.Folder, &row.Path,
+	if err := r.Scan(stamp{&row.At}, &id, &took, &row.Mailbox, &row.Operation, &row.Folder, &row.Path,
 		&row.Items, &row.Sent, &row.Received, &row.UserAgent, &row.Source, &port, &row.Host, &row.Account,
-		packed{&row.RequestID}, packed{&row.ServerRequestID}, &row.Status, &row.Code, &row.Hanging, &row.Test)
+		packed{&row.RequestID}, packed{&row.ServerRequestID}, &row.Status, &row.Code, &row.Hanging, &row.Test); err != nil {
+		return 0, err
+	}
 	row.Took = time.Duration(took) * time.Microsecond
 	if port != 0 {
 		row.Source = net.JoinHostPort(row.Source, strconv.FormatInt(port, 10))
 	}
 	row.Result = ResultOf(&row.Access)
-	return id, err
+	return id, nil
 }
 
 // accessClause is the condition of a query.

@@ -38,12 +38,14 @@ func (o *Org) accessDays(ctx context.Context, query string, args ...any) (list [
 	err = rows(ctx, o.read(), query, args, func(r *sql.Rows) error {
 		var d AccessDay
 		var day int64
-		err := r.Scan(&day, &d.Operation, &d.Requests, &d.Failed, &d.FailedTests, &d.Items, &d.Sent, &d.Received, stamp{&d.First}, stamp{&d.Last})
+		if err := r.Scan(&day, &d.Operation, &d.Requests, &d.Failed, &d.FailedTests, &d.Items, &d.Sent, &d.Received, stamp{&d.First}, stamp{&d.Last}); err != nil {
+			return err
+		}
 		if day > 0 {
 			d.Day = dayTime(day)
 		}
 		list = append(list, d)
-		return err
+		return nil
 	})
 	return list, err
 }
@@ -63,9 +65,11 @@ func (o *Org) AccessOrigins(ctx context.Context) (list []AccessOrigin, err error
 	err = rows(ctx, o.read(), `select user_agent, source, host, account, requests, first_at, last_at
 		from access_origin where org_id = $1 order by last_at desc, user_agent, source, host, account`, []any{o.id}, func(r *sql.Rows) error {
 		var n AccessOrigin
-		err := r.Scan(&n.UserAgent, &n.Source, &n.Host, &n.Account, &n.Requests, stamp{&n.First}, stamp{&n.Last})
+		if err := r.Scan(&n.UserAgent, &n.Source, &n.Host, &n.Account, &n.Requests, stamp{&n.First}, stamp{&n.Last}); err != nil {
+			return err
+		}
 		list = append(list, n)
-		return err
+		return nil
 	})
 	return list, err
 }
@@ -81,10 +85,12 @@ func (o *Org) AccessMailboxes(ctx context.Context) (list []AccessMailbox, err er
 	err = rows(ctx, o.read(), "select word, day from access_word where org_id = $1 and kind = 'mailbox' order by word", []any{o.id}, func(r *sql.Rows) error {
 		var m AccessMailbox
 		var day int64
-		err := r.Scan(&m.Address, &day)
+		if err := r.Scan(&m.Address, &day); err != nil {
+			return err
+		}
 		m.Day = dayTime(day)
 		list = append(list, m)
-		return err
+		return nil
 	})
 	return list, err
 }

@@ -107,9 +107,11 @@ func (o *Org) Activities(ctx context.Context, q MailQuery) (list []ActivityRow, 
 	var messages []int64
 	err = rows(ctx, o.read(), numbered(query+" order by at desc, activity desc limit ?"), append(all, limit+1), func(r *sql.Rows) error {
 		var message, activity int64
-		err := r.Scan(&message, &activity)
+		if err := r.Scan(&message, &activity); err != nil {
+			return err
+		}
 		messages = append(messages, message)
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, 0, "", err
@@ -195,10 +197,12 @@ func (o *Org) activityRows(ctx context.Context, viewer crm.UserID, messages []in
 		left join user_message u on u.org_id = m.org_id and u.user_id = $2 and u.when_at = m.when_at and u.message_id = m.id
 		where m.org_id = $1 and m.id in (%s)`, []any{o.id, viewer}, messages, func(r *sql.Rows) error {
 		var row ActivityRow
-		err := r.Scan(&row.Message, &row.Activity, stamp{&row.When}, &row.Subject, &row.Preview, &row.Direction, &row.Missing,
-			&row.Attachments, &row.Thread, &row.Unread, &row.Gone)
+		if err := r.Scan(&row.Message, &row.Activity, stamp{&row.When}, &row.Subject, &row.Preview, &row.Direction, &row.Missing,
+			&row.Attachments, &row.Thread, &row.Unread, &row.Gone); err != nil {
+			return err
+		}
 		*at[int64(row.Message)] = row
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -218,8 +222,11 @@ func (o *Org) activityRows(ctx context.Context, viewer crm.UserID, messages []in
 		where org_id = $1 and part in ('from', 'sender', 'to', 'cc') and message_id in (%s) order by message_id, position`, []any{o.id}, messages,
 		func(r *sql.Rows) error {
 			id, p, err := scanPerson(r)
+			if err != nil {
+				return err
+			}
 			at[id].addPerson(links[id].name(p))
-			return err
+			return nil
 		})
 	return list, err
 }
@@ -241,13 +248,15 @@ func (row *ActivityRow) addPerson(p PersonRef) {
 func scanPerson(r *sql.Rows) (message int64, p PersonRef, err error) {
 	var who string
 	var readable bool
-	err = r.Scan(&message, &p.Part, &who, &p.Name, &readable)
+	if err := r.Scan(&message, &p.Part, &who, &p.Name, &readable); err != nil {
+		return 0, p, err
+	}
 	if readable {
 		p.Address = mail.Address(who)
 	} else if p.Name == "" {
 		p.Name = who
 	}
-	return message, p, err
+	return message, p, nil
 }
 
 // A link is a row of activity_link with what is known of the person.
@@ -286,14 +295,16 @@ func (o *Org) linksOf(ctx context.Context, viewer crm.UserID, messages []int64) 
 		var message, id int64
 		var person string
 		var l link
-		err := r.Scan(&message, &person, &id, &l.Name, &l.company, &l.Address, &l.Part, &l.Auto)
+		if err := r.Scan(&message, &person, &id, &l.Name, &l.company, &l.Address, &l.Part, &l.Auto); err != nil {
+			return err
+		}
 		if person == "c" {
 			l.Contact = crm.ContactID(id)
 		} else {
 			l.User = crm.UserID(id)
 		}
 		found[message] = append(found[message], l)
-		return err
+		return nil
 	})
 	return found, err
 }

@@ -65,9 +65,11 @@ func (o *Org) Alerts(ctx context.Context, open bool, limit int) ([]Alert, error)
 	var list []Alert
 	err := rows(ctx, o.read(), query+" order by id desc limit $2", []any{o.id, ListQuery{Limit: limit}.limit()}, func(r *sql.Rows) error {
 		var a Alert
-		err := r.Scan(&a.ID, &a.Cause, &a.Code, &a.Subject, &a.Message, &a.Advice, stamp{&a.Opened}, stamp{&a.Closed}, stamp{&a.Seen}, &a.Count)
+		if err := r.Scan(&a.ID, &a.Cause, &a.Code, &a.Subject, &a.Message, &a.Advice, stamp{&a.Opened}, stamp{&a.Closed}, stamp{&a.Seen}, &a.Count); err != nil {
+			return err
+		}
 		list = append(list, a)
-		return err
+		return nil
 	})
 	return list, err
 }

@@ -185,9 +185,11 @@ func (o *Org) PendingAttachments(ctx context.Context, box crm.MailboxID, now tim
 		where a.org_id = $1 and a.mailbox_id = $2 and a.state in ('pending', 'failed') and (a.due_at <= $3 or a.due_at > $4) and (a.state = 'pending' or a.due_at > 0)
 		order by a.due_at, a.id limit $5`, []any{o.id, box, micros(now), micros(now.Add(farthestRetry)), limit}, func(r *sql.Rows) error {
 		var p PendingAttachment
-		err := r.Scan(p.fields(&box)...)
+		if err := r.Scan(p.fields(&box)...); err != nil {
+			return err
+		}
 		list = append(list, p)
-		return err
+		return nil
 	})
 	return list, err
 }
@@ -205,9 +207,11 @@ func (s *saving) handOver(ctx context.Context, messages []int64) error {
 			and not exists (select 1 from copy c where `+live+` and c.mailbox_id = attachment.mailbox_id and c.item_hash = attachment.item_hash)
 		returning mailbox_id`, []any{s.o.id}, messages, func(r *sql.Rows) error {
 		var box int64
-		err := r.Scan(&box)
+		if err := r.Scan(&box); err != nil {
+			return err
+		}
 		boxes = append(boxes, box)
-		return err
+		return nil
 	})
 	if err != nil || len(boxes) == 0 {
 		return err

@@ -147,9 +147,11 @@ func auditHash(org crm.OrgID, e *crm.AuditEntry, before []byte) []byte {
 const auditColumns = "seq, done_at, actor, action, subject, detail, widens, hash"
 
 func scanAudit(r *sql.Rows) (e crm.AuditEntry, hash []byte, err error) {
-	err = r.Scan(&e.Seq, stamp{&e.At}, &e.Actor, &e.Action, &e.Subject, &e.Detail, &e.Widens, &hash)
+	if err := r.Scan(&e.Seq, stamp{&e.At}, &e.Actor, &e.Action, &e.Subject, &e.Detail, &e.Widens, &hash); err != nil {
+		return e, nil, err
+	}
 	e.Hash = hex.EncodeToString(hash)
-	return e, hash, err
+	return e, hash, nil
 }
 
 // An AuditQuery asks for a part of the audit log, the latest first.
@@ -191,8 +193,11 @@ func (o *Org) AuditLog(ctx context.Context, q AuditQuery) ([]crm.AuditEntry, int
 	query := fmt.Sprintf("select %s from audit where %s order by seq desc limit $%d offset $%d", auditColumns, where, len(args)+1, len(args)+2)
 	err := rows(ctx, o.read(), query, append(args, ListQuery{Limit: q.Limit}.limit(), q.Offset), func(r *sql.Rows) error {
 		e, _, err := scanAudit(r)
+		if err != nil {
+			return err
+		}
 		list = append(list, e)
-		return err
+		return nil
 	})
 	return list, total, err
 }

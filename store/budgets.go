@@ -13,9 +13,11 @@ func (s *Store) Budgets(ctx context.Context) ([]crm.Budget, error) {
 	var list []crm.Budget
 	err := rows(ctx, view{s.db}, "select scope, key, width, silent_until, changed_at, code, strikes from budget order by scope, key", nil, func(r *sql.Rows) error {
 		var b crm.Budget
-		err := r.Scan(&b.Scope, &b.Key, &b.Limit, stamp{&b.Until}, stamp{&b.Changed}, &b.Code, &b.Strikes)
+		if err := r.Scan(&b.Scope, &b.Key, &b.Limit, stamp{&b.Until}, stamp{&b.Changed}, &b.Code, &b.Strikes); err != nil {
+			return err
+		}
 		list = append(list, b)
-		return err
+		return nil
 	})
 	return list, err
 }

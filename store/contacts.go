@@ -122,11 +122,13 @@ func (o *Org) sameContact(ctx context.Context, t *tx, c crm.Contact) (*crm.Conta
 		where a.org_id = $1 and a.address in (%s) order by c.id`, []any{o.id}, c.Addresses, func(r *sql.Rows) error {
 		var id int64
 		var name string
-		err := r.Scan(&id, &name)
+		if err := r.Scan(&id, &name); err != nil {
+			return err
+		}
 		if strings.EqualFold(name, c.Name) {
 			found = append(found, id)
 		}
-		return err
+		return nil
 	})
 	if err != nil || len(found) == 0 {
 		return nil, err
@@ -139,9 +141,11 @@ func (o *Org) contacts(ctx context.Context, q querier, list []int64) ([]crm.Cont
 	found := map[int64]*crm.Contact{}
 	err := in(ctx, q, "select id, name, company, title from contact where org_id = $1 and id in (%s)", []any{o.id}, list, func(r *sql.Rows) error {
 		c := crm.Contact{Org: o.id}
-		err := r.Scan(&c.ID, &c.Name, &c.Company, &c.Title)
+		if err := r.Scan(&c.ID, &c.Name, &c.Company, &c.Title); err != nil {
+			return err
+		}
 		found[int64(c.ID)] = &c
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err

@@ -496,9 +496,11 @@ func column[T any](ctx context.Context, q querier, query string, args ...any) ([
 	var list []T
 	err := rows(ctx, q, query, args, func(r *sql.Rows) error {
 		var v T
-		err := r.Scan(&v)
+		if err := r.Scan(&v); err != nil {
+			return err
+		}
 		list = append(list, v)
-		return err
+		return nil
 	})
 	return list, err
 }

@@ -47,9 +47,11 @@ func (o *Org) Undecided(ctx context.Context, box crm.MailboxID, items []string) 
 	err := in(ctx, o.read(), "select item from decision where org_id = $1 and mailbox_id = $2 and item_hash in (%s)", []any{o.id, box}, hashes,
 		func(r *sql.Rows) error {
 			var item string
-			err := r.Scan(&item)
+			if err := r.Scan(&item); err != nil {
+				return err
+			}
 			decided[item] = true
-			return err
+			return nil
 		})
 	return slices.DeleteFunc(slices.Clone(items), func(item string) bool { return decided[clean(item)] }), err
 }

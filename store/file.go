@@ -106,11 +106,13 @@ func (s *saving) standings(ctx context.Context, list []*filing) (map[string][]*s
 		where org_id = $1 and message_key in (%s) order by message_key, variant`, []any{s.o.id}, keys, func(r *sql.Rows) error {
 		var key []byte
 		var m standing
-		err := r.Scan(&key, &m.id, &m.variant, &m.from, &m.subject, &m.sent, &m.when)
+		if err := r.Scan(&key, &m.id, &m.variant, &m.from, &m.subject, &m.sent, &m.when); err != nil {
+			return err
+		}
 		if !sameStanding(stood[string(key)], m.id) { // the list holds a key as often as the page
 			stood[string(key)] = append(stood[string(key)], &m)
 		}
-		return err
+		return nil
 	})
 	return stood, err
 }
@@ -144,10 +146,12 @@ func (s *saving) insertMessages(ctx context.Context, fresh []*filing, variants [
 			var id int64
 			var key []byte
 			var variant int
-			err := r.Scan(&id, &key, &variant)
+			if err := r.Scan(&id, &key, &variant); err != nil {
+				return err
+			}
 			f := maker[identity{string(key), variant}]
 			f.message, f.fresh = id, true
-			return err
+			return nil
 		})
 }
 
@@ -170,11 +174,13 @@ func (s *saving) checkWhole(ctx context.Context) error {
 		where m.org_id = $1 and `+s.t.d.indexed+` and m.id in (%s)`, []any{s.o.id}, unique(list), func(r *sql.Rows) error {
 		var id int64
 		var missing crm.Missing
-		err := r.Scan(&id, &missing)
+		if err := r.Scan(&id, &missing); err != nil {
+			return err
+		}
 		for _, f := range at[id] {
 			f.whole = lack(missing) <= lack(f.missing)
 		}
-		return err
+		return nil
 	})
 }
 
@@ -240,9 +246,11 @@ func (s *saving) participants(ctx context.Context) error {
 	var touched []int64
 	err := s.t.insert(ctx, head, row, "on conflict do nothing returning message_id", again, func(r *sql.Rows) error {
 		var message int64
-		err := r.Scan(&message)
+		if err := r.Scan(&message); err != nil {
+			return err
+		}
 		touched = append(touched, message)
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
@@ -271,11 +279,13 @@ func (o *Org) peopleSums(ctx context.Context, q querier, messages []int64) (map[
 		func(r *sql.Rows) error {
 			var message int64
 			var p party
-			err := r.Scan(&message, &p.part, &p.who, &p.box, &p.name)
+			if err := r.Scan(&message, &p.part, &p.who, &p.box, &p.name); err != nil {
+				return err
+			}
 			c := sums[message]
 			c.addParty(p)
 			sums[message] = c
-			return err
+			return nil
 		})
 	return sums, err
 }
@@ -292,17 +302,22 @@ func (s *saving) activities(ctx context.Context) error {
 	}
 	found := func(r *sql.Rows) (activity int64, err error) {
 		var message int64
-		err = r.Scan(&activity, &message)
+		if err := r.Scan(&activity, &message); err != nil {
+			return 0, err
+		}
 		for _, f := range at[message] {
 			f.activity = activity
 		}
-		return activity, err
+		return activity, nil
 	}
 	err := s.t.insert(ctx, "insert into activity (org_id, message_id, kind, when_at, links) values", "(?, ?, ?, ?, ?)",
 		"on conflict (org_id, message_id, kind) do nothing returning id, message_id", args, func(r *sql.Rows) error {
 			activity, err := found(r)
+			if err != nil {
+				return err
+			}
 			s.res.Filed = append(s.res.Filed, crm.ActivityID(activity))
-			return err
+			return nil
 		})
 	if err != nil {
 		return err
@@ -348,9 +363,11 @@ func (s *saving) links(ctx context.Context) error {
 		set address = excluded.address, part = excluded.part where activity_link.part = 'bcc' and excluded.part <> 'bcc'
 		returning activity_id`, again, func(r *sql.Rows) error {
 		var activity int64
-		err := r.Scan(&activity)
+		if err := r.Scan(&activity); err != nil {
+			return err
+		}
 		touched = append(touched, activity)
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
@@ -385,12 +402,14 @@ func (s *saving) copies(ctx context.Context) error {
 	err := in(ctx, s.t, "select item_hash, message_id from copy where org_id = $1 and mailbox_id = $2 and item_hash in (%s)", []any{s.o.id, s.box}, again, func(r *sql.Rows) error {
 		var hash []byte
 		var message int64
-		err := r.Scan(&hash, &message)
+		if err := r.Scan(&hash, &message); err != nil {
+			return err
+		}
 		if f := at[[16]byte(hash)]; f != nil && f.message != message {
 			left, f.left = true, message
 		}
 		s.stale = append(s.stale, message)
-		return err
+		return nil
 	})
 	if err != nil {
 		return err

@@ -30,9 +30,11 @@ func (o *Org) folders(ctx context.Context, q querier, box crm.MailboxID) ([]Fold
 	err := rows(ctx, q, `select id, source_id, parent, name, role, kind, total, mark, path, in_scope, cursor, listed, epoch, saved_mark, drift
 		from folder where org_id = $1 and mailbox_id = $2 order by path, id`, []any{o.id, box}, func(r *sql.Rows) error {
 		var f Folder
-		err := r.Scan(&f.ID, &f.Folder.ID, &f.Parent, &f.Name, &f.Role, &f.Kind, &f.Total, &f.Mark, &f.Path, &f.InScope, &f.Cursor, &f.Listed, &f.Epoch, &f.SavedMark, &f.Drift)
+		if err := r.Scan(&f.ID, &f.Folder.ID, &f.Parent, &f.Name, &f.Role, &f.Kind, &f.Total, &f.Mark, &f.Path, &f.InScope, &f.Cursor, &f.Listed, &f.Epoch, &f.SavedMark, &f.Drift); err != nil {
+			return err
+		}
 		list = append(list, f)
-		return err
+		return nil
 	})
 	return list, err
 }

@@ -85,9 +85,11 @@ func (o *Org) Known(ctx context.Context, box crm.MailboxID, items []string) (map
 		left join decision d on d.org_id = c.org_id and d.mailbox_id = c.mailbox_id and d.item_hash = c.item_hash
 		where c.org_id = $1 and c.mailbox_id = $2 and c.gone_at = 0 and m.missing in ('', 'withheld') and coalesce(d.due_at, 0) = 0 and c.item_hash in (%s)`, []any{o.id, box}, hashes, func(r *sql.Rows) error {
 		var item, version string
-		err := r.Scan(&item, &version)
+		if err := r.Scan(&item, &version); err != nil {
+			return err
+		}
 		known[item] = version
-		return err
+		return nil
 	})
 	return known, err
 }
@@ -101,9 +103,11 @@ func (o *Org) DueItems(ctx context.Context, box crm.MailboxID, now time.Time, li
 		where org_id = $1 and mailbox_id = $2 and due_at > 0 and (due_at <= $3 or due_at > $4) order by due_at, id limit $5`,
 		[]any{o.id, box, micros(now), micros(now.Add(farthestRetry)), limit}, func(r *sql.Rows) error {
 			var d DueItem
-			err := r.Scan(&d.Item, &d.Folder, &d.Tries, &d.Outcome)
+			if err := r.Scan(&d.Item, &d.Folder, &d.Tries, &d.Outcome); err != nil {
+				return err
+			}
 			list = append(list, d)
-			return err
+			return nil
 		})
 	return list, err
 }
@@ -135,9 +139,11 @@ func (o *Org) Explain(ctx context.Context, box crm.MailboxID, messageID string) 
 		func(r *sql.Rows) error {
 			var e Explanation
 			var trace []byte
-			err := r.Scan(&e.Folder, &e.Item, &e.Outcome, &e.Reason, &e.Rule, stamp{&e.DecidedAt}, stamp{&e.RetryAt}, &e.Tries, &trace, &e.Message)
+			if err := r.Scan(&e.Folder, &e.Item, &e.Outcome, &e.Reason, &e.Rule, stamp{&e.DecidedAt}, stamp{&e.RetryAt}, &e.Tries, &trace, &e.Message); err != nil {
+				return err
+			}
 			list, traces = append(list, e), append(traces, trace)
-			return err
+			return nil
 		})
 	if err != nil {
 		return nil, err
@@ -162,9 +168,11 @@ func (o *Org) knownBy(ctx context.Context, hashes []int64) ([]KnownPerson, error
 	var list []KnownPerson
 	add := func(r *sql.Rows) error {
 		var p KnownPerson
-		err := r.Scan(&p.Contact, &p.User, &p.Name, &p.Address)
+		if err := r.Scan(&p.Contact, &p.User, &p.Name, &p.Address); err != nil {
+			return err
+		}
 		list = append(list, p)
-		return err
+		return nil
 	}
 	err := in(ctx, o.read(), `select c.id, 0, c.name, a.address from contact_address a join contact c on c.id = a.contact_id
 		where a.org_id = $1 and a.hash in (%s) order by a.address, c.id`, []any{o.id}, hashes, add)
@@ -215,10 +223,12 @@ func (o *Org) NotFiled(ctx context.Context, q NotFiledQuery) ([]NotFiledRow, int
 		from decision d left join mailbox b on b.id = d.mailbox_id left join folder f on f.id = d.folder_id
 		where %s order by d.when_at desc, d.id desc limit $%d offset $%d`, where, len(args)+1, len(args)+2), append(args, limit, q.Offset), func(r *sql.Rows) error {
 		var n NotFiledRow
-		err := r.Scan(&n.Mailbox, &n.Address, &n.Folder, &n.Item, &n.Outcome, &n.Reason, &n.Rule,
-			stamp{&n.When}, stamp{&n.DecidedAt}, stamp{&n.RetryAt}, &n.Tries)
+		if err := r.Scan(&n.Mailbox, &n.Address, &n.Folder, &n.Item, &n.Outcome, &n.Reason, &n.Rule,
+			stamp{&n.When}, stamp{&n.DecidedAt}, stamp{&n.RetryAt}, &n.Tries); err != nil {
+			return err
+		}
 		list = append(list, n)
-		return err
+		return nil
 	})
 	return list, total, err
 }
@@ -230,9 +240,11 @@ func (o *Org) Counts(ctx context.Context) (Counts, error) {
 		var outcome crm.Outcome
 		var reason crm.Reason
 		var n int
-		err := r.Scan(&outcome, &reason, &n)
+		if err := r.Scan(&outcome, &reason, &n); err != nil {
+			return err
+		}
 		c.add(outcome, reason, n)
-		return err
+		return nil
 	})
 	return c, err
 }
@@ -246,11 +258,13 @@ func (o *Org) FolderCounts(ctx context.Context, box crm.MailboxID) (map[crm.Fold
 		var outcome crm.Outcome
 		var reason crm.Reason
 		var n int
-		err := r.Scan(&folder, &outcome, &reason, &n)
+		if err := r.Scan(&folder, &outcome, &reason, &n); err != nil {
+			return err
+		}
 		c := counts[folder]
 		c.add(outcome, reason, n)
 		counts[folder] = c
-		return err
+		return nil
 	})
 	return counts, err
 }

@@ -95,9 +95,11 @@ func (o *Org) provision(ctx context.Context, t *tx) ([]int64, error) {
 			server = '', primary_address = ''
 		returning id`, args, func(r *sql.Rows) error {
 			var id int64
-			err := r.Scan(&id)
+			if err := r.Scan(&id); err != nil {
+				return err
+			}
 			on = append(on, id)
-			return err
+			return nil
 		})
 	return on, err
 }
@@ -119,11 +121,13 @@ func (o *Org) wanted(ctx context.Context, q querier, g granted) (map[int64]mail.
 	err := rows(ctx, q, "select user_id, address from user_address where org_id = $1 and active and position = 0", []any{o.id}, func(r *sql.Rows) error {
 		var id int64
 		var a mail.Address
-		err := r.Scan(&id, &a)
+		if err := r.Scan(&id, &a); err != nil {
+			return err
+		}
 		if g.allows(a) {
 			wanted[id] = a
 		}
-		return err
+		return nil
 	})
 	return wanted, err
 }
@@ -156,13 +160,15 @@ func (o *Org) switchOff(ctx context.Context, t *tx, wanted map[int64]mail.Addres
 	err := rows(ctx, t, "select id, user_id, address from mailbox where org_id = $1 and state <> 'off'", []any{o.id}, func(r *sql.Rows) error {
 		var id, user int64
 		var a mail.Address
-		err := r.Scan(&id, &user, &a)
+		if err := r.Scan(&id, &user, &a); err != nil {
+			return err
+		}
 		if wanted[user] == a {
 			delete(wanted, user)
 		} else {
 			off = append(off, id)
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
@@ -177,12 +183,16 @@ const mailboxColumns = "id, connection_id, user_id, address, state, since, check
 func (o *Org) scanMailbox(r *sql.Rows) (crm.Mailbox, error) {
 	b := crm.Mailbox{Org: o.id}
 	var trouble string
-	err := r.Scan(&b.ID, &b.Connection, &b.User, &b.Address, &b.State, stamp{&b.Since}, stamp{&b.Checked}, stamp{&b.Due}, &trouble, &b.Tries,
-		&b.Server, &b.Primary, &b.Bell)
-	if err == nil && trouble != "" {
-		err = json.Unmarshal([]byte(trouble), &b.Trouble)
+	if err := r.Scan(&b.ID, &b.Connection, &b.User, &b.Address, &b.State, stamp{&b.Since}, stamp{&b.Checked}, stamp{&b.Due}, &trouble, &b.Tries,
+		&b.Server, &b.Primary, &b.Bell); err != nil {
+		return b, err
 	}
-	return b, err
+	if trouble != "" {
+		if err := json.Unmarshal([]byte(trouble), &b.Trouble); err != nil {
+			return b, err
+		}
+	}
+	return b, nil
 }
 
 // mailboxes reads mailboxes in the order of the ids given.
@@ -190,8 +200,11 @@ func (o *Org) mailboxes(ctx context.Context, q querier, list []int64) ([]crm.Mai
 	found := map[int64]*crm.Mailbox{}
 	err := in(ctx, q, "select "+mailboxColumns+" from mailbox where org_id = $1 and id in (%s)", []any{o.id}, list, func(r *sql.Rows) error {
 		b, err := o.scanMailbox(r)
+		if err != nil {
+			return err
+		}
 		found[int64(b.ID)] = &b
-		return err
+		return nil
 	})
 	return inOrder(list, found), err
 }
@@ -221,8 +234,11 @@ func (o *Org) boxes(ctx context.Context, condition string, args ...any) ([]crm.M
 	var list []crm.Mailbox
 	err := rows(ctx, o.read(), "select "+mailboxColumns+" from mailbox where org_id = $1 and "+condition, append([]any{o.id}, args...), func(r *sql.Rows) error {
 		b, err := o.scanMailbox(r)
+		if err != nil {
+			return err
+		}
 		list = append(list, b)
-		return err
+		return nil
 	})
 	return list, err
 }
@@ -324,11 +340,13 @@ func (o *Org) mailboxViews(ctx context.Context, list []int64) ([]MailboxView, er
 		func(r *sql.Rows) error {
 			var id int64
 			var name string
-			err := r.Scan(&id, &name)
+			if err := r.Scan(&id, &name); err != nil {
+				return err
+			}
 			if v := at[id]; v != nil {
 				v.UserName = name
 			}
-			return err
+			return nil
 		})
 	if err != nil {
 		return nil, err
@@ -337,11 +355,13 @@ func (o *Org) mailboxViews(ctx context.Context, list []int64) ([]MailboxView, er
 		group by mailbox_id`, []any{o.id}, list, func(r *sql.Rows) error {
 		var id int64
 		var n int
-		err := r.Scan(&id, &n)
+		if err := r.Scan(&id, &n); err != nil {
+			return err
+		}
 		if v := at[id]; v != nil {
 			v.Items = n
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -352,11 +372,13 @@ func (o *Org) mailboxViews(ctx context.Context, list []int64) ([]MailboxView, er
 		var outcome crm.Outcome
 		var reason crm.Reason
 		var n int
-		err := r.Scan(&id, &outcome, &reason, &n)
+		if err := r.Scan(&id, &outcome, &reason, &n); err != nil {
+			return err
+		}
 		if v := at[id]; v != nil {
 			v.Counts.add(outcome, reason, n)
 		}
-		return err
+		return nil
 	})
 	return views, err
 }

@@ -87,9 +87,11 @@ func (o *Org) Message(ctx context.Context, viewer crm.UserID, id crm.MessageID) 
 	err = rows(ctx, o.read(), "select "+attachmentColumns+" from attachment where org_id = $1 and message_id = $2 order by position", []any{o.id, id},
 		func(r *sql.Rows) error {
 			var a AttachmentView
-			err := r.Scan(a.fields()...)
+			if err := r.Scan(a.fields()...); err != nil {
+				return err
+			}
 			m.Attachments = append(m.Attachments, a)
-			return err
+			return nil
 		})
 	if err != nil {
 		return nil, err
@@ -118,8 +120,11 @@ func (o *Org) messagePeople(ctx context.Context, viewer crm.UserID, m *MessageVi
 		order by case p.part when 'from' then 0 when 'sender' then 1 when 'to' then 2 when 'cc' then 3 when 'bcc' then 4 else 5 end, p.position, p.who`,
 		[]any{o.id, m.ID, viewer}, func(r *sql.Rows) error {
 			_, p, err := scanPerson(r)
+			if err != nil {
+				return err
+			}
 			m.People = append(m.People, links.name(p))
-			return err
+			return nil
 		})
 }
 
@@ -144,14 +149,16 @@ func (o *Org) messageCopies(ctx context.Context, viewer crm.UserID, m *MessageVi
 		where c.org_id = $1 and c.message_id = $2 order by c.seen_at, c.mailbox_id, c.item`, []any{o.id, m.ID}, func(r *sql.Rows) error {
 		var c CopyView
 		var rule string
-		err := r.Scan(&c.Mailbox, &c.Address, &c.User, &c.UserName, &c.Item, &c.Folder, stamp{&c.Seen}, stamp{&c.Missing}, stamp{&c.Gone}, &c.Read, &rule)
+		if err := r.Scan(&c.Mailbox, &c.Address, &c.User, &c.UserName, &c.Item, &c.Folder, stamp{&c.Seen}, stamp{&c.Missing}, stamp{&c.Gone}, &c.Read, &rule); err != nil {
+			return err
+		}
 		if m.Rule == "" {
 			m.Rule = rule
 		}
 		if !slices.Contains(hidden, int64(c.User)) {
 			m.Copies = append(m.Copies, c)
 		}
-		return err
+		return nil
 	})
 }
 

@@ -28,9 +28,11 @@ func tenants(ctx context.Context, q querier) ([]Organization, error) {
 	var list []Organization
 	err := rows(ctx, q, "select org_id, name from tenant order by org_id", nil, func(r *sql.Rows) error {
 		var o Organization
-		err := r.Scan(&o.ID, &o.Name)
+		if err := r.Scan(&o.ID, &o.Name); err != nil {
+			return err
+		}
 		list = append(list, o)
-		return err
+		return nil
 	})
 	return list, err
 }

@@ -141,10 +141,12 @@ func (w *Word) scan(r *sql.Rows) error {
 	var e crm.AuditEntry
 	var hash []byte
 	var attempts int
-	err := r.Scan(&e.Seq, stamp{&e.At}, &e.Actor, &e.Action, &e.Subject, &e.Detail, &e.Widens, &hash, &attempts)
+	if err := r.Scan(&e.Seq, stamp{&e.At}, &e.Actor, &e.Action, &e.Subject, &e.Detail, &e.Widens, &hash, &attempts); err != nil {
+		return err
+	}
 	e.Hash = hex.EncodeToString(hash)
 	w.Entries, w.Attempts = append(w.Entries, e), max(w.Attempts, attempts)
-	return err
+	return nil
 }
 
 // mark changes the rows of a word that are neither sent nor given up.
@@ -255,13 +257,15 @@ func (o *Org) Outboxes(ctx context.Context) ([]Outbox, error) {
 		from outbox where org_id = $1 group by address`, []any{o.id}, func(r *sql.Rows) error {
 		var b Outbox
 		var oldest, next sql.Null[int64]
-		err := r.Scan(&b.Address, &b.Waiting, &oldest, &next, &b.Attempts, &b.Trouble, stamp{&b.Sent}, &b.GivenUp, stamp{&b.GaveUp})
+		if err := r.Scan(&b.Address, &b.Waiting, &oldest, &next, &b.Attempts, &b.Trouble, stamp{&b.Sent}, &b.GivenUp, stamp{&b.GaveUp}); err != nil {
+			return err
+		}
 		b.Oldest, b.Next = fromMicros(oldest.V), fromMicros(next.V)
 		if known := at[b.Address]; known != nil || b.Waiting > 0 {
 			b.Contact = known != nil
 			at[b.Address] = &b
 		}
-		return err
+		return nil
 	})
 	var list []Outbox
 	for _, b := range at {

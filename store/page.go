@@ -186,11 +186,13 @@ func (s *saving) remember(ctx context.Context) error {
 		[]any{s.o.id, s.box}, hashes, func(r *sql.Rows) error {
 			var hash []byte
 			var l ledgerState
-			err := r.Scan(&hash, &l.id, &l.outcome, &l.reason, &l.tries, &l.due, &l.traces)
+			if err := r.Scan(&hash, &l.id, &l.outcome, &l.reason, &l.tries, &l.due, &l.traces); err != nil {
+				return err
+			}
 			if e := at[[16]byte(hash)]; e != nil {
 				e.before = &l
 			}
-			return err
+			return nil
 		})
 }
 
@@ -303,9 +305,11 @@ func (s *saving) decide(ctx context.Context) error {
 		returning id, item_hash`, args, func(r *sql.Rows) error {
 			var id int64
 			var hash []byte
-			err := r.Scan(&id, &hash)
+			if err := r.Scan(&id, &hash); err != nil {
+				return err
+			}
 			written[[16]byte(hash)].id = id
-			return err
+			return nil
 		})
 	if err != nil {
 		return err
@@ -414,9 +418,11 @@ func (s *saving) read(ctx context.Context) error {
 
 func (s *saving) staleMessage(r *sql.Rows) error {
 	var message int64
-	err := r.Scan(&message)
+	if err := r.Scan(&message); err != nil {
+		return err
+	}
 	s.stale = append(s.stale, message)
-	return err
+	return nil
 }
 
 // gone takes what left the folder out of the ledger. An item that stands in another
@@ -450,9 +456,11 @@ func (s *saving) leave(ctx context.Context, condition string, args ...any) error
 		func(r *sql.Rows) error {
 			var l row
 			var hash []byte
-			err := r.Scan(&l.id, &hash, &l.traces)
+			if err := r.Scan(&l.id, &hash, &l.traces); err != nil {
+				return err
+			}
 			left, hashes = append(left, l), append(hashes, hash)
-			return err
+			return nil
 		})
 	if err != nil {
 		return err

@@ -74,10 +74,13 @@ func (s *saving) partials(ctx context.Context) error {
 		where m.org_id = $1 and m.missing <> '' and m.message_key in (%s)`, []any{s.o.id}, keys, func(r *sql.Rows) error {
 		var key []byte
 		m, err := scanPartial(r, &key)
+		if err != nil {
+			return err
+		}
 		for _, f := range byKey[string(key)] {
 			f.partial = m
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
@@ -86,8 +89,11 @@ func (s *saving) partials(ctx context.Context) error {
 		where c.org_id = $1 and c.mailbox_id = $2 and m.missing <> '' and c.item_hash in (%s)`, []any{s.o.id, s.box}, hashes, func(r *sql.Rows) error {
 		var hash []byte
 		m, err := scanPartial(r, &hash)
+		if err != nil {
+			return err
+		}
 		byItem[[16]byte(hash)].partial = m
-		return err
+		return nil
 	})
 }
 
@@ -122,11 +128,13 @@ func (s *saving) owing(ctx context.Context) error {
 	}
 	return in(ctx, s.t, "select id from message where org_id = $1 and missing <> '' and id in (%s)", []any{s.o.id}, unique(list), func(r *sql.Rows) error {
 		var id int64
-		err := r.Scan(&id)
+		if err := r.Scan(&id); err != nil {
+			return err
+		}
 		for _, f := range at[id] {
 			f.owed = true
 		}
-		return err
+		return nil
 	})
 }
 

@@ -117,11 +117,13 @@ func (o *Org) rematch(ctx context.Context, t *tx, h hasher, addresses []mail.Add
 		where t.org_id = $1 and d.outcome = 'not_filed' and t.hash in (%s)`, []any{o.id}, unique(hashes), func(r *sql.Rows) error {
 		var id, box int64
 		var reason crm.Reason
-		err := r.Scan(&id, &box, &reason)
+		if err := r.Scan(&id, &box, &reason); err != nil {
+			return err
+		}
 		if slices.Contains(reasons, reason) {
 			decisions, boxes = append(decisions, id), append(boxes, box)
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return 0, err
@@ -145,9 +147,11 @@ func (o *Org) linkFiled(ctx context.Context, t *tx, person string, id int64, add
 		order by case p.part when 'from' then 0 when 'sender' then 1 when 'to' then 2 when 'cc' then 3 else 4 end
 		on conflict do nothing returning activity_id`, []any{o.id, person, id}, addresses, func(r *sql.Rows) error {
 		var activity int64
-		err := r.Scan(&activity)
+		if err := r.Scan(&activity); err != nil {
+			return err
+		}
 		touched = append(touched, activity)
-		return err
+		return nil
 	})
 	if err != nil {
 		return 0, err
@@ -162,9 +166,11 @@ func (o *Org) unlink(ctx context.Context, t *tx, person string, id int64, lost, 
 	err := in(ctx, t, `delete from activity_link where org_id = $1 and person = $2 and person_id = $3 and auto and address in (%s)
 		returning activity_id`, []any{o.id, person, id}, lost, func(r *sql.Rows) error {
 		var activity int64
-		err := r.Scan(&activity)
+		if err := r.Scan(&activity); err != nil {
+			return err
+		}
 		touched = append(touched, activity)
-		return err
+		return nil
 	})
 	if err != nil || len(touched) == 0 {
 		return err
@@ -198,11 +204,13 @@ func (o *Org) linkSums(ctx context.Context, q querier, activities []int64) (map[
 			var person string
 			var address mail.Address
 			var part crm.Part
-			err := r.Scan(&activity, &person, &id, &address, &part)
+			if err := r.Scan(&activity, &person, &id, &address, &part); err != nil {
+				return err
+			}
 			c := sums[activity]
 			c.addLink(person, id, address, part)
 			sums[activity] = c
-			return err
+			return nil
 		})
 	return sums, err
 }
@@ -270,9 +278,11 @@ func (o *Org) personStats(ctx context.Context, person string, list []int64, each
 			var id int64
 			var n int
 			var last time.Time
-			err := r.Scan(&id, &n, stamp{&last})
+			if err := r.Scan(&id, &n, stamp{&last}); err != nil {
+				return err
+			}
 			each(id, n, last)
-			return err
+			return nil
 		})
 }
 
@@ -304,9 +314,11 @@ func (o *Org) addresses(ctx context.Context, q querier, kind string, list []int6
 	return in(ctx, q, query, []any{o.id}, list, func(r *sql.Rows) error {
 		var id int64
 		var a mail.Address
-		err := r.Scan(&id, &a)
+		if err := r.Scan(&id, &a); err != nil {
+			return err
+		}
 		add(id, a)
-		return err
+		return nil
 	})
 }
 

@@ -88,10 +88,12 @@ func (o *Org) policies(ctx context.Context, q querier, condition string, args ..
 		if err := r.Scan(&version, stamp{&saved}, &by, &text); err != nil {
 			return err
 		}
-		err := json.Unmarshal([]byte(text), &p)
+		if err := json.Unmarshal([]byte(text), &p); err != nil {
+			return err
+		}
 		p.Version, p.Saved, p.By = version, saved, by
 		list = append(list, p)
-		return err
+		return nil
 	})
 	return list, err
 }
@@ -283,9 +285,11 @@ func (o *Org) userLimits(ctx context.Context, q querier) (map[crm.UserID]crm.Lim
 		if err := r.Scan(&user, &text); err != nil {
 			return err
 		}
-		err := json.Unmarshal([]byte(text), &l)
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			return err
+		}
 		all[user] = l
-		return err
+		return nil
 	})
 	return all, err
 }
@@ -355,9 +359,11 @@ func (o *Org) groups(ctx context.Context, q querier) ([]Group, error) {
 		if err := r.Scan(&g.Address, &members, stamp{&g.Expanded}); err != nil {
 			return err
 		}
-		err := json.Unmarshal([]byte(members), &g.Members)
+		if err := json.Unmarshal([]byte(members), &g.Members); err != nil {
+			return err
+		}
 		list = append(list, g)
-		return err
+		return nil
 	})
 	return list, err
 }

@@ -148,9 +148,11 @@ func (o *Org) nameExamples(ctx context.Context, list []UnfiledExample) error {
 	return in(ctx, o.read(), "select id, subject from message where org_id = $1 and id in (%s)", []any{o.id}, keys, func(r *sql.Rows) error {
 		var id crm.MessageID
 		var subject string
-		err := r.Scan(&id, &subject)
+		if err := r.Scan(&id, &subject); err != nil {
+			return err
+		}
 		at[id].Subject = subject
-		return err
+		return nil
 	})
 }
 
@@ -230,11 +232,13 @@ func (v *review) narrow(ctx context.Context, q querier) error {
 	if excluded = unique(excluded); len(excluded) > 0 {
 		err := rows(ctx, q, "select distinct who from participant where org_id = $1 and readable", []any{v.org.id}, func(r *sql.Rows) error {
 			var who string
-			err := r.Scan(&who)
+			if err := r.Scan(&who); err != nil {
+				return err
+			}
 			if slices.ContainsFunc(excluded, func(p crm.Pattern) bool { return p.Matches(mail.Address(who)) }) {
 				v.needs.suspect = append(v.needs.suspect, who)
 			}
-			return err
+			return nil
 		})
 		if err != nil {
 			return err
@@ -246,9 +250,11 @@ func (v *review) narrow(ctx context.Context, q querier) error {
 	}
 	return rows(ctx, q, "select distinct address from activity_link where org_id = $1 and person = 'u' and auto", []any{v.org.id}, func(r *sql.Rows) error {
 		var a mail.Address
-		err := r.Scan(&a)
+		if err := r.Scan(&a); err != nil {
+			return err
+		}
 		v.needs.users = v.needs.users || !v.allowsUser(a)
-		return err
+		return nil
 	})
 }
 
@@ -292,9 +298,11 @@ func (v *review) messages(ctx context.Context, q querier, after int64) (list []*
 	err = rows(ctx, q, "select "+columns+" from message where org_id = $1 and id > $2 order by id limit $3",
 		[]any{v.org.id, after, v.needs.batch}, func(r *sql.Rows) error {
 			m := &reviewed{}
-			err := r.Scan(&m.id, &m.messageID, stamp{&m.when})
+			if err := r.Scan(&m.id, &m.messageID, stamp{&m.when}); err != nil {
+				return err
+			}
 			list, byID[m.id], last = append(list, m), m, m.id
-			return err
+			return nil
 		})
 	if err != nil || len(list) == 0 {
 		return nil, last, false, err
@@ -320,11 +328,13 @@ func (v *review) readPeople(ctx context.Context, q querier, between []any, byID 
 	take := func(r *sql.Rows) error {
 		var id int64
 		var p reviewedParty
-		err := r.Scan(&id, &p.Part, &p.Address, &p.box)
+		if err := r.Scan(&id, &p.Part, &p.Address, &p.box); err != nil {
+			return err
+		}
 		if m := byID[id]; m != nil {
 			m.people = append(m.people, p)
 		}
-		return err
+		return nil
 	}
 	const query = `select message_id, part, who, mailbox_id from participant
 		where org_id = $1 and message_id > $2 and message_id <= $3 and readable`
@@ -342,11 +352,13 @@ func (v *review) readUsers(ctx context.Context, q querier, between []any, byID m
 		where a.org_id = $1 and a.message_id > $2 and a.message_id <= $3 and l.person = 'u' and l.auto`, between, func(r *sql.Rows) error {
 		var id int64
 		var a mail.Address
-		err := r.Scan(&id, &a)
+		if err := r.Scan(&id, &a); err != nil {
+			return err
+		}
 		if m := byID[id]; m != nil {
 			m.users = append(m.users, a)
 		}
-		return err
+		return nil
 	})
 }
 
@@ -356,14 +368,18 @@ func (v *review) readCopies(ctx context.Context, q querier, between []any, byID 
 		var id int64
 		var c reviewedCopy
 		var categories string
-		err := r.Scan(&id, &c.box, &c.hash, &c.folder, &c.size, &c.sensitivity, &categories)
-		if err == nil && categories != "" {
-			err = json.Unmarshal([]byte(categories), &c.categories)
+		if err := r.Scan(&id, &c.box, &c.hash, &c.folder, &c.size, &c.sensitivity, &categories); err != nil {
+			return err
+		}
+		if categories != "" {
+			if err := json.Unmarshal([]byte(categories), &c.categories); err != nil {
+				return err
+			}
 		}
 		if m := byID[id]; m != nil {
 			m.copies = append(m.copies, &c)
 		}
-		return err
+		return nil
 	})
 }
 

@@ -43,9 +43,11 @@ func (o *Org) follow(ctx context.Context, t *tx, h hasher, was, is granted) erro
 		query := fmt.Sprintf("update decision set due_at = $%d where org_id = $1 and %s returning mailbox_id", len(s.args)+2, s.condition)
 		err := rows(ctx, t, query, append(append([]any{o.id}, s.args...), micros(o.s.now())), func(r *sql.Rows) error {
 			var box int64
-			err := r.Scan(&box)
+			if err := r.Scan(&box); err != nil {
+				return err
+			}
 			boxes = append(boxes, box)
-			return err
+			return nil
 		})
 		if err != nil {
 			return err
@@ -73,9 +75,11 @@ func (o *Org) owners(ctx context.Context, q querier) (map[crm.MailboxID]crm.Mail
 	all := map[crm.MailboxID]crm.Mailbox{}
 	err := rows(ctx, q, "select id, user_id, address, state from mailbox where org_id = $1", []any{o.id}, func(r *sql.Rows) error {
 		var b crm.Mailbox
-		err := r.Scan(&b.ID, &b.User, &b.Address, &b.State)
+		if err := r.Scan(&b.ID, &b.User, &b.Address, &b.State); err != nil {
+			return err
+		}
 		all[b.ID] = b
-		return err
+		return nil
 	})
 	return all, err
 }
@@ -206,12 +210,14 @@ func (o *Org) countFreed(ctx context.Context, q querier, sets []freed) (map[crm.
 		err := rows(ctx, q, "select id, reason from decision where org_id = $1 and "+s.condition, append([]any{o.id}, s.args...), func(r *sql.Rows) error {
 			var id int64
 			var reason crm.Reason
-			err := r.Scan(&id, &reason)
+			if err := r.Scan(&id, &reason); err != nil {
+				return err
+			}
 			if !seen[id] {
 				seen[id] = true
 				counts[reason]++
 			}
-			return err
+			return nil
 		})
 		if err != nil {
 			return nil, err

@@ -95,13 +95,15 @@ func (o *Org) evidence(ctx context.Context, decisions []int64) ([]*evidence, err
 		var e evidence
 		var subject, from, html, text string
 		var sent, people, links int64
-		err := r.Scan(&e.id, &e.item, &e.hash, &e.outcome, &e.reason, &e.due, &e.traces, &e.folder,
+		if err := r.Scan(&e.id, &e.item, &e.hash, &e.outcome, &e.reason, &e.due, &e.traces, &e.folder,
 			&e.copy, &e.copyGone, &e.inFolder, &e.message, &e.seal, &e.missing, &subject, &from, &sent, &e.body, &html, &text,
-			&people, &e.activity, &links, &e.attachments, &e.attached, &e.mine, &e.indexed)
+			&people, &e.activity, &links, &e.attachments, &e.attached, &e.mine, &e.indexed); err != nil {
+			return err
+		}
 		e.people, e.links = checksum(people), checksum(links)
 		e.expected = seal(subject, from, sent, html, text, e.missing)
 		list = append(list, &e)
-		return err
+		return nil
 	})
 	return list, err
 }
@@ -151,11 +153,13 @@ func (o *Org) traced(ctx context.Context, list []*evidence) error {
 	return in(ctx, o.read(), "select decision_id from trace where org_id = $1 and decision_id between $2 and $3 and hash in (%s)",
 		[]any{o.id, list[0].id, list[len(list)-1].id}, unique(hashes), func(r *sql.Rows) error {
 			var id int64
-			err := r.Scan(&id)
+			if err := r.Scan(&id); err != nil {
+				return err
+			}
 			if e := byID[id]; e != nil {
 				e.traced++
 			}
-			return err
+			return nil
 		})
 }
 

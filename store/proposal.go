@@ -323,9 +323,11 @@ func (o *Org) proposals(ctx context.Context, q querier, condition string, args .
 		if p.Waits() && !o.s.now().Before(p.Expires) {
 			p.State = crm.ProposalExpired
 		}
-		err = json.Unmarshal([]byte(effects), &p.Effects)
+		if err := json.Unmarshal([]byte(effects), &p.Effects); err != nil {
+			return err
+		}
 		list = append(list, p)
-		return err
+		return nil
 	})
 	return list, err
 }

@@ -68,10 +68,12 @@ func (o *Org) Quarantine(ctx context.Context, q QuarantineQuery) ([]QuarantineRo
 		where %s order by d.decided_at desc, d.id desc limit $%d offset $%d`, where, len(args)+1, len(args)+2)
 	err := rows(ctx, o.read(), query, append(args, ListQuery{Limit: q.Limit}.limit(), q.Offset), func(r *sql.Rows) error {
 		var n QuarantineRow
-		err := r.Scan(&n.Decision, &n.Mailbox, &n.Address, &n.Folder, &n.Item, stamp{&n.When}, &n.Tries, stamp{&n.RetryAt}, stamp{&n.Since},
-			&n.Partial, &n.Message, &n.Code, &n.Why)
+		if err := r.Scan(&n.Decision, &n.Mailbox, &n.Address, &n.Folder, &n.Item, stamp{&n.When}, &n.Tries, stamp{&n.RetryAt}, stamp{&n.Since},
+			&n.Partial, &n.Message, &n.Code, &n.Why); err != nil {
+			return err
+		}
 		list = append(list, n)
-		return err
+		return nil
 	})
 	return list, total, err
 }
@@ -93,9 +95,11 @@ func (o *Org) TryNow(ctx context.Context, decisions ...int64) (int, error) {
 			where org_id = $1 and (due_at > 0 and outcome in ('failed', 'filed') or reason = 'left') and id in (%s)
 			returning mailbox_id`, []any{o.id, micros(o.s.now())}, unique(slices.Clone(decisions)), func(r *sql.Rows) error {
 			var box int64
-			err := r.Scan(&box)
+			if err := r.Scan(&box); err != nil {
+				return err
+			}
 			boxes = append(boxes, box)
-			return err
+			return nil
 		})
 		if err != nil {
 			return err

@@ -119,9 +119,11 @@ func (o *Org) removed(ctx context.Context) (map[int64]Removed, error) {
 	err := rows(ctx, o.read(), "select version, messages, copies, done_at > 0 from removal where org_id = $1", []any{o.id}, func(r *sql.Rows) error {
 		var version int64
 		var n Removed
-		err := r.Scan(&version, &n.Messages, &n.Copies, &n.Done)
+		if err := r.Scan(&version, &n.Messages, &n.Copies, &n.Done); err != nil {
+			return err
+		}
 		all[version] = n
-		return err
+		return nil
 	})
 	return all, err
 }
@@ -241,9 +243,11 @@ func (o *Org) deleteDiscarded(ctx context.Context) error {
 		var sums [][]byte
 		read := func(r *sql.Rows) error {
 			var sum []byte
-			err := r.Scan(&sum)
+			if err := r.Scan(&sum); err != nil {
+				return err
+			}
 			sums = append(sums, sum)
-			return err
+			return nil
 		}
 		const some = "select sha256 from discarded where org_id = $1 limit 100"
 		if err := rows(ctx, o.read(), some, []any{o.id}, read); err != nil || len(sums) == 0 {

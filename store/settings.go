@@ -147,9 +147,11 @@ func (o *Org) otherAccounts(ctx context.Context, q querier) ([]crm.Account, erro
 	var kept []sealed
 	err := rows(ctx, q, "select id, login, password, keytab from service_account where org_id = $1 order by position", []any{o.id}, func(r *sql.Rows) error {
 		var v sealed
-		err := r.Scan(&v.id, &v.login, &v.password, &v.keytab)
+		if err := r.Scan(&v.id, &v.login, &v.password, &v.keytab); err != nil {
+			return err
+		}
 		kept = append(kept, v)
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err

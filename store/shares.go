@@ -65,9 +65,11 @@ func (o *Org) shares(ctx context.Context, where string, arg any) ([]Share, error
 	err := rows(ctx, o.read(), "select id, version, app, made_at, made_by, expires_at from share where org_id = $1 and expires_at > $2 and "+where+" order by id desc",
 		[]any{o.id, micros(o.s.now()), arg}, func(r *sql.Rows) error {
 			var s Share
-			err := r.Scan(&s.ID, &s.Version, &s.App, stamp{&s.Made}, &s.By, stamp{&s.Expires})
+			if err := r.Scan(&s.ID, &s.Version, &s.App, stamp{&s.Made}, &s.By, stamp{&s.Expires}); err != nil {
+				return err
+			}
 			list = append(list, s)
-			return err
+			return nil
 		})
 	return list, err
 }

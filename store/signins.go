@@ -99,9 +99,11 @@ func (o *Org) SignIns(ctx context.Context) (map[mail.Address]crm.Account, error)
 		from sign_in s join mailbox m on m.org_id = s.org_id and m.user_id = s.user_id
 		where s.org_id = $1 and m.state <> 'off'`, []any{o.id}, func(r *sql.Rows) error {
 		var v sealed
-		err := r.Scan(&v.user, &v.address, &v.login, &v.password)
+		if err := r.Scan(&v.user, &v.address, &v.login, &v.password); err != nil {
+			return err
+		}
 		kept = append(kept, v)
-		return err
+		return nil
 	})
 	if err != nil || len(kept) == 0 {
 		return nil, err

@@ -44,11 +44,13 @@ func (o *Org) Weeks(ctx context.Context, contact crm.ContactID, n int) ([]int, e
 		where org_id = $1 and person = 'c' and person_id = $2 and part <> 'bcc' and when_at > $3 and when_at <= $4 group by 1`,
 		[]any{o.id, contact, micros(end.Add(-time.Duration(n) * week)), micros(end), week.Microseconds()}, func(r *sql.Rows) error {
 			var ago, count int
-			err := r.Scan(&ago, &count)
+			if err := r.Scan(&ago, &count); err != nil {
+				return err
+			}
 			if ago >= 0 && ago < n {
 				weeks[n-1-ago] = count
 			}
-			return err
+			return nil
 		})
 	return weeks, err
 }
@@ -63,9 +65,11 @@ func (o *Org) WhoKnows(ctx context.Context, contact crm.ContactID) ([]PersonCoun
 		where c.org_id = $1 and c.person = 'c' and c.person_id = $2 and c.part <> 'bcc'
 		group by u.id, u.name order by count(*) desc, max(c.when_at) desc, u.id`, []any{o.id, contact}, func(r *sql.Rows) error {
 		var p PersonCount
-		err := r.Scan(&p.User, &p.Name, &p.Count, stamp{&p.Last})
+		if err := r.Scan(&p.User, &p.Name, &p.Count, stamp{&p.Last}); err != nil {
+			return err
+		}
 		list = append(list, p)
-		return err
+		return nil
 	})
 	return list, err
 }
@@ -86,11 +90,13 @@ func (o *Org) Home(ctx context.Context, now time.Time) (*HomeStats, error) {
 	err = rows(ctx, o.read(), `select (when_at - $2) / $3, count(*), count(*) filter (where outcome = 'filed') from decision
 		where org_id = $1 and when_at >= $2 group by 1`, []any{o.id, micros(first), day.Microseconds()}, func(r *sql.Rows) error {
 		var i, seen, filed int
-		err := r.Scan(&i, &seen, &filed)
+		if err := r.Scan(&i, &seen, &filed); err != nil {
+			return err
+		}
 		if i < days {
 			h.ByDay[i].Seen, h.ByDay[i].Filed = seen, filed
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -98,9 +104,11 @@ func (o *Org) Home(ctx context.Context, now time.Time) (*HomeStats, error) {
 	err = rows(ctx, o.read(), "select state, count(*) from mailbox where org_id = $1 group by state", []any{o.id}, func(r *sql.Rows) error {
 		var state crm.MailboxState
 		var n int
-		err := r.Scan(&state, &n)
+		if err := r.Scan(&state, &n); err != nil {
+			return err
+		}
 		h.Mailboxes[state] = n
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err

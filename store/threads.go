@@ -89,10 +89,12 @@ func (s *saving) standing(ctx context.Context, refs []int64) (map[int64]int64, e
 		err := in(ctx, s.t, "select ref, thread_id from thread_ref where org_id = $1 and ref in (%s)"+s.t.d.shareLock, []any{s.o.id}, ask,
 			func(r *sql.Rows) error {
 				var ref, thread int64
-				err := r.Scan(&ref, &thread)
+				if err := r.Scan(&ref, &thread); err != nil {
+					return err
+				}
 				next[ref] = thread
 				further = append(further, thread)
-				return err
+				return nil
 			})
 		if err != nil {
 			return nil, err
@@ -198,9 +200,11 @@ func (s *saving) keepRefs(ctx context.Context, refs []int64, groups *unionFind, 
 	err := s.t.insert(ctx, "insert into thread_ref (org_id, ref, thread_id) values", "(?, ?, ?)",
 		"on conflict (org_id, ref) do update set thread_id = thread_ref.thread_id returning ref, thread_id", args, func(r *sql.Rows) error {
 			var ref, thread int64
-			err := r.Scan(&ref, &thread)
+			if err := r.Scan(&ref, &thread); err != nil {
+				return err
+			}
 			settled = settled && thread == groups.thread(ref)
-			return err
+			return nil
 		})
 	return settled, err
 }

@@ -160,9 +160,11 @@ func (o *Org) linkUsers(ctx context.Context, t *tx, addresses []mail.Address) er
 	var filed []mail.Address
 	err := in(ctx, t, "select distinct who from participant where org_id = $1 and who in (%s)", []any{o.id}, addresses, func(r *sql.Rows) error {
 		var a mail.Address
-		err := r.Scan(&a)
+		if err := r.Scan(&a); err != nil {
+			return err
+		}
 		filed = append(filed, a)
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
@@ -172,9 +174,11 @@ func (o *Org) linkUsers(ctx context.Context, t *tx, addresses []mail.Address) er
 		func(r *sql.Rows) error {
 			var id int64
 			var a mail.Address
-			err := r.Scan(&id, &a)
+			if err := r.Scan(&id, &a); err != nil {
+				return err
+			}
 			owners[id] = addAddresses(owners[id], []mail.Address{a})
-			return err
+			return nil
 		})
 	if err != nil {
 		return err
@@ -210,9 +214,11 @@ func (o *Org) users(ctx context.Context, q querier, list []int64) ([]crm.User, e
 	found := map[int64]*crm.User{}
 	err := in(ctx, q, "select id, name, admin, active from account where org_id = $1 and id in (%s)", []any{o.id}, list, func(r *sql.Rows) error {
 		u := crm.User{Org: o.id}
-		err := r.Scan(&u.ID, &u.Name, &u.Admin, &u.Active)
+		if err := r.Scan(&u.ID, &u.Name, &u.Admin, &u.Active); err != nil {
+			return err
+		}
 		found[int64(u.ID)] = &u
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -257,11 +263,13 @@ func (o *Org) userViews(ctx context.Context, list []int64) ([]UserView, error) {
 			var id int64
 			var has bool
 			var box crm.MailboxID
-			err := r.Scan(&id, &has, &box)
+			if err := r.Scan(&id, &has, &box); err != nil {
+				return err
+			}
 			if v := at[id]; v != nil {
 				v.HasPassword, v.Mailbox = has, box
 			}
-			return err
+			return nil
 		})
 	if err != nil {
 		return nil, err

@@ -148,9 +148,11 @@ func (o *Org) reseal(ctx context.Context, t *tx, c sealedColumn, to *keyring, li
 	query := c.sql("select ROW, COLUMN from TABLE where ORG = $1 and length(COLUMN) > 0 and KEY <> $2 order by ROW limit $3")
 	err := rows(ctx, t, query+t.d.rowLock, []any{o.id, to.prefix(), limit}, func(r *sql.Rows) error {
 		var v value
-		err := r.Scan(&v.row, &v.sealed)
+		if err := r.Scan(&v.row, &v.sealed); err != nil {
+			return err
+		}
 		list = append(list, v)
-		return err
+		return nil
 	})
 	if err != nil {
 		return 0, err
@@ -311,10 +313,12 @@ func (s *Store) wrappedKeys(ctx context.Context, q querier, lock string) ([]wrap
 		query := sealedColumn{table: c[0], column: c[1]}.sql("select org_id, COLUMN from TABLE where length(COLUMN) > 0 order by org_id")
 		err := rows(ctx, q, query+lock, nil, func(r *sql.Rows) error {
 			w := wrapped{place: place{table: c[0], column: c[1]}}
-			err := r.Scan(&w.org, &w.key)
+			if err := r.Scan(&w.org, &w.key); err != nil {
+				return err
+			}
 			w.row = int64(w.org)
 			list = append(list, w)
-			return err
+			return nil
 		})
 		if err != nil {
 			return nil, err
