@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,7 +39,7 @@ func (e *exchangeScripts) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
-	permit, err := org.Permit(c.ctx, e.Version, e.App)
+	permit, err := permitFor(c, org, e.Version, e.App)
 	if err != nil {
 		return err
 	}
@@ -77,6 +78,9 @@ func (e *exchangeShare) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
+	if _, err := permitFor(c, org, e.Version, e.App); err != nil {
+		return err
+	}
 	token, _, err := org.NewShare(c.ctx, e.Version, e.App, time.Duration(e.Days)*24*time.Hour)
 	if err != nil {
 		return err
@@ -90,11 +94,30 @@ func checkPermit(version, app string) error {
 	known := version == "" || slices.ContainsFunc(ews.Connector().ScriptVersions, func(v crm.Version) bool { return v.Name == version })
 	switch _, err := uuid.Parse(app); {
 	case !known:
-		return badArgument(fmt.Sprintf("There are no scripts for a version %q.", version), "Name one of those of the Email settings, or ExchangeOnline, by --for.", nil)
+		return badArgument(fmt.Sprintf("There are no scripts for a version %q.", version), chooseVersion(), nil)
 	case app != "" && err != nil:
 		return badArgument("The id of the application is no GUID.", "Copy it from the application's page in Entra ID.", err)
 	}
 	return nil
+}
+
+// permitFor is what scripts are made of. None are made before it is known for which version:
+// those for another one may do what is not wanted.
+func permitFor(c *common, org *store.Org, version, app string) (crm.Permit, error) {
+	permit, err := org.Permit(c.ctx, version, app)
+	if err == nil && permit.Settings.Version == "" {
+		err = badArgument("Nobody has said yet which version of Exchange the scripts are for, and the Email settings name none.", chooseVersion(), nil)
+	}
+	return permit, err
+}
+
+// chooseVersion tells how a version is named, and which there are.
+func chooseVersion() string {
+	var names []string
+	for _, v := range ews.Connector().ScriptVersions {
+		names = append(names, v.Name)
+	}
+	return "Name it by --for, one of " + strings.Join(names, ", ") + "."
 }
 
 type exchangeShares struct{ dataFlags }
