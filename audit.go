@@ -196,13 +196,24 @@ func describeVerdict(w io.Writer, v crm.AuditVerdict) {
 		fmt.Fprintf(w, "first bad entry: %d [%s]\n  %s\n", v.Bad, v.Code, v.Why)
 		return
 	}
-	fmt.Fprintf(w, "%d entries, all as they were written%s\n", v.Entries, map[bool]string{true: ", but for the gap above"}[len(v.Gaps) > 0])
+	fmt.Fprintf(w, "%d entries, all as they were written%s\n", v.Entries, butFor(v.Gaps))
 	if v.Checkpoint > 0 {
 		fmt.Fprintf(w, "entry %d and all before it are covered by a checkpoint signed %s\n", v.Checkpoint, clock(v.Signed))
 	}
 	if v.Head != "" {
 		fmt.Fprintf(w, "hash of the last: %s\n%s", v.Head, v.PublicKey)
 	}
+}
+
+// butFor says what of a log that is as it was written is missing; each gap was told before.
+func butFor(gaps []crm.AuditGap) string {
+	switch len(gaps) {
+	case 0:
+		return ""
+	case 1:
+		return ", but for the gap above"
+	}
+	return fmt.Sprintf(", but for the %d gaps above, the first of them entries %d..%d", len(gaps), gaps[0].From, gaps[0].To)
 }
 
 type auditExport struct {

@@ -52,21 +52,29 @@ func TestAuditCommands(t *testing.T) {
 	say("audit verify", 0, "3 entries, all as they were written")
 	step([]string{"audit", "accept", "--reason", "nothing is missing"}, 1, "audit-no-gap")
 
-	database("create table kept as select * from audit", "create table kept_head as select * from audit_head")
-	file := filepath.Join(data, "audit", "1.checkpoints")
-	kept, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
+	lose := func(line, words string) { // what a command writes, by a restore of what was before it
+		t.Helper()
+		database("create table kept as select * from audit", "create table kept_head as select * from audit_head")
+		file := filepath.Join(data, "audit", "1.checkpoints")
+		kept, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		say(line, 0, words)
+		database("delete from audit", "insert into audit select * from kept", "delete from audit_head", "insert into audit_head select * from kept_head",
+			"drop table kept", "drop table kept_head")
+		if err := os.WriteFile(file, kept, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	say("audit contacts --add third@acme.example", 0, "third@acme.example yes 1")
-	database("delete from audit", "insert into audit select * from kept", "delete from audit_head", "insert into audit_head select * from kept_head")
-	if err := os.WriteFile(file, kept, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	lose("audit contacts --add third@acme.example", "third@acme.example yes 1")
 	say("audit verify", 1, "first bad entry: 4 [audit-truncated]")
 	say("audit accept", 2, "--reason")
 	step([]string{"audit", "accept", "--reason", "disk broke"}, 0, "accepted gap: entries 4..4|because: disk broke|but for the gap above")
 	say("audit verify --json", 0, `"ok": true|"accepted_gaps"`)
+	lose("audit contacts --remove third@acme.example", "third@acme.example no more")
+	say("audit verify", 1, "first bad entry: 6 [audit-truncated]")
+	step([]string{"audit", "accept", "--reason", "disk broke again"}, 0, "entries 4..4|entries 6..6|but for the 2 gaps above, the first of them entries 4..4")
 
 	t.Setenv("POSTERN_AUDIT_SINK", "syslog://user:hunter2@sink.example")
 	var out bytes.Buffer
