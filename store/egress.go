@@ -57,7 +57,8 @@ func (o *Org) proxyPasswordPlace() place {
 // SaveEgress keeps from where requests leave; e has passed crm.Egress.Check. Connections
 // are opened anew by it, and mailboxes in trouble are tried again at once.
 func (o *Org) SaveEgress(ctx context.Context, e crm.Egress) error {
-	return o.guarded(ctx, "save egress", change{crm.EgressProposal, egressChange{e, e.ProxyPassword.Reveal()}}, func(t *tx) error {
+	c := egressChange{e, e.ProxyPassword.Reveal()}
+	return o.guarded(ctx, "save egress", change{crm.EgressProposal, &c}, func(t *tx) error {
 		sealed, err := o.sealSecret(ctx, t, o.proxyPasswordPlace(), e.ProxyPassword)
 		if err != nil {
 			return err
@@ -66,6 +67,9 @@ func (o *Org) SaveEgress(ctx context.Context, e crm.Egress) error {
 			return err
 		}
 		old, err := o.egress(ctx, t)
+		if err == nil {
+			err = proposedOf(ctx, &c.Saved, old.Saved)
+		}
 		if err != nil {
 			return err
 		}

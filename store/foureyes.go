@@ -286,8 +286,8 @@ func (o *Org) outdated(ctx context.Context, p *crm.Proposal) error {
 		return err
 	}
 	return &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "proposal-stale",
-		Message: fmt.Sprintf("Nothing was changed: since %s was made, what it changes has become another, and it would not do what it says.", p.Name()),
-		Advice:  "Make the change once more, from what holds now."}
+		Message: fmt.Sprintf("Nothing was changed: since %s was made, what it changes was saved anew or has become another; it could undo that, or do what it does not say.", p.Name()),
+		Advice:  "If it is still wanted, make the change once more, from what holds now."}
 }
 
 // closed says what became of a proposal that waits no more.

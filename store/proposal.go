@@ -19,8 +19,8 @@ import (
 // the audit log marks so. A change of a person runs as always; when it turns out at the end
 // of its transaction that one of its entries widens, all is rolled back, and the change is
 // kept as a proposal. Whoever approves it has it run once more, and it must then say the
-// very same to the audit log: so what was shown is what is done, whatever has changed
-// meanwhile. What does not widen is done at once.
+// very same to the audit log, of settings that nobody saved meanwhile: so what was shown is
+// what is done, and nothing else is undone. What does not widen is done at once.
 
 // ProposalTerm is how long a proposal waits.
 const ProposalTerm = 7 * 24 * time.Hour
@@ -54,7 +54,8 @@ type change struct {
 }
 
 // The changes that are not JSON as they are. Secrets stand beside what holds them, which
-// never writes them out; the whole is sealed.
+// never writes them out; the whole is sealed. Saved, of settings and of the egress, is when
+// those were that the change is made of.
 type (
 	policyChange struct {
 		Policy crm.Policy
@@ -95,6 +96,17 @@ func (c settingsChange) settings() crm.Settings {
 		s.Others = append(s.Others, crm.Account{Login: a.Login, Password: crm.NewSecret(a.Password), Keytab: crm.NewSecret(a.Keytab)})
 	}
 	return s
+}
+
+// proposedOf notes in a change when that was saved which it is made of. One that is approved
+// and was made of something older is ErrStale: that a secret is another is all that the audit
+// log says of it, so the same words may put back one that was replaced meanwhile.
+func proposedOf(ctx context.Context, saved *time.Time, now time.Time) error {
+	if _, approved := ctx.Value(approvalKey{}).(*approval); approved && !saved.Equal(now) {
+		return ErrStale
+	}
+	*saved = now
+	return nil
 }
 
 // apply makes a change again that was proposed.

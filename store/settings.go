@@ -70,11 +70,15 @@ func (o *Org) sealSecret(ctx context.Context, t *tx, at place, secret crm.Secret
 // accordingly. Mailboxes in trouble are due at once: whoever saves has changed something
 // about it. Other Domains make a new version of the policy, which is where they are kept.
 func (o *Org) SaveSettings(ctx context.Context, s crm.Settings) error {
-	return o.savePolicies(ctx, "save settings", change{crm.SettingsProposal, newSettingsChange(s)}, func(t *tx, h hasher) error {
+	c := newSettingsChange(s)
+	return o.savePolicies(ctx, "save settings", change{crm.SettingsProposal, &c}, func(t *tx, h hasher) error {
 		if err := o.changed(ctx, t); err != nil {
 			return err
 		}
 		kept, id, err := o.settings(ctx, t)
+		if err == nil {
+			err = proposedOf(ctx, &c.Saved, kept.Saved)
+		}
 		if err != nil {
 			return err
 		}
