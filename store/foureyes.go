@@ -106,13 +106,10 @@ type approval struct {
 // "proposal-stale", by which the proposal is closed; ErrNotFound when there is none.
 func (o *Org) Approve(ctx context.Context, id int64) error {
 	p, err := o.decidable(ctx, id)
+	if err == nil {
+		err = o.MayApprove(ctx, p)
+	}
 	if err != nil {
-		return err
-	}
-	if p.Who == crm.Acting(ctx) {
-		return samePerson(p)
-	}
-	if err := o.twoPeople(ctx, o.read(), p, crm.Acting(ctx)); err != nil {
 		return err
 	}
 	text, err := o.proposedChange(ctx, o.read(), id)
@@ -131,6 +128,22 @@ func (o *Org) Approve(ctx context.Context, id int64) error {
 		return o.closed(ctx, id)
 	}
 	return err
+}
+
+// MayApprove says why whoever acts cannot approve a proposal that waits, by the faults of
+// Approve; nil when that person can.
+func (o *Org) MayApprove(ctx context.Context, p *crm.Proposal) error {
+	return o.mayApprove(ctx, o.read(), p, crm.Acting(ctx))
+}
+
+func (o *Org) mayApprove(ctx context.Context, q querier, p *crm.Proposal, who crm.Principal) error {
+	if err := o.mayDecide(ctx, q, who); err != nil {
+		return err
+	}
+	if p.Who == who {
+		return samePerson(p)
+	}
+	return o.twoPeople(ctx, q, p, who)
 }
 
 func samePerson(p *crm.Proposal) error {
@@ -168,8 +181,8 @@ func (o *Org) twoPeople(ctx context.Context, q querier, p *crm.Proposal, who crm
 		return err
 	}
 	return &crm.Fault{Verdict: crm.Refused, Scope: crm.OrgScope, Code: "four-eyes-password",
-		Message: fmt.Sprintf("One person may hold the password of who made %s and of who approves it: that of %s was set by another administrator.", p.Name(), name),
-		Advice:  "Have the operator set a new one: postern users password ADDRESS. Or have somebody else approve."}
+		Message: fmt.Sprintf("One person may hold your password and that of who made %s: %s got it from another administrator.", p.Name(), name),
+		Advice:  fmt.Sprintf("Another administrator may approve it, or the operator by postern policy approve %d, and you once the operator set a new password there: postern users password ADDRESS.", p.ID)}
 }
 
 // holders are the users who may know somebody's password: the user, who set it for that
@@ -189,10 +202,7 @@ func (o *Org) approve(ctx context.Context, t *tx, a *approval) error {
 	if !slices.Equal(t.effects, a.Effects) {
 		return errDiffers
 	}
-	if err := o.mayDecide(ctx, t, a.who); err != nil {
-		return err
-	}
-	if err := o.twoPeople(ctx, t, a.Proposal, a.who); err != nil {
+	if err := o.mayApprove(ctx, t, a.Proposal, a.who); err != nil {
 		return err
 	}
 	return o.closeProposal(ctx, t, a.Proposal, crm.ProposalApproved, a.by)

@@ -21,6 +21,9 @@ func TestPasswordBeforePromotionOnThePage(t *testing.T) {
 	s.answers(bob, "POST", "/access/policy/proposals/1", "do=approve", http.StatusSeeOther, "")
 	s.answers(ann, "POST", "/access/log/retention", "days=3", http.StatusSeeOther, "")
 	const one = "/access/policy/proposals/2"
+	s.expect(zed, one, "You cannot approve it. One person may hold your password|Zed|Another administrator may|postern policy approve 2|postern users password|Reject", `value="approve"`)
+	s.expect(ann, one, "You made it", `value="approve"|You cannot approve it`)
+	s.expect(bob, one, `value="approve"|Reject`, "You cannot approve it")
 	s.answers(zed, "POST", one, "do=approve", http.StatusForbidden, "four-eyes-password|postern users password")
 	s.answers(zed, "POST", "/api"+one+"/approve", "", http.StatusForbidden, "four-eyes-password")
 	s.answers(bob, "POST", one, "do=approve", http.StatusSeeOther, "")
@@ -50,6 +53,22 @@ func TestFirstAccountKeepsFourEyesOff(t *testing.T) {
 	}
 	s.expect(ann, "/access/policy", "Turn on", hint)
 	s.answers(ann, "POST", "/access/policy/four-eyes", "set=on", http.StatusSeeOther, "")
+}
+
+// TestFirstAccountDecidesNothing: to the account of the first start, which is nobody's own, no
+// button is shown that it could not use.
+func TestFirstAccountDecidesNothing(t *testing.T) {
+	s := newFilledSite(t)
+	first := crm.User{Name: "Administrator", Addresses: []mail.Address{crm.FirstAdmin}, Admin: true, Active: true}
+	if _, err := s.org.SaveUsers(t.Context(), []crm.User{first}); err != nil {
+		t.Fatal(err)
+	}
+	s.fourEyes()
+	s.answers(ann, "POST", "/access/log/retention", "days=3", http.StatusSeeOther, "")
+	const one = "/access/policy/proposals/1"
+	s.expect(string(crm.FirstAdmin), one, "You cannot approve it. Only an administrator with an account of the own", `value="approve"|value="reject"`)
+	s.answers(string(crm.FirstAdmin), "POST", one, "do=reject", http.StatusForbidden, "four-eyes-nobody")
+	s.expect(bob, one, `value="approve"|value="reject"`, "You cannot approve it")
 }
 
 // TestShorterAccessLogWaits: the page says that it is kept as long as before, and that a

@@ -87,9 +87,15 @@ type proposalData struct {
 	Refused  *crm.Fault  // why it was not decided as was asked for
 	Own      bool        // whoever looks at it made it
 	Alone    bool        // and is the only administrator who can sign in
+	Barred   *crm.Fault  // why whoever looks at it cannot approve it; nil = can
 	Outdated bool        // the policy is another than the one that it was made of
 	Change   *changeView // what a policy would change; nil = see Effects
 	Remove   bool        // a policy, which removes what it would not file
+}
+
+// MayReject tells whether whoever looks at it may close it, as its author may, too.
+func (d *proposalData) MayReject() bool {
+	return d.Barred == nil || d.Barred.Code != "four-eyes-nobody"
 }
 
 func (s *server) proposal(w http.ResponseWriter, r *http.Request) error {
@@ -112,13 +118,18 @@ func (s *server) showProposal(w http.ResponseWriter, r *http.Request, status int
 	}
 	d.Tab, d.Own = "policy", d.Proposal.Who == crm.Acting(ctx)
 	d.Alone = d.Own && f.Admins < 2
+	if d.Proposal.Waits() {
+		if err := s.Org.MayApprove(ctx, &d.Proposal); err != nil && !errors.As(err, &d.Barred) {
+			return err
+		}
+	}
 	if d.Change, d.Remove, err = s.proposedChange(ctx, &d.Proposal); errors.Is(err, store.ErrStale) {
 		d.Outdated, err = true, nil
 	}
 	if err != nil {
 		return err
 	}
-	p := page{Title: capital(d.Proposal.Name()), Place: "access", Crumbs: []crumb{{"Policy", "/access/policy"}}, Data: d}
+	p := page{Title: capital(d.Proposal.Name()), Place: "access", Crumbs: []crumb{{"Policy", "/access/policy"}}, Data: &d}
 	if d.Proposal.Waits() {
 		p.Deciding = 1
 	}

@@ -18,16 +18,22 @@ import (
 func newGuardedSite(t *testing.T) *site {
 	t.Helper()
 	s := newFilledSite(t)
+	s.fourEyes()
+	return s
+}
+
+// fourEyes makes Ann and Bob administrators who can sign in, and asks for four eyes.
+func (s *site) fourEyes() {
+	s.Helper()
 	s.admin(bob, true)
 	for _, name := range []string{"Ann", "Bob"} {
-		if err := s.org.SetPassword(t.Context(), s.user(name).ID, "hash"); err != nil {
-			t.Fatal(err)
+		if err := s.org.SetPassword(s.Context(), s.user(name).ID, "hash"); err != nil {
+			s.Fatal(err)
 		}
 	}
-	if err := s.org.SetFourEyes(t.Context(), true); err != nil {
-		t.Fatal(err)
+	if err := s.org.SetFourEyes(s.Context(), true); err != nil {
+		s.Fatal(err)
 	}
-	return s
 }
 
 // admin makes a user an administrator, or takes that away, by a command.
