@@ -81,12 +81,12 @@ func (s *serveCommand) Run(c *common) error {
 			p.mails = mails.Address()
 		}
 		err := p.tellSink(ctx, sink)
-		var hello string
-		if err == nil {
-			hello, err = p.welcome(ctx)
-		}
 		if err == nil {
 			err = p.open()
+		}
+		var hello string
+		if err == nil {
+			hello, err = p.welcome(ctx) // last: a password that is made is shown
 		}
 		if err != nil {
 			accesses.Close()
@@ -98,7 +98,7 @@ func (s *serveCommand) Run(c *common) error {
 		fmt.Fprint(c.out, hello)
 		return p, nil
 	}
-	if err := t.look(ctx); err != nil {
+	if err := t.begin(ctx); err != nil {
 		cancel()
 		t.wg.Wait()
 		return err
@@ -284,6 +284,14 @@ func (p *program) welcome(ctx context.Context) (string, error) {
 		if u.HasPassword && u.Admin && u.Active {
 			return "", nil
 		}
+	}
+	eyes, err := p.org.FourEyes(ctx)
+	if err != nil {
+		return "", err
+	}
+	if eyes.On() {
+		return "No administrator can sign in. One account would be one person, and four eyes are asked for, so none is made:\n" +
+			"import an administrator by postern users import FILE.csv, if need be, and let each in by postern users password ADDRESS.\n", nil
 	}
 	if _, err := p.org.SaveUsers(ctx, []crm.User{{Name: "Administrator", Addresses: addresses(crm.FirstAdmin), Admin: true, Active: true}}); err != nil {
 		return "", err

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -16,8 +18,12 @@ import (
 	"postern/store"
 )
 
-// newOrgEvery is how soon an organization that was added is served, at the latest.
-const newOrgEvery = 2 * time.Second
+// newOrgEvery is how soon an organization that was added is served, at the latest, and
+// startAgainEvery how often one that could not be started is tried again.
+const (
+	newOrgEvery     = 2 * time.Second
+	startAgainEvery = time.Minute
+)
 
 // tenants runs one program for each organization of the data folder, and leads each request
 // to the pages of its own. They share nothing but the database and the pace that servers
@@ -34,7 +40,7 @@ type tenants struct {
 }
 
 // look starts a program for each organization that has none, and learns for whom the
-// installation is.
+// installation is. One that cannot be started keeps none of the others from it.
 func (t *tenants) look(ctx context.Context) error {
 	d, err := t.st.Deployment(ctx)
 	if err != nil {
@@ -47,7 +53,7 @@ func (t *tenants) look(ctx context.Context) error {
 	t.mu.Lock()
 	t.multi = d.Mode == crm.MultiTenant
 	t.mu.Unlock()
-	fresh := map[string]*program{}
+	var failed []error
 	for _, o := range list {
 		t.mu.RLock()
 		running := t.programs[o.Name] != nil
@@ -57,25 +63,40 @@ func (t *tenants) look(ctx context.Context) error {
 		}
 		p, err := t.start(ctx, o)
 		if err != nil {
-			return err
+			failed = append(failed, fmt.Errorf("start organization %s: %w", o.Name, err))
+			continue
 		}
-		fresh[o.Name] = p
+		t.mu.Lock()
+		t.programs[o.Name] = p
+		t.mu.Unlock()
 		t.wg.Go(func() { p.run(ctx) })
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	maps.Copy(t.programs, fresh)
-	return nil
+	return errors.Join(failed...)
+}
+
+// begin looks for the first time. That an organization cannot be started is an error only
+// where there is no other.
+func (t *tenants) begin(ctx context.Context) error {
+	err := t.look(ctx)
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if err != nil && len(t.programs) > 0 {
+		t.log.Error("organizations are not served", "err", err)
+		return nil
+	}
+	return err
 }
 
 // follow looks for new organizations until ctx ends, and waits for what was started.
 func (t *tenants) follow(ctx context.Context) {
-	for ctx.Err() == nil {
+	for wait := newOrgEvery; ctx.Err() == nil; {
 		select {
 		case <-ctx.Done():
-		case <-time.After(newOrgEvery):
+		case <-time.After(wait):
+			wait = newOrgEvery
 			if err := t.look(ctx); err != nil && ctx.Err() == nil {
-				t.log.Error("look for new organizations", "err", err)
+				t.log.Error("organizations are not served", "err", err)
+				wait = startAgainEvery
 			}
 		}
 	}
