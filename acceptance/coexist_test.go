@@ -92,6 +92,7 @@ func TestScenario01Coexistence(t *testing.T) {
 	var rounds atomic.Int64
 	var wg sync.WaitGroup
 	wg.Go(func() {
+		defer stop()
 		var ids []string
 		for id := range before {
 			ids = append(ids, id)
