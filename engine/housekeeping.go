@@ -32,10 +32,13 @@ func (e *Engine) keepHouse(ctx context.Context) {
 			continue
 		}
 		n, err := e.Org.ExpireAccess(ctx)
+		if err == nil {
+			err = e.Org.ExpireWords(ctx)
+		}
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
-			e.Log.Error("take away what the access log has kept for long enough", "err", err)
+			e.Log.Error("take away what was kept for long enough", "err", err)
 		default:
 			expired = e.Now()
 			e.Log.Info("access log", "expired", n)

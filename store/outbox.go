@@ -172,6 +172,27 @@ func (o *Org) WordSent(ctx context.Context, w Word) error {
 	return err
 }
 
+// ExpireWords takes away what was sent, once it is older than requests are kept in the access
+// log, but for the last that each address was sent. What waits and what was given up stays. It is
+// meant to be called once a day.
+func (o *Org) ExpireWords(ctx context.Context) error {
+	days, err := o.AccessRetention(ctx)
+	if err != nil {
+		return err
+	}
+	const old = `outbox where org_id = $1 and sent_at > 0 and sent_at < $2
+		and (address, sent_at) not in (select address, max(sent_at) from outbox where org_id = $1 group by address)`
+	args := []any{o.id, micros(o.s.now().AddDate(0, 0, -days))}
+	var n int
+	if err := one(ctx, o.read(), "select count(*) from "+old, args, &n); err != nil || n == 0 {
+		return err
+	}
+	return o.db.update(ctx, "expire words", func(t *tx) error {
+		_, err := t.exec(ctx, "delete from "+old, args...)
+		return err
+	})
+}
+
 // alertAfter is how many attempts fail until people are shown it.
 const alertAfter = 3
 
