@@ -41,7 +41,11 @@ func (o *Org) audit(ctx context.Context, t *tx, e crm.AuditEntry) error {
 // append adds an entry with that number behind the head, and returns the new one. It seals
 // only what is added to a sealed end: an end that somebody else wrote stays without a seal.
 func (o *Org) append(ctx context.Context, t *tx, head auditHead, seq int64, e crm.AuditEntry) (auditHead, error) {
-	key, err := o.signer(head.signingKey)
+	open := o.signer
+	if t.begun[o.id] {
+		open = o.openSigningKey // to be forgotten when the transaction is undone
+	}
+	key, err := open(head.signingKey)
 	if err != nil {
 		return head, err
 	}
@@ -114,12 +118,16 @@ func (o *Org) auditHead(ctx context.Context, t *tx) (auditHead, error) {
 	if err != nil {
 		return h, err
 	}
-	_, err = t.exec(ctx, `insert into audit_head (org_id, seq, hash, signing_key, checkpoint) values ($1, 0, $2, $3, '')
+	n, err := t.exec(ctx, `insert into audit_head (org_id, seq, hash, signing_key, checkpoint) values ($1, 0, $2, $3, '')
 		on conflict (org_id) do nothing`, o.id, []byte{}, key)
 	if err != nil {
 		return h, err
 	}
-	return h, read()
+	if n > 0 {
+		t.begun[o.id] = true
+	}
+	err = read()
+	return h, err
 }
 
 // auditHash is the hash of an entry, over all that it says, where it stands, and the

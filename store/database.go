@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
+
+	"postern/crm"
 )
 
 // A database is SQLite or PostgreSQL. On SQLite all writing goes through one connection
@@ -135,7 +137,7 @@ func (d *database) once(ctx context.Context, name string, fn func(t *tx) error) 
 	if err != nil {
 		return err
 	}
-	t := &tx{tx: sqlTx, d: d, name: name, steady: context.WithoutCancel(ctx), stmts: map[string]*sql.Stmt{}}
+	t := &tx{tx: sqlTx, d: d, name: name, steady: context.WithoutCancel(ctx), stmts: map[string]*sql.Stmt{}, begun: map[crm.OrgID]bool{}}
 	if err = fn(t); err == nil {
 		err = d.steps.before("commit before: " + name)
 	}
@@ -188,7 +190,8 @@ type tx struct {
 	stmts   map[string]*sql.Stmt
 	missed  []string // texts to be prepared for the next transaction
 	done    map[string]func()
-	effects effects // entries that the audit log got; see Org.guarded
+	effects effects            // entries that the audit log got; see Org.guarded
+	begun   map[crm.OrgID]bool // audit logs that have their key from this transaction
 }
 
 // after has something done once the transaction is committed; the last of a name counts.

@@ -125,7 +125,8 @@ func (o *Org) signInPlace(user crm.UserID) place {
 
 // mailboxOf returns the address of the mailbox of a user that is read.
 func (o *Org) mailboxOf(ctx context.Context, q querier, user crm.UserID) (address mail.Address, err error) {
-	return address, one(ctx, q, "select address from mailbox where org_id = $1 and user_id = $2 and state <> 'off'", []any{o.id, user}, &address)
+	err = one(ctx, q, "select address from mailbox where org_id = $1 and user_id = $2 and state <> 'off'", []any{o.id, user}, &address)
+	return address, err
 }
 
 // forgiveMailbox forgets the trouble of a user's mailbox and makes it due.

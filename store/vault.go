@@ -43,6 +43,7 @@ func (v *vault) masterKey() Master {
 // A keyring is what an organization's row in data_key holds, unwrapped.
 type keyring struct {
 	version int64
+	wrapped []byte // what the row holds
 	handle  *keyset.Handle
 	aead    tink.AEAD
 	primary uint32 // the key that seals
@@ -117,7 +118,8 @@ func (o *Org) sealedAt(ctx context.Context, q querier, at place) (sealed []byte,
 	if err != nil {
 		return nil, err
 	}
-	return sealed, one(ctx, q, c.sql("select COLUMN from TABLE where ORG = $1 and ROW = $2"), []any{at.org, at.row}, &sealed)
+	err = one(ctx, q, c.sql("select COLUMN from TABLE where ORG = $1 and ROW = $2"), []any{at.org, at.row}, &sealed)
+	return sealed, err
 }
 
 func (r *keyring) open(at place, sealed []byte) ([]byte, error) {
@@ -177,7 +179,9 @@ func (o *Org) keyring(ctx context.Context, q querier, lock string) (*keyring, er
 	v.mu.Lock()
 	ring := v.rings[o.id]
 	v.mu.Unlock()
-	if ring != nil && ring.version == row.version {
+	// A transaction that was undone may have left its keys, and another has made its own of the
+	// same version since.
+	if ring != nil && ring.version == row.version && bytes.Equal(ring.wrapped, row.wrapped) {
 		return ring, nil
 	}
 	data, err := v.unwrap(o.keysetPlace(), row.wrapped)
@@ -188,7 +192,7 @@ func (o *Org) keyring(ctx context.Context, q querier, lock string) (*keyring, er
 	if err != nil {
 		return nil, fmt.Errorf("read keys: %w", err)
 	}
-	if ring, err = newKeyring(handle, row.version); err != nil {
+	if ring, err = newKeyring(handle, row); err != nil {
 		return nil, err
 	}
 	v.mu.Lock()
@@ -197,13 +201,13 @@ func (o *Org) keyring(ctx context.Context, q querier, lock string) (*keyring, er
 	return ring, nil
 }
 
-func newKeyring(handle *keyset.Handle, version int64) (*keyring, error) {
+func newKeyring(handle *keyset.Handle, row keyRow) (*keyring, error) {
 	a, err := aead.New(handle)
 	if err != nil {
 		return nil, fmt.Errorf("use keys: %w", err)
 	}
 	info := handle.KeysetInfo()
-	r := &keyring{version: version, handle: handle, aead: a, primary: info.GetPrimaryKeyId()}
+	r := &keyring{version: row.version, wrapped: row.wrapped, handle: handle, aead: a, primary: info.GetPrimaryKeyId()}
 	for _, k := range info.GetKeyInfo() {
 		if k.GetKeyId() != r.primary {
 			r.others = append(r.others, k.GetKeyId())

@@ -95,7 +95,7 @@ const resealBatch = 50
 // changeKeys replaces the keyset, unless another process has changed it meanwhile.
 func (o *Org) changeKeys(ctx context.Context, t *tx, old *keyring, handle *keyset.Handle, wrapped []byte) error {
 	n, err := t.exec(ctx, "update data_key set keyset = $3, master = $4, version = version + 1, made_at = case when $5 then $6 else made_at end where org_id = $1 and version = $2 and shredded_at = 0",
-		o.id, old.version, wrapped, o.s.vault.master.Name, handle.KeysetInfo().GetPrimaryKeyId() != old.primary, micros(o.s.now()))
+		o.id, old.version, wrapped, o.s.vault.masterKey().Name, handle.KeysetInfo().GetPrimaryKeyId() != old.primary, micros(o.s.now()))
 	if err == nil && n == 0 {
 		return ErrStale
 	}
@@ -387,6 +387,9 @@ func succeed(old *keyset.Handle) (both, only *keyset.Handle, err error) {
 
 // rewrap wraps all keys by another master key, all or none.
 func (s *Store) rewrap(ctx context.Context, to Master) error {
+	if err := s.beginLogs(ctx); err != nil {
+		return err
+	}
 	for {
 		before, err := s.wrappedKeys(ctx, view{s.db}, "")
 		if err != nil {
@@ -418,6 +421,25 @@ func (s *Store) rewrap(ctx context.Context, to Master) error {
 			return nil
 		}
 	}
+}
+
+// beginLogs begins the audit logs that have no entry yet: a signing key that is made while the
+// master key changes would be wrapped by the old one.
+func (s *Store) beginLogs(ctx context.Context) error {
+	orgs, err := s.Orgs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range orgs {
+		err := s.db.update(ctx, "begin audit log", func(t *tx) error {
+			_, err := s.Org(o.ID).auditHead(ctx, t)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) saveWrapped(ctx context.Context, t *tx, before, after []wrapped, master string) error {
