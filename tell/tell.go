@@ -102,6 +102,9 @@ func (t *Teller) text(w store.Word) string {
 	return b.String()
 }
 
+// maxLines is how much of an entry a mail tells. One of an import has a line or more for each user.
+const maxLines = 100
+
 func entryText(e *crm.AuditEntry) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nEntry %d, %s\n", e.Seq, e.At.UTC().Format("2 January 2006 15:04:05 UTC"))
@@ -113,8 +116,14 @@ func entryText(e *crm.AuditEntry) string {
 		what += " (widens access)"
 	}
 	fmt.Fprintf(&b, "  %s\n  by %s\n", line(what), line(e.Actor))
+	n := 0
 	for detail := range strings.Lines(e.Detail) {
-		fmt.Fprintf(&b, "    %s\n", line(detail))
+		if n++; n <= maxLines {
+			fmt.Fprintf(&b, "    %s\n", line(detail))
+		}
+	}
+	if n > maxLines {
+		fmt.Fprintf(&b, "    and %d lines more, which the log has in entry %d\n", n-maxLines, e.Seq)
 	}
 	return b.String()
 }

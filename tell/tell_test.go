@@ -159,6 +159,32 @@ func TestWordOfWidening(t *testing.T) {
 	})
 }
 
+// However many users an import adds, the mail stays short, and says how much more there is to
+// see, and where. What came with it is told as well.
+func TestWordOfAHugeImport(t *testing.T) {
+	storetest.EachDB(t, store.Options{}, func(t *testing.T, db *storetest.DB) {
+		w := newWorld(t, db.Options)
+		w.contacts("sec@acme.example")
+		w.later(2 * time.Minute)
+		w.tell()
+		w.want("security contact added")
+		users := make([]crm.User, 150)
+		for i := range users {
+			users[i] = crm.User{Name: "User", Addresses: []mail.Address{mail.Address(fmt.Sprintf("u%d@acme.example", i))}, Active: true}
+		}
+		if _, err := w.org.SaveUsers(w.ctx(), users); err != nil {
+			t.Fatal(err)
+		}
+		w.log(crm.AuditEntry{Action: "four-eyes.off", Widens: true})
+		w.later(2 * time.Minute)
+		w.tell()
+		m := w.want("2 changes of access|150 new, 0 changed|address added: u0@|address added: u98@|and 51 lines more, which the log has in entry 2|Four eyes turned off|/access/audit")
+		if strings.Contains(m, "u99@") || len(m) > 20_000 {
+			t.Errorf("%d bytes", len(m))
+		}
+	})
+}
+
 // A server that does not take a word is asked again after growing waits, for days; then the
 // word is given up, and both can be seen. What is owed outlives the process.
 func TestWordIsTriedAgain(t *testing.T) {
