@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/tink-crypto/tink-go/v2/tink"
+
 	"postern/crm"
 	"postern/mail"
 	"postern/store"
@@ -106,3 +108,66 @@ type noKMS struct{}
 
 func (noKMS) Encrypt([]byte, []byte) ([]byte, error) { return nil, errors.New("no answer") }
 func (noKMS) Decrypt([]byte, []byte) ([]byte, error) { return nil, errors.New("no answer") }
+
+// A hookedAEAD has something done each time before it seals or opens anything.
+type hookedAEAD struct {
+	tink.AEAD
+	sealing, opening func()
+}
+
+func (h *hookedAEAD) Encrypt(text, place []byte) ([]byte, error) {
+	h.sealing()
+	return h.AEAD.Encrypt(text, place)
+}
+
+func (h *hookedAEAD) Decrypt(sealed, place []byte) ([]byte, error) {
+	h.opening()
+	return h.AEAD.Decrypt(sealed, place)
+}
+
+// Whoever reads, or rotates, while another process ends one rotation after the other goes on
+// by the keys that there are then.
+func TestRotationsOvertakeEachOther(t *testing.T) {
+	master, nothing := newMaster(t), func() {}
+	hooked := &hookedAEAD{master.AEAD, nothing, nothing}
+	storetest.EachDB(t, store.Options{Master: &store.Master{Name: master.Name, AEAD: hooked}}, func(t *testing.T, db *storetest.DB) {
+		furnished(t, db.Org(1))
+		o := db.Options
+		o.Master = master
+		other, err := store.Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		rotate := func() {
+			if _, err := other.Org(1).RotateKeys(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		rotate()
+		overtaken := 0
+		hooked.opening = func() {
+			if overtaken++; overtaken <= 4 {
+				rotate()
+			}
+		}
+		if got := opens(t, db.Org(1)); got != "" || overtaken < 4 {
+			t.Errorf("read after %d more rotations: %s", overtaken, got)
+		}
+		hooked.opening = nothing
+		wrapped := 0
+		hooked.sealing = func() {
+			if wrapped++; wrapped == 2 { // the old keys are about to be dropped
+				rotate()
+				rotate()
+			}
+		}
+		if _, err := db.Org(1).RotateKeys(t.Context()); err != nil || wrapped < 2 {
+			t.Errorf("a rotation, overtaken by another (%d keysets): %v", wrapped, err)
+		}
+		hooked.sealing = nothing
+		if k := keysOf(t, db.Org(1)); k.Left != 0 || len(k.Older) > 0 || opens(t, db.Org(1)) != "" {
+			t.Errorf("at the end: %+v", k)
+		}
+	})
+}

@@ -99,17 +99,24 @@ func (o *Org) seal(ctx context.Context, t *tx, at place, text []byte) ([]byte, e
 // open opens a sealed value. Its faults have the codes "key-wrong", "key-shredded" and
 // "sealed-value-moved".
 func (o *Org) open(ctx context.Context, q querier, at place, sealed []byte) ([]byte, error) {
-	ring, err := o.keyring(ctx, q, "")
-	if err != nil {
-		return nil, err
-	}
-	if !ring.has(sealedBy(sealed)) {
-		// A rotation may have ended since the caller read the value.
-		if sealed, err = o.sealedAt(ctx, q, at); err != nil {
+	for {
+		ring, err := o.keyring(ctx, q, "")
+		if err != nil {
 			return nil, err
 		}
+		if ring.has(sealedBy(sealed)) {
+			return ring.open(at, sealed)
+		}
+		// A rotation may have ended since the value was read; then it is another by now.
+		now, err := o.sealedAt(ctx, q, at)
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Equal(now, sealed) {
+			return ring.open(at, sealed) // which says what is wrong
+		}
+		sealed = now
 	}
-	return ring.open(at, sealed)
 }
 
 // sealedAt reads the value that stands in a place.

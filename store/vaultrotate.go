@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/binary"
@@ -197,8 +198,8 @@ func (o *Org) dropOldKeys(ctx context.Context) error {
 		return err
 	}
 	err = o.db.forget(ctx, "drop old keys", func(t *tx) error {
-		if _, err := o.keyring(ctx, t, t.d.rowLock); err != nil {
-			return err
+		if now, err := o.keyring(ctx, t, t.d.rowLock); err != nil || now.version != ring.version {
+			return cmp.Or(err, ErrStale)
 		}
 		for _, c := range sealedColumns {
 			if _, err := o.reseal(ctx, t, c, ring, 1<<20, ring.open); err != nil {
