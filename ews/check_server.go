@@ -221,6 +221,9 @@ func (c *check) version(ctx context.Context) (found, error) {
 	}
 	c.server = versions[i].name
 	chosen := versionIndex(c.Settings.Version)
+	if chosen < 0 {
+		return found{detail: fmt.Sprintf("%s (%s); you chose none yet", versions[i].title, server)}, nil
+	}
 	if i < chosen {
 		f := c.fault("version-older", fmt.Sprintf("The server is %s (%s), older than the version chosen.", versions[i].title, server), fmt.Sprintf("Choose %s.", versions[i].title))
 		f.Scope = crm.MailboxScope // the client steps down by itself

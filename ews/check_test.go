@@ -203,6 +203,7 @@ func TestCheckProposesTheVersionFound(t *testing.T) {
 		{ServerVersion{Major: new(15), Minor: new(1)}, "Exchange2007_SP1", "", ""},
 		{ServerVersion{Major: new(15), Minor: new(20)}, "Exchange2019", "", ""},
 		{ServerVersion{Major: new(17), Minor: new(0)}, "ExchangeSE", "", ""},
+		{ServerVersion{Major: new(15), Minor: new(2), MajorBuild: new(1544)}, "", "", ""},
 	} {
 		s := newServer(t, whole)
 		s.server = tt.found
