@@ -106,7 +106,7 @@ func checkPermit(version, app string) error {
 func permitFor(c *common, org *store.Org, version, app string) (crm.Permit, error) {
 	permit, err := org.Permit(c.ctx, version, app)
 	if err == nil && permit.Settings.Version == "" {
-		err = badArgument("Nobody has said yet which version of Exchange the scripts are for, and the Email settings name none.", chooseVersion(), nil)
+		err = badArgument("Nobody has said yet which version of Exchange the scripts are for, and the Email settings name none.", chooseVersion()+" postern check tells which one the server says it is.", nil)
 	}
 	return permit, err
 }

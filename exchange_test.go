@@ -26,7 +26,7 @@ func TestNoScriptsForNoVersion(t *testing.T) {
 		}
 	}
 	for _, line := range []string{"exchange", "exchange scripts grant", "exchange share"} {
-		say(line, 1, "Nobody has said yet which version of Exchange", "Exchange2010,", "ExchangeSE", "ExchangeOnline")
+		say(line, 1, "Nobody has said yet which version of Exchange", "Exchange2010,", "ExchangeSE", "ExchangeOnline", "postern check")
 	}
 	say("exchange --for Exchange5", 1, `no scripts for a version "Exchange5"`, "ExchangeSE")
 	say("exchange shares", 0, "No link holds.")
