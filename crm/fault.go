@@ -3,6 +3,8 @@ package crm
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"runtime/debug"
 	"time"
 )
 
@@ -102,11 +104,32 @@ func (f *Fault) Error() string {
 
 func (f *Fault) Unwrap() error { return f.Err }
 
+// LogValue tells the log of what nobody foresaw all that there is.
+func (f *Fault) LogValue() slog.Value {
+	if f.Code == Unforeseen && f.Err != nil {
+		return slog.StringValue(f.Err.Error())
+	}
+	return slog.StringValue(f.Error())
+}
+
+// Unforeseen is the code of what no package has judged.
+const Unforeseen = "unexpected"
+
 // AsFault returns the fault in err's chain; an error that is none counts as one that
-// may pass, with the code "unexpected".
+// may pass, with the code Unforeseen.
 func AsFault(err error) *Fault {
 	if f, ok := errors.AsType[*Fault](err); ok {
 		return f
 	}
-	return &Fault{Verdict: Retry, Scope: MailboxScope, Code: "unexpected", Message: err.Error(), Advice: "It is tried again by itself; if it stays, send the log to whoever looks after Postern.", Err: err}
+	return unforeseen(err.Error(), err)
+}
+
+// Stumbled is the fault of a panic that was caught: strangers' bytes must not bring the
+// program down. What it was and where is in its Err, for the log.
+func Stumbled(panic any) *Fault {
+	return unforeseen("This program stumbled over what it read.", fmt.Errorf("panic: %v\n%s", panic, debug.Stack()))
+}
+
+func unforeseen(message string, err error) *Fault {
+	return &Fault{Verdict: Retry, Scope: MailboxScope, Code: Unforeseen, Message: message, Advice: "It is tried again by itself; if it stays, send the log to whoever looks after Postern.", Err: err}
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"strconv"
 	"time"
@@ -29,7 +28,9 @@ func (e *Engine) pass(ctx context.Context, key string) {
 	id, _ := strconv.ParseInt(key, 10, 64)
 	box, err := e.Org.Box(ctx, crm.MailboxID(id))
 	if err != nil {
-		e.Log.Error("read mailbox", "mailbox", id, "err", err)
+		if ctx.Err() == nil {
+			e.Log.Error("read mailbox", "mailbox", id, "err", err)
+		}
 		return
 	}
 	if ahead := box.Due.Sub(e.Now()); box.State == crm.Off || ahead > 0 && ahead <= store.FarthestDue {
@@ -327,7 +328,7 @@ func chunk(headers []crm.Header) int {
 // found that cannot be dealt with. It is put aside, and the others go on.
 func (p *pass) file(ctx context.Context, headers []crm.Header, page store.Page, origin func(item string) (crm.FolderID, int)) error {
 	err := p.fileAll(ctx, headers, page, origin)
-	if err == nil || ctx.Err() != nil || len(headers) == 0 || crm.AsFault(err).Code != unforeseen {
+	if err == nil || ctx.Err() != nil || len(headers) == 0 || crm.AsFault(err).Code != crm.Unforeseen {
 		return err
 	}
 	p.Log.Error("page cannot be dealt with", "mailbox", p.box.Address, "folder", page.Folder, "items", len(headers), "err", err)
@@ -343,9 +344,6 @@ func (p *pass) file(ctx context.Context, headers []crm.Header, page store.Page, 
 	}
 	return p.file(ctx, headers[half:], page, origin)
 }
-
-// unforeseen is the code of an error that no package has judged.
-const unforeseen = "unexpected"
 
 // fileAll files the headers in one go.
 func (p *pass) fileAll(ctx context.Context, headers []crm.Header, page store.Page, origin func(item string) (crm.FolderID, int)) (err error) {
@@ -380,10 +378,11 @@ func (p *pass) fileAll(ctx context.Context, headers []crm.Header, page store.Pag
 	}
 }
 
-// caught makes an error of a panic: strangers' bytes must not bring the program down.
+// caught makes an error of a panic: one mailbox must not bring the program down, and with
+// it all others. To be deferred wherever a goroutine begins to deal with what was read.
 func caught(err *error) {
-	if r := recover(); r != nil {
-		*err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+	if p := recover(); p != nil {
+		*err = crm.Stumbled(p)
 	}
 }
 

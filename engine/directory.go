@@ -53,7 +53,9 @@ func (d *directory) ask(ctx context.Context) {
 	}
 	known, err := d.Org.Groups(ctx)
 	if err != nil {
-		d.Log.Error("read the groups of the policy", "err", err)
+		if ctx.Err() == nil {
+			d.Log.Error("read the groups of the policy", "err", err)
+		}
 		return
 	}
 	fresh := map[mail.Address]bool{}
@@ -72,13 +74,14 @@ func (d *directory) ask(ctx context.Context) {
 }
 
 // renew asks for the members of one group and keeps them.
-func (d *directory) renew(ctx context.Context, line *line, group mail.Address) error {
+func (d *directory) renew(ctx context.Context, line *line, group mail.Address) (err error) {
+	defer caught(&err)
 	source, ok := line.src.(crm.Directory)
 	if !ok {
 		return nil
 	}
 	var members []mail.Address
-	err := line.prove(ctx, func() (err error) {
+	err = line.prove(ctx, func() (err error) {
 		if held := line.stopped(d.Now()); held != nil {
 			return held
 		}

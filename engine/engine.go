@@ -60,6 +60,7 @@ type Engine struct {
 	mu      sync.Mutex
 	line    *line                       // the connection as opened from settings; nil until they are read
 	terms   gate.Terms                  // what the gate was told
+	rows    bool                        // whether there are the mailboxes that they grant
 	read    int64                       // the revision at which they were read
 	watcher *watcher                    // of the line; nil while nothing is followed
 	counted map[crm.MailboxID]time.Time // when the ledger was last counted against the server
@@ -194,7 +195,7 @@ func (e *Engine) CatchUp(ctx context.Context) error {
 			return err
 		}
 		e.mu.Lock()
-		err, e.unsaved = e.unsaved, nil
+		err, e.unsaved, e.rest = e.unsaved, nil, time.Time{}
 		e.mu.Unlock()
 		if err != nil {
 			return err // the row still says due: going on would turn in a circle
@@ -309,7 +310,7 @@ func (e *Engine) open(ctx context.Context) error {
 		}
 		return err
 	}
-	if e.line != nil && !lost && reflect.DeepEqual(terms, e.terms) {
+	if e.line != nil && e.rows && !lost && reflect.DeepEqual(terms, e.terms) {
 		e.read = rev
 		return nil
 	}
@@ -328,7 +329,8 @@ func (e *Engine) open(ctx context.Context) error {
 			e.line.hold(crm.AsFault(err), e.Now().Add(forever))
 		}
 	}
-	if _, err = e.Org.Provision(ctx); err == nil {
+	_, err = e.Org.Provision(ctx)
+	if e.rows = err == nil; e.rows {
 		e.read = rev
 	}
 	return err

@@ -32,6 +32,7 @@ type exchange struct {
 	pulling bool   // the server does not tell by itself
 	mute    string // the mailbox of which nothing can be pulled
 	told    map[string]int
+	stumble string      // the call that panics
 	full    atomic.Bool // nothing can be written to the data folder
 }
 
@@ -93,7 +94,17 @@ func (x *exchange) Facts(box *crm.Mailbox) crm.Facts {
 	return crm.Facts{Server: x.servers[string(box.Address)]}
 }
 
+// begin is called by those calls that may be made to panic.
+func (x *exchange) begin(call string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.stumble == call {
+		panic("stumbled over " + call)
+	}
+}
+
 func (x *exchange) Subscribe(_ context.Context, box, anchor *crm.Mailbox) (crm.Subscription, error) {
+	x.begin("Subscribe")
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	name := string(box.Address)
@@ -110,6 +121,7 @@ func (x *exchange) Subscribe(_ context.Context, box, anchor *crm.Mailbox) (crm.S
 }
 
 func (x *exchange) Listen(ctx context.Context, list []crm.Subscription, tell func(crm.Notice)) error {
+	x.begin("Listen")
 	s := &stream{list: list, tell: tell, end: make(chan error, 1)}
 	x.mu.Lock()
 	deaf := x.deaf
@@ -135,6 +147,7 @@ func (x *exchange) Listen(ctx context.Context, list []crm.Subscription, tell fun
 }
 
 func (x *exchange) Pull(ctx context.Context, s *crm.Subscription) (crm.Notice, error) {
+	x.begin("Pull")
 	if string(s.Box.Address) == x.mute {
 		<-ctx.Done()
 		return crm.Notice{}, &crm.Fault{Verdict: crm.Retry, Scope: crm.MailboxScope, Code: "timeout", Message: "The server did not answer in time."}

@@ -67,7 +67,7 @@ func (g *group) lost(f *followed, why *crm.Fault) (polled bool) {
 	f.sub = crm.Subscription{}
 	g.losses++
 	f.tries++
-	g.Log.Warn("subscription lost", "mailbox", f.box.Address, "code", why.Code, "tries", f.tries)
+	g.Log.Warn("subscription lost", "mailbox", f.box.Address, "code", why.Code, "tries", f.tries, "err", why)
 	switch {
 	case f.tries == 2 && !g.alone:
 		g.leave(f)
@@ -331,7 +331,7 @@ func (g *group) subscribed(f *followed, sub crm.Subscription, err error) (whole 
 	f.tries++
 	f.after = g.Now().Add(wait)
 	f.watch = g.polling(fault.Message)
-	g.Log.Info("not notified", "mailbox", f.box.Address, "code", fault.Code, "again_in", wait.Round(time.Second))
+	g.Log.Info("not notified", "mailbox", f.box.Address, "code", fault.Code, "again_in", wait.Round(time.Second), "err", fault)
 	return nil, true
 }
 
@@ -440,7 +440,7 @@ func (g *group) fallBack(why *crm.Fault) {
 		f.watch = g.polling(why.Message)
 	}
 	g.mu.Unlock()
-	g.Log.Warn("not notified", "mailboxes", len(members), "server", g.server, "code", why.Code)
+	g.Log.Warn("not notified", "mailboxes", len(members), "server", g.server, "code", why.Code, "err", why)
 	g.lookAlone(members...)
 }
 

@@ -12,7 +12,7 @@ import (
 // rests for a while.
 func (e *Engine) end(ctx context.Context, line *line, box *crm.Mailbox, began time.Time, err error) (saved bool) {
 	err = e.settle(ctx, line, box, began, err)
-	if err != nil {
+	if err != nil && ctx.Err() == nil { // else the process is ending; the row still says due
 		e.Log.Error("save state of mailbox", "mailbox", box.Address, "err", err)
 		e.cannotSave(err)
 	}
@@ -34,7 +34,7 @@ func (e *Engine) settle(ctx context.Context, line *line, box *crm.Mailbox, began
 	}
 	e.stop(ctx, line, box, err)
 	state, wait := consequence(f, triesFor(f, box))
-	e.Log.Warn("pass ended in trouble", "mailbox", box.Address, "code", f.Code, "verdict", f.Verdict, "again_in", wait.Round(time.Second))
+	e.Log.Warn("pass ended in trouble", "mailbox", box.Address, "code", f.Code, "verdict", f.Verdict, "again_in", wait.Round(time.Second), "err", f)
 	news := state == crm.Attention && (box.State != crm.Attention || box.Trouble == nil || box.Trouble.Code != f.Code)
 	box.State, box.Since = enter(box, state, now)
 	box.Trouble = &crm.Fault{Verdict: f.Verdict, Scope: f.Scope, After: f.After, Code: f.Code, Message: f.Message, Advice: f.Advice, Cause: f.Cause}

@@ -59,9 +59,33 @@ type followed struct {
 const maxStrange = 100
 
 func (e *Engine) newWatcher(ctx context.Context, l *line) *watcher {
-	w := &watcher{Engine: e, line: l, notifier: l.src.(crm.Notifier), revision: -1, boxes: map[crm.MailboxID]*followed{}}
+	w := &watcher{Engine: e, line: l, notifier: careful{l.src.(crm.Notifier)}, revision: -1, boxes: map[crm.MailboxID]*followed{}}
 	w.ctx, w.cancel = context.WithCancel(ctx)
 	return w
+}
+
+// A careful notifier makes errors of panics: what a server tells is read by goroutines in
+// which they would end the program.
+type careful struct{ crm.Notifier }
+
+func (c careful) Subscribe(ctx context.Context, box, anchor *crm.Mailbox) (s crm.Subscription, err error) {
+	defer caught(&err)
+	return c.Notifier.Subscribe(ctx, box, anchor)
+}
+
+func (c careful) Listen(ctx context.Context, list []crm.Subscription, tell func(crm.Notice)) (err error) {
+	defer caught(&err)
+	return c.Notifier.Listen(ctx, list, tell)
+}
+
+func (c careful) Pull(ctx context.Context, s *crm.Subscription) (n crm.Notice, err error) {
+	defer caught(&err)
+	return c.Notifier.Pull(ctx, s)
+}
+
+func (c careful) Unsubscribe(ctx context.Context, s crm.Subscription) (err error) {
+	defer caught(&err)
+	return c.Notifier.Unsubscribe(ctx, s)
 }
 
 // follow sees to it that the mailboxes of the line in use are followed.
@@ -382,7 +406,7 @@ func (w *watcher) look(ids ...crm.MailboxID) {
 	if w.ctx.Err() != nil {
 		return
 	}
-	if err := w.Org.LookNow(w.ctx, ids...); err != nil {
+	if err := w.Org.LookNow(w.ctx, ids...); err != nil && w.ctx.Err() == nil {
 		w.Log.Error("make mailboxes due", "mailboxes", len(ids), "err", err)
 		w.lookLater(ids)
 		return

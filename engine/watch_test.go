@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -442,6 +443,46 @@ func TestMailboxThatDoesNotAnswerWhenPulled(t *testing.T) {
 		}
 		s.x.mu.Unlock()
 	})
+}
+
+// TestWhoStumblesOverWhatIsToldGoesOn: what a server tells is read in the background, where
+// a panic would end the program, and with it all organizations. What comes is found by looks,
+// the pages say why in a sentence, and later it is tried again.
+func TestWhoStumblesOverWhatIsToldGoesOn(t *testing.T) {
+	for _, test := range []struct {
+		call      string
+		pulling   bool
+		meanwhile crm.WatchMode
+		again     crm.WatchMode
+	}{
+		{"Subscribe", false, crm.Polling, crm.Streaming},
+		{"Listen", false, crm.Polling, crm.Streaming},
+		{"Pull", true, crm.Pulling, crm.Pulling}, // subscriptions that are all lost are made anew
+	} {
+		t.Run(test.call, func(t *testing.T) {
+			x := newExchange()
+			x.stumble, x.pulling = test.call, test.pulling
+			play(t, 3, x, func(s *scene) {
+				time.Sleep(5 * time.Minute)
+				s.x.arrive(person(1))
+				time.Sleep(5 * time.Minute)
+				if n, _ := s.org.Counts(s.Context()); n.Items() != 1 {
+					s.Error("what came meanwhile was not found")
+				}
+				if mode := s.mode(person(1)); mode.Mode != test.meanwhile || mode.Why == "" || strings.Contains(mode.Why, "goroutine") {
+					s.Errorf("it is shown as %+v, want %s, and why in a sentence", mode, test.meanwhile)
+				}
+				s.x.mu.Lock()
+				s.x.stumble = ""
+				clear(s.x.subs) // those that were given up expire by themselves
+				s.x.mu.Unlock()
+				time.Sleep(time.Hour)
+				if mode := s.mode(person(1)); mode.Mode != test.again {
+					s.Errorf("once it is understood, it is shown as %+v, want %s", mode, test.again)
+				}
+			})
+		})
+	}
 }
 
 func TestMailboxTakenOffTheListIsLeftAloneWithinASecond(t *testing.T) {

@@ -141,11 +141,22 @@ func startFlow(take func(io.Reader) error) *flow {
 	r, w := io.Pipe()
 	f := &flow{w, make(chan error, 1)}
 	go func() {
-		err := take(r)
+		err := caught(func() error { return take(r) })
 		r.CloseWithError(io.ErrClosedPipe)
 		f.done <- err
 	}()
 	return f
+}
+
+// caught makes an error of a panic in a goroutine of its own, where nobody else could: it
+// would end the program.
+func caught(do func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = crm.Stumbled(p)
+		}
+	}()
+	return do()
 }
 
 // end tells the taker that there is no more, because of err if that is not nil, and
@@ -174,14 +185,16 @@ func (s *source) Original(ctx context.Context, box *crm.Mailbox, id string) (io.
 	go func() {
 		defer close(o.ended)
 		op := &GetItem{Shape: ItemShape{Base: IDOnly, IncludeMimeContent: true}, IDs: []ItemID{{ID: id}}}
-		err := s.session(box).GetItem(ctx, op, func(int) io.Writer { begin(); return w }, func(_ int, r *ItemsResult) error {
-			if err := r.Err(); err != nil {
-				return err
-			}
-			if len(r.Items) == 0 || r.Items[0].Mime == nil {
-				return &noMIME
-			}
-			return r.Items[0].Mime.Err
+		err := caught(func() error {
+			return s.session(box).GetItem(ctx, op, func(int) io.Writer { begin(); return w }, func(_ int, r *ItemsResult) error {
+				if err := r.Err(); err != nil {
+					return err
+				}
+				if len(r.Items) == 0 || r.Items[0].Mime == nil {
+					return &noMIME
+				}
+				return r.Items[0].Mime.Err
+			})
 		})
 		failure = s.err(err, crm.ItemScope)
 		w.CloseWithError(failure)

@@ -402,8 +402,13 @@ func (c *Client) attempt(ctx context.Context, t *transaction, fresh bool, read f
 		t.settle(t.outcome(ctx, err)...)
 		return err, false
 	}
-	used := !l.fresh
+	used, whole := !l.fresh, false
+	defer func() {
+		c.tell(l, t, ErrUndecided) // of what a panic kept from being told: strangers' bytes are read here
+		c.release(l, whole)
+	}()
 	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
 	resp, err := c.authorize(ctx, l, t)
 	loggedOn()
 	if err == nil {
@@ -415,7 +420,7 @@ func (c *Client) attempt(ctx context.Context, t *transaction, fresh bool, read f
 	if err != nil && !t.foreign {
 		err = c.failure(t, cause(ctx, err))
 	}
-	whole := stop() && !t.call.Hanging && (err == nil || c.drained(t.resp))
+	whole = stop() && !t.call.Hanging && (err == nil || c.drained(t.resp)) && !t.resp.Close
 	if e, ok := errors.AsType[*Error](err); ok && t.call.Code == "" {
 		t.call.Code = e.Code
 	}
@@ -424,7 +429,6 @@ func (c *Client) attempt(ctx context.Context, t *transaction, fresh bool, read f
 	}
 	c.tell(l, t, t.outcome(ctx, err)...)
 	lost = used && t.resp == nil && l.in == 0
-	c.release(l, whole && !t.resp.Close)
 	t.resp, t.parts, t.foreign = nil, nil, false
 	return err, lost
 }

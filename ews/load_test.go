@@ -2,6 +2,7 @@ package ews
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -355,5 +356,46 @@ func TestOriginal(t *testing.T) {
 	r.Close() // early
 	if _, err := src.Original(t.Context(), ann, "unknown"); crm.AsFault(err).Verdict != crm.Gone {
 		t.Errorf("got %v, want gone", err)
+	}
+}
+
+// TestStumblingTakesNoConnection: a panic over what was read gives back what the request
+// held, and the request is told of.
+func TestStumblingTakesNoConnection(t *testing.T) {
+	m, headers := letters(1)
+	m.t = t
+	src, b := newServer(t, m.answer).paced(t)
+	stumble := func() {
+		defer func() { recover() }()
+		src.Load(t.Context(), ann, headers, func(*crm.Item) error { panic("stumbled") })
+		t.Error("the panic was swallowed")
+	}
+	for range maxConns + 1 {
+		stumble()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := src.Load(ctx, ann, headers, func(*crm.Item) error { return nil }); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	if n := len(b.faults); n != len(b.log) {
+		t.Errorf("%d of %d requests were told of", n, len(b.log))
+	}
+}
+
+// TestStumblingInTheBackground: where a goroutine of ours reads or takes, a panic becomes the
+// error of who waits for it.
+func TestStumblingInTheBackground(t *testing.T) {
+	s := newServer(t, func(*Request) ([]Answer, *SOAPFault) {
+		return []Answer{&AttachmentsResult{Result: Succeeded(), Attachments: []Attachment{{Element: FileAttachment, ID: "a", Content: &Content{Bytes: bytes.Repeat([]byte("x"), 200_000)}}}}}, nil
+	})
+	src, b := s.paced(t)
+	err := src.Attachments(t.Context(), ann, []crm.Attachment{{ID: "a"}}, func(int, io.Reader, *crm.Fault) error { panic("stumbled") })
+	if err == nil || crm.AsFault(err).Code != crm.Unforeseen {
+		t.Errorf("a content: got %v", err)
+	}
+	b.closed = func(int) *crm.Fault { panic("stumbled") }
+	if _, err := src.Original(t.Context(), ann, "id-000"); err == nil || crm.AsFault(err).Code != crm.Unforeseen {
+		t.Errorf("an original: got %v", err)
 	}
 }
