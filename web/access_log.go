@@ -237,8 +237,7 @@ func (s *server) exportAccess(format string) action {
 		w.Header().Set("Content-Type", kind)
 		w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="access-log-%s.%s"`, s.Now().UTC().Format("2006-01-02-1504"), format))
 		if err := write(w); err != nil {
-			s.Log.Warn("export the access log", "err", err)
-			panic(http.ErrAbortHandler)
+			s.torn(r, err)
 		}
 		return nil
 	}

@@ -125,6 +125,9 @@ func (s *server) exportAudit(format string) action {
 		kind := map[string]string{report.CSV: "text/csv", report.JSON: "application/json"}[format]
 		w.Header().Set("Content-Type", kind+"; charset=utf-8")
 		w.Header().Set("Content-Disposition", `attachment; filename="audit-`+s.Now().UTC().Format("2006-01-02")+"."+format+`"`)
-		return write(w)
+		if err := write(w); err != nil {
+			s.torn(r, err)
+		}
+		return nil
 	}
 }

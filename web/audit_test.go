@@ -1,9 +1,11 @@
 package web
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +78,19 @@ func TestFailedSignInsAreCounted(t *testing.T) {
 	now = now.Add(failureWindow)
 	if rest := f.over(); n != failuresKept+1 || len(rest) != 1 || !strings.HasSuffix(rest[0].Detail, ": 9949") {
 		t.Errorf("10000 accounts: %d entries at once, then %v", n, rest)
+	}
+}
+
+// TestFailedSignInIsWrittenDownThoughNobodyWaits: who guesses passwords hangs up.
+func TestFailedSignInIsWrittenDownThoughNobodyWaits(t *testing.T) {
+	s := newSite(t)
+	ctx, hangUp := context.WithCancel(t.Context())
+	s.server.failures.now = func() time.Time { hangUp(); return sampleNow } // once the password was found wrong
+	r := httptest.NewRequest("POST", "/sign-in", strings.NewReader("address="+ann+"&password=wrong")).WithContext(ctx)
+	r.Header.Set("Content-Type", formType)
+	s.server.handler().ServeHTTP(httptest.NewRecorder(), r)
+	if got := s.auditLog()[0]; ctx.Err() == nil || got.Action != "sign-in.failed" || got.Subject != ann {
+		t.Errorf("the last entry is %+v", got)
 	}
 }
 

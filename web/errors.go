@@ -91,6 +91,15 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
+// torn ends an answer that was begun and cannot be completed, so that nobody takes it for
+// whole.
+func (s *server) torn(r *http.Request, err error) {
+	if r.Context().Err() == nil { // else the reader has left
+		s.Log.Error("complete an answer", "route", r.Pattern, "err", err)
+	}
+	panic(http.ErrAbortHandler)
+}
+
 func (s *server) showProblem(w http.ResponseWriter, r *http.Request, p problem) {
 	name := "problem"
 	if viewerOf(r) == nil {

@@ -119,7 +119,9 @@ func (s *server) original(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer content.Close()
 	asDownload(w, "message-"+strconv.FormatInt(id, 10)+".eml", "message/rfc822")
-	_, _ = io.Copy(w, content) // begun: a torn answer is all that can be told
+	if _, err := io.Copy(w, content); err != nil {
+		s.torn(r, err)
+	}
 	return nil
 }
 

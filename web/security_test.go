@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -380,6 +381,29 @@ func TestFaults(t *testing.T) {
 	panics.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	if body := w.Body.String(); w.Code != http.StatusInternalServerError || !strings.Contains(body, "internal") || strings.Contains(body, "inner secret") {
 		t.Errorf("a panic: status %d\n%s", w.Code, body)
+	}
+}
+
+// A writer whose reader takes nothing.
+type deafWriter struct{ http.ResponseWriter }
+
+func (deafWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// TestTornDownloadIsNotWhole: what could not be written to its end breaks off; an answer that
+// ended as others do would be kept for the whole.
+func TestTornDownloadIsNotWhole(t *testing.T) {
+	s := newFilledSite(t)
+	for _, url := range []string{"/access/log.csv", "/access/log.json", "/access/audit.csv", "/access/audit.json", fmt.Sprintf("/messages/%d/original", s.message("attack"))} {
+		r := httptest.NewRequest("GET", url, nil)
+		r.AddCookie(&http.Cookie{Name: "postern", Value: s.as(ann)})
+		func() {
+			defer func() {
+				if p := recover(); p != http.ErrAbortHandler {
+					t.Errorf("%s: ended by %v, want that the connection is given up", url, p)
+				}
+			}()
+			s.server.handler().ServeHTTP(deafWriter{httptest.NewRecorder()}, r)
+		}()
 	}
 }
 

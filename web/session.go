@@ -145,8 +145,10 @@ func (s *server) checkPassword(ctx context.Context, account, password string) (*
 	return user, nil
 }
 
-// audit writes entries that belong to no change of the store.
+// audit writes entries that belong to no change of the store, also when the reader has left:
+// who guesses passwords does not stay for the answer.
 func (s *server) audit(ctx context.Context, entries ...crm.AuditEntry) error {
+	ctx = context.WithoutCancel(ctx)
 	for _, e := range entries {
 		if err := s.Org.Audit(ctx, e); err != nil {
 			return err
