@@ -10,7 +10,12 @@ import (
 )
 
 // counted is a source that only counts how often it is asked.
-type counted struct{ calls int }
+type counted struct {
+	calls   int
+	headers map[string]crm.Header
+}
+
+func newCounted() *counted { return &counted{headers: map[string]crm.Header{"there": {ID: "there"}}} }
 
 func (c *counted) Folders(context.Context, *crm.Mailbox) ([]crm.Folder, error) {
 	c.calls++
@@ -22,9 +27,14 @@ func (c *counted) Changes(context.Context, *crm.Mailbox, crm.Folder, crm.Cursor)
 	return &crm.Page{}, nil
 }
 
-func (c *counted) Headers(context.Context, *crm.Mailbox, []string) ([]crm.Header, error) {
+func (c *counted) Headers(_ context.Context, _ *crm.Mailbox, ids []string) (list []crm.Header, err error) {
 	c.calls++
-	return nil, nil
+	for _, id := range ids {
+		if h, ok := c.headers[id]; ok {
+			list = append(list, h)
+		}
+	}
+	return list, nil
 }
 
 func (c *counted) Load(context.Context, *crm.Mailbox, []crm.Header, func(*crm.Item) error) error {
@@ -84,7 +94,7 @@ func every(ctx context.Context, src crm.Source, box *crm.Mailbox) []error {
 	_, folders := src.Folders(ctx, box)
 	_, changes := src.Changes(ctx, box, mailFolder, "")
 	_, headers := src.Headers(ctx, box, nil)
-	_, original := src.Original(ctx, box, "")
+	_, original := src.Original(ctx, box, "there")
 	return []error{folders, changes, headers, src.Load(ctx, box, nil, nil), src.Attachments(ctx, box, nil, nil), original, src.Items(ctx, box, mailFolder, nil),
 		subscribe, pull, notifier.Listen(ctx, []crm.Subscription{{Box: box}}, nil), notifier.Unsubscribe(ctx, crm.Subscription{Box: box})}
 }
@@ -126,7 +136,7 @@ func TestNothingPassesButWhatThePolicyAllows(t *testing.T) {
 		{"no address", true, []string{"acme.example"}, "", "domain-not-allowed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			src := &counted{}
+			src := newCounted()
 			guarded := opened(t, New(Config{}), src, granting(test.enabled, test.domains...))
 			errs := every(t.Context(), guarded, &crm.Mailbox{Address: test.address})
 			for i, err := range errs {
@@ -145,7 +155,7 @@ func TestNothingPassesButWhatThePolicyAllows(t *testing.T) {
 }
 
 func TestPolicyIsAskedAnewBeforeEachCall(t *testing.T) {
-	src, g := &counted{}, New(Config{}) // as it is made it grants nothing
+	src, g := newCounted(), New(Config{}) // as it is made it grants nothing
 	guarded, box := opened(t, g, src, granting(true)), &crm.Mailbox{Address: "ann@acme.example"}
 	every(t.Context(), guarded, box)
 	g.Set(granting(true, "acme.example"))
@@ -154,5 +164,40 @@ func TestPolicyIsAskedAnewBeforeEachCall(t *testing.T) {
 	every(t.Context(), guarded, box)
 	if src.calls != calls {
 		t.Errorf("the source was asked %d times, want %d: while the domain was allowed", src.calls, calls)
+	}
+}
+
+// TestOriginalIsNotGrantedUnseen: what a policy excludes by what the header says is not
+// fetched while there is no header that could say it.
+func TestOriginalIsNotGrantedUnseen(t *testing.T) {
+	src := newCounted()
+	src.headers["damaged"] = crm.Header{ID: "damaged", Fault: &crm.Fault{Verdict: crm.Retry, Scope: crm.ItemScope, Code: "ErrorCorruptData"}}
+	terms := granting(true, "acme.example")
+	terms.Policy.Limits.Sensitivities = []crm.Sensitivity{crm.Private}
+	guarded, box := opened(t, New(Config{}), src, terms), &crm.Mailbox{Address: "ann@acme.example"}
+	for id, code := range map[string]string{"damaged": "ErrorCorruptData", "gone": "vanished"} {
+		src.calls = 0
+		if _, err := guarded.Original(t.Context(), box, id); err == nil || crm.AsFault(err).Code != code || src.calls != headersOfOriginal {
+			t.Errorf("%s: got %v after %d calls, want %s after that for the header", id, err, src.calls, code)
+		}
+	}
+}
+
+type stumbling struct{ *counted }
+
+func (stumbling) Load(context.Context, *crm.Mailbox, []crm.Header, func(*crm.Item) error) error {
+	panic("stumbled")
+}
+
+// TestPanicLeavesTheGate: a call that ended so is not kept as one that is under way.
+func TestPanicLeavesTheGate(t *testing.T) {
+	g := New(Config{})
+	guarded := opened(t, g, stumbling{newCounted()}, granting(true, "acme.example"))
+	func() {
+		defer func() { recover() }()
+		guarded.Load(t.Context(), &crm.Mailbox{Address: "ann@acme.example"}, nil, nil)
+	}()
+	if len(g.calls) != 0 {
+		t.Errorf("%d calls are under way", len(g.calls))
 	}
 }

@@ -121,38 +121,45 @@ func denied(f crm.Fault) error {
 	return &f
 }
 
-func (g guard) Folders(ctx context.Context, box *crm.Mailbox) ([]crm.Folder, error) {
-	ctx, leave, err := g.gate.enter(ctx, g.era, ofMailbox(box))
+// pass makes a call that is granted. It ends when it is not any more, with the reason.
+func (g guard) pass(ctx context.Context, granted func(*Terms) error, call func(context.Context) error) (err error) {
+	ctx, leave, err := g.gate.enter(ctx, g.era, granted)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	list, err := g.src.Folders(ctx, box)
-	if err = leave(err); err == nil {
+	defer func() { err = leave(err) }() // also after a panic
+	return call(ctx)
+}
+
+func (g guard) Folders(ctx context.Context, box *crm.Mailbox) (list []crm.Folder, err error) {
+	err = g.pass(ctx, ofMailbox(box), func(ctx context.Context) (err error) {
+		list, err = g.src.Folders(ctx, box)
+		return err
+	})
+	if err == nil {
 		g.known.put(box.Address, list)
 	}
 	return list, err
 }
 
-func (g guard) Changes(ctx context.Context, box *crm.Mailbox, f crm.Folder, since crm.Cursor) (*crm.Page, error) {
+func (g guard) Changes(ctx context.Context, box *crm.Mailbox, f crm.Folder, since crm.Cursor) (page *crm.Page, err error) {
 	granted, err := g.ofFolder(ctx, box, f)
 	if err != nil {
 		return nil, err
 	}
-	ctx, leave, err := g.gate.enter(ctx, g.era, granted)
-	if err != nil {
-		return nil, err
-	}
-	page, err := g.src.Changes(ctx, box, f, since)
-	return page, leave(err)
+	err = g.pass(ctx, granted, func(ctx context.Context) (err error) {
+		page, err = g.src.Changes(ctx, box, f, since)
+		return err
+	})
+	return page, err
 }
 
-func (g guard) Headers(ctx context.Context, box *crm.Mailbox, ids []string) ([]crm.Header, error) {
-	ctx, leave, err := g.gate.enter(ctx, g.era, ofItems(box, func(*crm.Limits) error { return nil }))
-	if err != nil {
-		return nil, err
-	}
-	list, err := g.src.Headers(ctx, box, ids)
-	return list, leave(err)
+func (g guard) Headers(ctx context.Context, box *crm.Mailbox, ids []string) (list []crm.Header, err error) {
+	err = g.pass(ctx, ofItems(box, func(*crm.Limits) error { return nil }), func(ctx context.Context) (err error) {
+		list, err = g.src.Headers(ctx, box, ids)
+		return err
+	})
+	return list, err
 }
 
 // ofItems grants what concerns items that are known by their ids. They are mail, since
@@ -182,11 +189,7 @@ func decideAnew(message string) error {
 
 // Load asks about each header whether its text may be fetched.
 func (g guard) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Header, take func(*crm.Item) error) error {
-	ctx, leave, err := g.gate.enter(ctx, g.era, ofItems(box, texts(headers)))
-	if err != nil {
-		return err
-	}
-	return leave(g.src.Load(ctx, box, headers, take))
+	return g.pass(ctx, ofItems(box, texts(headers)), func(ctx context.Context) error { return g.src.Load(ctx, box, headers, take) })
 }
 
 // texts checks whether the texts of messages may be fetched.
@@ -205,24 +208,26 @@ func texts(headers []crm.Header) func(*crm.Limits) error {
 }
 
 func (g guard) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Attachment, take func(int, io.Reader, *crm.Fault) error) error {
-	ctx, leave, err := g.gate.enter(ctx, g.era, ofItems(box, func(limits *crm.Limits) error {
+	granted := ofItems(box, func(limits *crm.Limits) error {
 		if limits.Attachments == crm.NameAttachments {
 			return denied(crm.Fault{Code: "attachments-not-allowed", Message: "Attachments are not fetched."})
 		}
 		return nil
-	}))
-	if err != nil {
-		return err
-	}
-	return leave(g.src.Attachments(ctx, box, list, take))
+	})
+	return g.pass(ctx, granted, func(ctx context.Context) error { return g.src.Attachments(ctx, box, list, take) })
 }
 
 // Original looks at the header first, by which it is granted or not, and stays granted
-// until it is closed.
+// until it is closed. Without a header nothing can be granted.
 func (g guard) Original(ctx context.Context, box *crm.Mailbox, id string) (io.ReadCloser, error) {
 	headers, err := g.Headers(ctx, box, []string{id})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case len(headers) == 0:
+		return nil, &crm.Fault{Verdict: crm.Gone, Scope: crm.ItemScope, Code: "vanished", Message: "The message is not there any more.", Advice: "Nothing to do: another copy of it is asked for."}
+	case headers[0].Fault != nil:
+		return nil, headers[0].Fault
 	}
 	ctx, leave, err := g.gate.enter(ctx, g.era, ofItems(box, func(limits *crm.Limits) error {
 		if limits.Attachments == crm.NameAttachments {
@@ -252,11 +257,7 @@ func (g guard) Items(ctx context.Context, box *crm.Mailbox, f crm.Folder, take f
 	if err != nil {
 		return err
 	}
-	ctx, leave, err := g.gate.enter(ctx, g.era, granted)
-	if err != nil {
-		return err
-	}
-	return leave(g.src.Items(ctx, box, f, take))
+	return g.pass(ctx, granted, func(ctx context.Context) error { return g.src.Items(ctx, box, f, take) })
 }
 
 // Facts asks nobody.
@@ -267,47 +268,38 @@ type notifyingGuard struct {
 	notifier crm.Notifier
 }
 
-func (g notifyingGuard) Subscribe(ctx context.Context, box, anchor *crm.Mailbox) (crm.Subscription, error) {
-	ctx, leave, err := g.gate.enter(ctx, g.era, ofNews(box))
-	if err != nil {
-		return crm.Subscription{}, err
-	}
-	s, err := g.notifier.Subscribe(ctx, box, anchor)
-	return s, leave(err)
+func (g notifyingGuard) Subscribe(ctx context.Context, box, anchor *crm.Mailbox) (s crm.Subscription, err error) {
+	err = g.pass(ctx, ofNews(box), func(ctx context.Context) (err error) {
+		s, err = g.notifier.Subscribe(ctx, box, anchor)
+		return err
+	})
+	return s, err
 }
 
 // Listen ends for all mailboxes when one of them may no longer be read: what was granted
 // is one connection.
 func (g notifyingGuard) Listen(ctx context.Context, list []crm.Subscription, tell func(crm.Notice)) error {
-	ctx, leave, err := g.gate.enter(ctx, g.era, func(t *Terms) error {
+	granted := func(t *Terms) error {
 		for i := range list {
 			if err := t.allowMail(list[i].Box); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
-	if err != nil {
-		return err
 	}
-	return leave(g.notifier.Listen(ctx, list, tell))
+	return g.pass(ctx, granted, func(ctx context.Context) error { return g.notifier.Listen(ctx, list, tell) })
 }
 
-func (g notifyingGuard) Pull(ctx context.Context, s *crm.Subscription) (crm.Notice, error) {
-	ctx, leave, err := g.gate.enter(ctx, g.era, ofNews(s.Box))
-	if err != nil {
-		return crm.Notice{}, err
-	}
-	notice, err := g.notifier.Pull(ctx, s)
-	return notice, leave(err)
+func (g notifyingGuard) Pull(ctx context.Context, s *crm.Subscription) (n crm.Notice, err error) {
+	err = g.pass(ctx, ofNews(s.Box), func(ctx context.Context) (err error) {
+		n, err = g.notifier.Pull(ctx, s)
+		return err
+	})
+	return n, err
 }
 
 // Unsubscribe sends nothing for a mailbox that may no longer be read: its subscription
 // expires by itself.
 func (g notifyingGuard) Unsubscribe(ctx context.Context, s crm.Subscription) error {
-	ctx, leave, err := g.gate.enter(ctx, g.era, ofMailbox(s.Box))
-	if err != nil {
-		return err
-	}
-	return leave(g.notifier.Unsubscribe(ctx, s))
+	return g.pass(ctx, ofMailbox(s.Box), func(ctx context.Context) error { return g.notifier.Unsubscribe(ctx, s) })
 }
