@@ -1,4 +1,5 @@
 // What all journeys share: the browser, signing in, waiting for what collecting brings.
+import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
@@ -38,12 +39,12 @@ export async function signIn(page, user = demo.user, password = demo.password) {
   await page.waitForURL((url) => !url.pathname.startsWith("/sign-in"));
 }
 
-// Asks again until the answer is truthy. Collecting takes as long as it takes; the time
-// limit of the test ends what never comes.
+// Asks again until the answer is truthy. What has not come after three minutes never comes.
 export async function until(ask, pause = 250) {
-  for (;;) {
+  for (const late = performance.now() + 180_000; ;) {
     const answer = await ask();
     if (answer) return answer;
+    assert.ok(performance.now() < late, `it did not come: ${ask}`);
     await new Promise((resume) => setTimeout(resume, pause));
   }
 }
