@@ -138,24 +138,10 @@ func (o *Org) sameContact(ctx context.Context, t *tx, c crm.Contact) (*crm.Conta
 
 // contacts reads contacts with their addresses, in the order of the ids given.
 func (o *Org) contacts(ctx context.Context, q querier, list []int64) ([]crm.Contact, error) {
-	found := map[int64]*crm.Contact{}
-	err := in(ctx, q, "select id, name, company, title from contact where org_id = $1 and id in (%s)", []any{o.id}, list, func(r *sql.Rows) error {
-		c := crm.Contact{Org: o.id}
-		if err := r.Scan(&c.ID, &c.Name, &c.Company, &c.Title); err != nil {
-			return err
-		}
-		found[int64(c.ID)] = &c
-		return nil
+	return peopleByIDs(ctx, o, q, "contact", "contact", "name, company, title", list, func(c *crm.Contact) (*crm.ContactID, []any, *[]mail.Address) {
+		c.Org = o.id
+		return &c.ID, []any{&c.Name, &c.Company, &c.Title}, &c.Addresses
 	})
-	if err != nil {
-		return nil, err
-	}
-	err = o.addresses(ctx, q, "contact", list, func(id int64, a mail.Address) {
-		if c := found[id]; c != nil {
-			c.Addresses = addAddresses(c.Addresses, []mail.Address{a})
-		}
-	})
-	return inOrder(list, found), err
 }
 
 // Contact returns one contact, or ErrNotFound.

@@ -308,6 +308,32 @@ func first[T any](list []T, err error) (*T, error) {
 	return &list[0], nil
 }
 
+// peopleByIDs reads contacts or users of a table, with their addresses, in the order of the ids
+// given. fields tells where of one the id goes, the columns, and the addresses.
+func peopleByIDs[P any, ID ~int64](ctx context.Context, o *Org, q querier, table, kind, columns string, list []int64,
+	fields func(*P) (*ID, []any, *[]mail.Address)) ([]P, error) {
+	found := map[int64]*P{}
+	err := in(ctx, q, "select id, "+columns+" from "+table+" where org_id = $1 and id in (%s)", []any{o.id}, list, func(r *sql.Rows) error {
+		p := new(P)
+		id, rest, _ := fields(p)
+		if err := r.Scan(append([]any{id}, rest...)...); err != nil {
+			return err
+		}
+		found[int64(*id)] = p
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = o.addresses(ctx, q, kind, list, func(id int64, a mail.Address) {
+		if p := found[id]; p != nil {
+			_, _, addresses := fields(p)
+			*addresses = addAddresses(*addresses, []mail.Address{a})
+		}
+	})
+	return inOrder(list, found), err
+}
+
 // addresses reads the addresses of contacts or users, of each in its order.
 func (o *Org) addresses(ctx context.Context, q querier, kind string, list []int64, add func(id int64, a mail.Address)) error {
 	query := strings.ReplaceAll("select KIND_id, address from KIND_address where org_id = $1 and KIND_id in (%s) order by KIND_id, position", "KIND", kind)

@@ -211,24 +211,10 @@ func (o *Org) sameUser(ctx context.Context, t *tx, u crm.User) (*crm.User, error
 
 // users reads users with their addresses, in the order of the ids given.
 func (o *Org) users(ctx context.Context, q querier, list []int64) ([]crm.User, error) {
-	found := map[int64]*crm.User{}
-	err := in(ctx, q, "select id, name, admin, active from account where org_id = $1 and id in (%s)", []any{o.id}, list, func(r *sql.Rows) error {
-		u := crm.User{Org: o.id}
-		if err := r.Scan(&u.ID, &u.Name, &u.Admin, &u.Active); err != nil {
-			return err
-		}
-		found[int64(u.ID)] = &u
-		return nil
+	return peopleByIDs(ctx, o, q, "account", "user", "name, admin, active", list, func(u *crm.User) (*crm.UserID, []any, *[]mail.Address) {
+		u.Org = o.id
+		return &u.ID, []any{&u.Name, &u.Admin, &u.Active}, &u.Addresses
 	})
-	if err != nil {
-		return nil, err
-	}
-	err = o.addresses(ctx, q, "user", list, func(id int64, a mail.Address) {
-		if u := found[id]; u != nil {
-			u.Addresses = addAddresses(u.Addresses, []mail.Address{a})
-		}
-	})
-	return inOrder(list, found), err
 }
 
 // User returns one user, or ErrNotFound.
