@@ -346,10 +346,12 @@ func TestMailboxWithTooManySubscriptionsIsPolledForAnHour(t *testing.T) {
 			s.Errorf("shown as %+v, want polling, and why", mode)
 		}
 		time.Sleep(55 * time.Minute)
+		x.mu.Lock()
 		if asked != 1 {
 			s.Errorf("it was subscribed to %d times within the hour", asked)
 		}
 		x.refuse = nil
+		x.mu.Unlock()
 		time.Sleep(10 * time.Minute)
 		if mode := s.mode(person(0)); mode.Mode != crm.Streaming {
 			s.Errorf("after the hour: %+v, want streaming", mode)
