@@ -105,6 +105,29 @@ func (p *Policy) DeniesMailbox(a mail.Address, g Groups) *Fault {
 	return nil
 }
 
+// AllowsBox returns nil when a mailbox may be read by all addresses that are known of it, else
+// why not.
+func (p *Policy) AllowsBox(box *Mailbox, g Groups) *Fault {
+	if f := p.AllowsMailbox(box.Address, g); f != nil {
+		return f
+	}
+	return p.DeniesPrimary(box.Primary, g)
+}
+
+// DeniesPrimary says why Deny refuses a mailbox by the primary address that Exchange told of
+// it; nil when it does not. What is granted is another address of the same mailbox. "" = there
+// is no other.
+func (p *Policy) DeniesPrimary(primary mail.Address, g Groups) *Fault {
+	if primary == "" {
+		return nil
+	}
+	f := p.DeniesMailbox(primary, g)
+	if f != nil {
+		f.Message = fmt.Sprintf("Exchange knows this mailbox as %s. %s", primary, f.Message)
+	}
+	return f
+}
+
 func groupUnknown(group mail.Address) *Fault {
 	return refused("group-unknown", fmt.Sprintf("The policy names the group %s, and who belongs to it is not known.", group),
 		"It is asked of Exchange by itself; else enter its members by postern policy group, or name mailboxes instead.")

@@ -16,7 +16,6 @@ package gate
 
 import (
 	"context"
-	"fmt"
 	"hash/fnv"
 	"io"
 	"net/netip"
@@ -264,18 +263,12 @@ func (t *Terms) allowBox(box *crm.Mailbox) error {
 	return t.allowPrimary(box.Primary)
 }
 
-// allowPrimary refuses a mailbox whose primary address the policy denies: what it granted
-// was another address of the same mailbox. "" = there is no other.
+// allowPrimary refuses a mailbox whose primary address the policy denies.
 func (t *Terms) allowPrimary(primary mail.Address) error {
-	if primary == "" {
-		return nil
+	if f := t.Policy.DeniesPrimary(primary, t.Groups); f != nil {
+		return f
 	}
-	f := t.Policy.DeniesMailbox(primary, t.Groups)
-	if f == nil {
-		return nil
-	}
-	f.Message = fmt.Sprintf("Exchange knows this mailbox as %s. %s", primary, f.Message)
-	return f
+	return nil
 }
 
 // allowMail says whether mail of a mailbox may be read.

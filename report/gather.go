@@ -99,13 +99,18 @@ func (e *Evidence) gatherPolicy(ctx context.Context, org *store.Org, _ crm.Conne
 	return err
 }
 
-// gatherMailboxes asks the policy about each active user's mailbox, as the gate does.
+// gatherMailboxes asks the policy about each active user's mailbox, as the gate does: by all of
+// its addresses that are known.
 func (e *Evidence) gatherMailboxes(ctx context.Context, org *store.Org, _ crm.Connector) error {
 	p, groups, _, err := org.Granted(ctx)
 	if err != nil {
 		return err
 	}
 	users, _, err := org.Users(ctx, store.ListQuery{Limit: store.Everything})
+	if err != nil {
+		return err
+	}
+	known, err := knownMailboxes(ctx, org)
 	if err != nil {
 		return err
 	}
@@ -122,7 +127,7 @@ func (e *Evidence) gatherMailboxes(ctx context.Context, org *store.Org, _ crm.Co
 			continue
 		}
 		m := mailboxEvidence{Address: u.Addresses[0], Day: days[u.Addresses[0]]}
-		if f := p.AllowsMailbox(m.Address, groups); f != nil {
+		if f := refusal(&p, known(m.Address), groups); f != nil {
 			m.Rule, m.Code = f.Message, f.Code
 			e.Out = append(e.Out, m)
 		} else {
@@ -131,7 +136,7 @@ func (e *Evidence) gatherMailboxes(ctx context.Context, org *store.Org, _ crm.Co
 		}
 	}
 	for _, a := range asked {
-		if p.AllowsMailbox(a.Address, groups) == nil {
+		if p.AllowsBox(known(a.Address), groups) == nil {
 			continue
 		}
 		opened, err := answeredSince(ctx, org, p.Saved, store.AccessQuery{Mailbox: a.Address})
@@ -145,6 +150,30 @@ func (e *Evidence) gatherMailboxes(ctx context.Context, org *store.Org, _ crm.Co
 	slices.SortFunc(e.In, byAddress)
 	slices.SortFunc(e.Out, byAddress)
 	return nil
+}
+
+// knownMailboxes returns what tells what is known of the mailbox at an address.
+func knownMailboxes(ctx context.Context, org *store.Org) (func(mail.Address) *crm.Mailbox, error) {
+	list, _, err := org.Mailboxes(ctx, store.ListQuery{Limit: store.Everything})
+	if err != nil {
+		return nil, err
+	}
+	byAddress := map[mail.Address]*crm.Mailbox{}
+	for i := range list {
+		if b := &list[i].Mailbox; byAddress[b.Address] == nil || b.State != crm.Off { // one that is off is of who had the address before
+			byAddress[b.Address] = b
+		}
+	}
+	return func(a mail.Address) *crm.Mailbox { return cmp.Or(byAddress[a], &crm.Mailbox{Address: a}) }, nil
+}
+
+// refusal says why a mailbox is not read. That one is denied by its primary address, which
+// Exchange told as the mailbox was about to be opened for the first time, its trouble tells.
+func refusal(p *crm.Policy, box *crm.Mailbox, groups crm.Groups) *crm.Fault {
+	if f := p.AllowsBox(box, groups); f != nil || box.Trouble == nil || box.Trouble.Code != "mailbox-denied" {
+		return f
+	}
+	return box.Trouble
 }
 
 // allowingRule names what of the policy lets a mailbox in.

@@ -115,7 +115,7 @@ func (o *Org) MailboxesIn(ctx context.Context, domains []string) (int, error) {
 	return len(wanted), err
 }
 
-// wanted maps the users whose mailboxes are granted to their addresses.
+// wanted maps the users who have a mailbox at an address that is granted to that address.
 func (o *Org) wanted(ctx context.Context, q querier, g granted) (map[int64]mail.Address, error) {
 	wanted := map[int64]mail.Address{}
 	err := rows(ctx, q, "select user_id, address from user_address where org_id = $1 and active and position = 0", []any{o.id}, func(r *sql.Rows) error {
@@ -124,7 +124,7 @@ func (o *Org) wanted(ctx context.Context, q querier, g granted) (map[int64]mail.
 		if err := r.Scan(&id, &a); err != nil {
 			return err
 		}
-		if g.allows(a) {
+		if g.policy.AllowsMailbox(a, g.groups) == nil {
 			wanted[id] = a
 		}
 		return nil

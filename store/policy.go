@@ -113,7 +113,7 @@ func (o *Org) Grant(ctx context.Context, box *crm.Mailbox) (Grant, error) {
 	if err != nil {
 		return g, err
 	}
-	g.Policy, g.Limits, g.Refused = all.policy, all.limits(box.User), all.policy.AllowsMailbox(box.Address, all.groups)
+	g.Policy, g.Limits, g.Refused = all.policy, all.limits(box.User), all.policy.AllowsBox(box, all.groups)
 	g.Outside, err = o.outside(ctx, o.read(), box.ID, func(folders []crm.Folder) []bool { return g.Policy.InScope(g.Limits, folders) })
 	return g, err
 }
@@ -449,6 +449,6 @@ func (o *Org) granted(ctx context.Context, q querier) (g granted, err error) {
 	return g, err
 }
 
-func (g *granted) allows(a mail.Address) bool { return g.policy.AllowsMailbox(a, g.groups) == nil }
+func (g *granted) allows(box *crm.Mailbox) bool { return g.policy.AllowsBox(box, g.groups) == nil }
 
 func (g *granted) limits(user crm.UserID) crm.Limits { return g.policy.Tighten(g.own[user]) }

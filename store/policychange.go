@@ -79,17 +79,17 @@ func (o *Org) DryRun(ctx context.Context, p crm.Policy) (Change, error) {
 	return c, err
 }
 
-// comeAndGo compares whose mailboxes are granted.
+// comeAndGo compares whose mailboxes are read.
 func (o *Org) comeAndGo(ctx context.Context, was, is granted) (comes, goes []string, err error) {
 	settings, _, err := o.settings(ctx, o.read())
 	if err != nil || !settings.Enabled {
 		return nil, nil, err
 	}
-	before, err := o.wanted(ctx, o.read(), was)
+	before, err := o.readable(ctx, o.read(), was)
 	if err != nil {
 		return nil, nil, err
 	}
-	after, err := o.wanted(ctx, o.read(), is)
+	after, err := o.readable(ctx, o.read(), is)
 	for user, a := range after {
 		if _, had := before[user]; !had {
 			comes = append(comes, string(a))
@@ -270,7 +270,7 @@ func (o *Org) newReview(ctx context.Context, q querier, g granted) (*review, err
 		return nil, err
 	}
 	for id, b := range boxes {
-		box := reviewedBox{Mailbox: b, limits: g.limits(b.User), allowed: g.allows(b.Address)}
+		box := reviewedBox{Mailbox: b, limits: g.limits(b.User), allowed: g.allows(&b)}
 		box.excluded, err = o.outside(ctx, q, id, func(folders []crm.Folder) []bool {
 			within := g.policy.InScope(box.limits, folders)
 			for i, in := range crm.InScope(folders) { // what nobody collects is not for the policy to exclude

@@ -54,7 +54,7 @@ func (o *Org) follow(ctx context.Context, t *tx, h hasher, was, is granted) erro
 		}
 		boxes = unique(boxes)
 	}
-	others, err := o.otherFolders(ctx, t, was, is)
+	others, err := o.askedAnew(ctx, t, was, is)
 	if err != nil {
 		return err
 	}
@@ -73,9 +73,9 @@ func (o *Org) newlyUsers(ctx context.Context, q querier, was, is granted) ([]mai
 // owners are the mailboxes that there are, those that are off included, and their users.
 func (o *Org) owners(ctx context.Context, q querier) (map[crm.MailboxID]crm.Mailbox, error) {
 	all := map[crm.MailboxID]crm.Mailbox{}
-	err := rows(ctx, q, "select id, user_id, address, state from mailbox where org_id = $1", []any{o.id}, func(r *sql.Rows) error {
+	err := rows(ctx, q, "select id, user_id, address, primary_address, state from mailbox where org_id = $1", []any{o.id}, func(r *sql.Rows) error {
 		var b crm.Mailbox
-		if err := r.Scan(&b.ID, &b.User, &b.Address, &b.State); err != nil {
+		if err := r.Scan(&b.ID, &b.User, &b.Address, &b.Primary, &b.State); err != nil {
 			return err
 		}
 		all[b.ID] = b
@@ -84,14 +84,31 @@ func (o *Org) owners(ctx context.Context, q querier) (map[crm.MailboxID]crm.Mail
 	return all, err
 }
 
-// otherFolders are mailboxes of which other folders are to be read, so that they are to be
-// asked which there are.
-func (o *Org) otherFolders(ctx context.Context, q querier, was, is granted) ([]int64, error) {
+// readable maps the users whose mailboxes are read to their addresses: those that are wanted,
+// but for one that is denied by its primary address. That one stays, and says so.
+func (o *Org) readable(ctx context.Context, q querier, g granted) (map[int64]mail.Address, error) {
+	wanted, err := o.wanted(ctx, q, g)
+	if err != nil {
+		return nil, err
+	}
+	boxes, err := o.owners(ctx, q)
+	for _, b := range boxes {
+		if user := int64(b.User); wanted[user] == b.Address && !g.allows(&b) {
+			delete(wanted, user)
+		}
+	}
+	return wanted, err
+}
+
+// askedAnew are mailboxes that may be read again, or of which other folders are to be read, so
+// that they are to be asked which there are.
+func (o *Org) askedAnew(ctx context.Context, q querier, was, is granted) ([]int64, error) {
 	boxes, err := o.owners(ctx, q)
 	var list []int64
 	for id, b := range boxes {
 		before, after := was.limits(b.User), is.limits(b.User)
-		if !slices.Equal(before.ExcludedFolders, after.ExcludedFolders) || !slices.Equal(was.policy.Kinds, is.policy.Kinds) {
+		freed := is.allows(&b) && !was.allows(&b)
+		if freed || !slices.Equal(before.ExcludedFolders, after.ExcludedFolders) || !slices.Equal(was.policy.Kinds, is.policy.Kinds) {
 			list = append(list, int64(id))
 		}
 	}
@@ -116,7 +133,7 @@ func (o *Org) freed(ctx context.Context, q querier, h hasher, was, is granted) (
 	}
 	for _, id := range slices.Sorted(maps.Keys(boxes)) {
 		b := boxes[id]
-		if is.allows(b.Address) && !was.allows(b.Address) {
+		if is.allows(&b) && !was.allows(&b) {
 			sets = append(sets, freed{"mailbox_id = $2 and outcome = 'not_filed' and reason = $3", []any{id, crm.ExcludedMailbox}})
 		}
 		old, now := was.limits(b.User), is.limits(b.User)

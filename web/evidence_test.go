@@ -98,6 +98,50 @@ func TestEvidenceOfServersOnThisMachine(t *testing.T) {
 	s.expect(ann, "/access/evidence", "Basic without TLS, on this machine, and nothing else|none: the server is on this machine|nothing is collected", "over TLS|always checked|nothing is asked of Exchange")
 }
 
+// TestEvidenceOfAMailboxDeniedByItsPrimaryAddress: it is out, whether Exchange told that address
+// while the mailbox was read or as it was to be opened; asked for nevertheless, it must not be.
+func TestEvidenceOfAMailboxDeniedByItsPrimaryAddress(t *testing.T) {
+	s := newFilledSite(t)
+	s.server.Connector.Operations = []crm.Operation{{Name: "GetItem", Reads: true}}
+	p, err := s.org.Policy(t.Context())
+	if err == nil {
+		p.Deny = []crm.Selector{"robert@acme.example"}
+		_, err = s.org.SavePolicy(t.Context(), p, false)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := s.sampleEvidence(); len(e.In) != 2 {
+		t.Fatalf("in, as long as nobody told of the address: %+v", e.In)
+	}
+	view, err := s.org.MailboxByAddress(t.Context(), bob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.record(asked(func(a *crm.Access) { a.Mailbox = bob }))
+	for name, c := range map[string]struct {
+		told        func(*crm.Mailbox)
+		differences int
+	}{
+		"while it was read":         {func(b *crm.Mailbox) { b.Primary = "robert@acme.example" }, 1},
+		"as it was about to be":     {func(b *crm.Mailbox) { b.Trouble = p.DeniesPrimary("robert@acme.example", nil) }, 0},
+		"and it is refused by both": {func(b *crm.Mailbox) { b.Primary = "robert@acme.example"; b.Trouble = p.DeniesPrimary(b.Primary, nil) }, 1},
+	} {
+		box := view.Mailbox
+		c.told(&box)
+		if err := s.org.SaveMailbox(t.Context(), &box); err != nil {
+			t.Fatal(err)
+		}
+		e := s.sampleEvidence()
+		if len(e.In) != 1 || e.In[0].Address != ann || len(e.Out) != 2 || e.Out[0].Address != bob || e.Out[0].Code != "mailbox-denied" || !strings.Contains(e.Out[0].Rule, "robert@acme.example") {
+			t.Errorf("%s: in %+v, out %+v", name, e.In, e.Out)
+		}
+		if e.Differences != c.differences {
+			t.Errorf("%s: %d differences, want %d: %+v", name, e.Differences, c.differences, e.Others)
+		}
+	}
+}
+
 // TestEvidenceOfWhatMustNotBe: each thing that no setting explains is told of, once.
 func TestEvidenceOfWhatMustNotBe(t *testing.T) {
 	for name, c := range map[string]struct {
