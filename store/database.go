@@ -135,7 +135,7 @@ func (d *database) update(ctx context.Context, name string, fn func(t *tx) error
 func (d *database) once(ctx context.Context, name string, fn func(t *tx) error) error {
 	sqlTx, err := d.write.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return ended(ctx, err)
 	}
 	t := &tx{tx: sqlTx, d: d, name: name, steady: context.WithoutCancel(ctx), stmts: map[string]*sql.Stmt{}, begun: map[crm.OrgID]bool{}}
 	if err = fn(t); err == nil {
@@ -148,7 +148,7 @@ func (d *database) once(ctx context.Context, name string, fn func(t *tx) error) 
 		return err
 	}
 	if err := sqlTx.Commit(); err != nil {
-		return err
+		return ended(ctx, err)
 	}
 	d.prepare(ctx, t.missed)
 	if err := d.steps.before("commit after: " + name); err != nil {
@@ -245,7 +245,7 @@ func (t *tx) exec(ctx context.Context, query string, args ...any) (int, error) {
 	}
 	stmt, err := t.stmt(ctx, query)
 	if err != nil {
-		return 0, sqlError(query, err)
+		return 0, sqlError(ctx, query, err)
 	}
 	var res sql.Result
 	if stmt != nil {
@@ -254,7 +254,7 @@ func (t *tx) exec(ctx context.Context, query string, args ...any) (int, error) {
 		res, err = t.tx.ExecContext(ctx, query, args...)
 	}
 	if err != nil {
-		return 0, sqlError(query, err)
+		return 0, sqlError(ctx, query, err)
 	}
 	n, err := res.RowsAffected()
 	return int(n), err
@@ -341,7 +341,7 @@ type querier interface {
 func rows(ctx context.Context, q querier, query string, args []any, each func(*sql.Rows) error) error {
 	r, err := q.query(ctx, query, args...)
 	if err != nil {
-		return sqlError(query, err)
+		return sqlError(ctx, query, err)
 	}
 	defer r.Close()
 	for r.Next() {
@@ -350,7 +350,7 @@ func rows(ctx context.Context, q querier, query string, args []any, each func(*s
 		}
 	}
 	if err := r.Err(); err != nil {
-		return sqlError(query, err)
+		return sqlError(ctx, query, err)
 	}
 	return nil
 }
@@ -442,9 +442,18 @@ func numbered(query string) string {
 }
 
 // sqlError names the statement by its first words; its values are not for logs.
-func sqlError(query string, err error) error {
+func sqlError(ctx context.Context, query string, err error) error {
 	words := strings.Fields(query)
-	return fmt.Errorf("%s: %w", strings.Join(words[:min(4, len(words))], " "), err)
+	return fmt.Errorf("%s: %w", strings.Join(words[:min(4, len(words))], " "), ended(ctx, err))
+}
+
+// ended returns the error of a context that has ended: the driver's tells only what it found
+// then, a connection that is bad, a statement that is closed or a transaction that is done.
+func ended(ctx context.Context, err error) error {
+	if e := ctx.Err(); e != nil {
+		return e
+	}
+	return err
 }
 
 // micros is how times are kept: microseconds since 1970, 0 = unknown.
