@@ -1,6 +1,7 @@
 package crm
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -57,7 +58,16 @@ var limits = [...]limit{
 		widens: func(old, now *Limits) bool { return now.Attachments.rank() < old.Attachments.rank() },
 		lines:  func(l *Limits) []string { return []string{string(attachmentModes[l.Attachments.rank()])} },
 	},
-	number("attachment_limit", "Largest attachment", BytesText(DefaultAttachmentLimit), func(l *Limits) *int64 { return &l.AttachmentLimit }),
+	attachmentLimit(),
+}
+
+// attachmentLimit is a number of which 0 is DefaultAttachmentLimit.
+func attachmentLimit() limit {
+	f := number("attachment_limit", "Largest attachment", BytesText(DefaultAttachmentLimit), func(l *Limits) *int64 { return &l.AttachmentLimit })
+	f.widens = func(old, now *Limits) bool {
+		return cmp.Or(now.AttachmentLimit, DefaultAttachmentLimit) > cmp.Or(old.AttachmentLimit, DefaultAttachmentLimit)
+	}
+	return f
 }
 
 // LimitNames are the JSON names of all limits, in the order in which people read them.
@@ -244,6 +254,18 @@ func (p *Policy) Diff(now *Policy) []Line {
 		locked[i].Widens = false
 	}
 	return append(lines, locked...)
+}
+
+// DiffOwn says what is different in now of what a user set. It widens by what comes through
+// then and did not before: what is not set, is locked or is tighter in the policy is the policy's.
+func (p *Policy) DiffOwn(old, now Limits) []Line {
+	loosened := Loosened(p.Tighten(old), p.Tighten(now))
+	old.AttachmentLimit, now.AttachmentLimit = cmp.Or(old.AttachmentLimit, p.AttachmentLimit), cmp.Or(now.AttachmentLimit, p.AttachmentLimit)
+	lines := DiffLimits(old, now)
+	for i := range lines {
+		lines[i].Widens = lines[i].Old != "" && slices.Contains(loosened, lines[i].Field)
+	}
+	return lines
 }
 
 // DiffLimits says what is different in now.

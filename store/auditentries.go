@@ -81,15 +81,16 @@ func onOff(b bool) string {
 
 // settingsEntry says what a connection's settings were and are. Another server or account
 // may open other mailboxes, a way to log on that is not pinned may be weaker, and a
-// further authority may vouch for a stranger: all of these widen.
+// further authority may vouch for a stranger: all of these widen. What is taken away does not.
 func settingsEntry(old, now crm.Settings) crm.AuditEntry {
 	var c changes
 	c.note("collecting", onOff(old.Enabled), onOff(now.Enabled), now.Enabled)
-	c.note("server", old.Server, now.Server, true)
+	c.note("server", old.Server, now.Server, now.Server != "")
 	c.note("version", old.Version, now.Version, false)
 	c.note("mailboxes are opened", old.Model.Words().Audit, now.Model.Words().Audit, true)
-	c.note("log-on", old.Scheme.Words().Audit, now.Scheme.Words().Audit, now.Scheme == crm.AnyScheme || now.Scheme == crm.Basic)
-	c.note("account", old.Login, now.Login, true)
+	c.note("log-on", old.Scheme.Words().Audit, now.Scheme.Words().Audit, now.Scheme == crm.AnyScheme || now.Scheme == crm.Basic || (now.Scheme == crm.ClientTLS) != (old.Scheme == crm.ClientTLS))
+	c.note("account", old.Login, now.Login, now.Login != "")
+	c.note("account by its certificate", certificateAccount(old), certificateAccount(now), certificateAccount(now) != "")
 	c.noteSecret("password", old.Password, now.Password)
 	c.noteSecret("keytab", old.Keytab, now.Keytab)
 	c.noteList("further account", logins(old.Others), logins(now.Others), true)
@@ -100,7 +101,7 @@ func settingsEntry(old, now crm.Settings) crm.AuditEntry {
 		}
 	}
 	if old.KDC != now.KDC {
-		c.say("Kerberos realm: changed", true)
+		c.say("Kerberos realm: changed", now.KDC != "")
 		c.noteList("Kerberos realm, line", textLines(old.KDC), textLines(now.KDC), true)
 	}
 	c.noteList("client certificate", certificates(old.ClientCertificate), certificates(now.ClientCertificate), false)
@@ -110,6 +111,16 @@ func settingsEntry(old, now crm.Settings) crm.AuditEntry {
 	c.note("compressed answers", onOff(old.Gzip), onOff(now.Gzip), false)
 	c.noteList("trusted authority", certificates(old.RootCAs), certificates(now.RootCAs), true)
 	return c.entry("settings.save", "")
+}
+
+// certificateAccount names the certificate where it is the log-on, whatever login stands
+// beside it: another one is another account.
+func certificateAccount(s crm.Settings) string {
+	names := certificates(s.ClientCertificate)
+	if s.Scheme != crm.ClientTLS || len(names) == 0 {
+		return ""
+	}
+	return names[0]
 }
 
 func textLines(text string) []string {

@@ -81,7 +81,8 @@ func (o *Org) deployed(ctx context.Context, t *tx, old, now crm.Deployment) erro
 	c.note("mode", string(old.Mode), string(now.Mode), old.Mode == crm.OnPremises || now.Mode == crm.MultiTenant)
 	for _, r := range now.Ranges {
 		if !slices.Contains(old.Ranges, r) {
-			c.say("approved range: "+r.String(), true)
+			within := func(o netip.Prefix) bool { return o.Bits() <= r.Bits() && o.Overlaps(r) }
+			c.say("approved range: "+r.String(), !slices.ContainsFunc(old.Ranges, within))
 		}
 	}
 	for _, r := range old.Ranges {

@@ -107,9 +107,9 @@ func (o *Org) saveEgressAddresses(ctx context.Context, t *tx, list []crm.EgressA
 	return nil
 }
 
-// egressEntry says what changed. A further address or another proxy is one more way out, and
-// so is the end of the list: without one requests leave from any address, so that the first
-// of a list is no widening.
+// egressEntry says what changed. A further address, one for longer or another proxy is one more
+// way out, and so is the end of the list: without one requests leave from any address, so that
+// the first of a list is no widening. So is another public address, of which firewalls are told.
 func egressEntry(old, now crm.Egress) crm.AuditEntry {
 	var c changes
 	has := func(list []crm.EgressAddress, a crm.EgressAddress) bool {
@@ -119,7 +119,8 @@ func egressEntry(old, now crm.Egress) crm.AuditEntry {
 	}
 	for _, a := range now.Addresses {
 		if !has(old.Addresses, a) {
-			c.say("address added: "+a.String(), len(old.Addresses) > 0)
+			covered := slices.ContainsFunc(old.Addresses, func(b crm.EgressAddress) bool { return covers(b, a) })
+			c.say("address added: "+a.String(), len(old.Addresses) > 0 && !covered)
 		}
 	}
 	for _, a := range old.Addresses {
@@ -134,4 +135,10 @@ func egressEntry(old, now crm.Egress) crm.AuditEntry {
 	c.note("proxy login", old.ProxyLogin, now.ProxyLogin, false)
 	c.noteSecret("proxy password", old.ProxyPassword, now.ProxyPassword)
 	return c.entry("egress.save", "")
+}
+
+// covers tells whether requests may leave from an address at all times that the other is for.
+func covers(a, other crm.EgressAddress) bool {
+	return a.Local == other.Local && a.Public == other.Public && !other.From.Before(a.From) &&
+		(a.Until.IsZero() || !other.Until.IsZero() && !other.Until.After(a.Until))
 }

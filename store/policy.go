@@ -45,7 +45,8 @@ func (o *Org) Policies(ctx context.Context) ([]crm.Policy, error) {
 	return o.policies(ctx, o.read(), "true order by version desc")
 }
 
-// A PolicyVersion is a version of the policy with what came of it.
+// A PolicyVersion is a version of the policy with what came of it. What of it let in more is
+// what the audit log says: by the versions alone it cannot be told, see granted.diff.
 type PolicyVersion struct {
 	crm.Policy
 	Lines   []crm.Line // what it changed of the one before; of the first: of crm.DefaultPolicy
@@ -65,16 +66,44 @@ func (o *Org) PolicyHistory(ctx context.Context) ([]PolicyVersion, error) {
 	if err != nil {
 		return nil, err
 	}
+	said, err := o.saidOfVersions(ctx)
+	if err != nil {
+		return nil, err
+	}
 	history := make([]PolicyVersion, len(policies))
 	before := crm.DefaultPolicy()
 	for i, p := range slices.Backward(policies) {
 		history[i] = PolicyVersion{Policy: p, Lines: before.Diff(&p)}
+		if entry, ok := said[versionName(p.Version)]; ok {
+			for j := range history[i].Lines {
+				l := &history[i].Lines[j]
+				l.Widens = true
+				l.Widens = slices.Contains(entry, l.String())
+			}
+		}
 		if r, ok := removed[p.Version]; ok {
 			history[i].Removed = &r
 		}
 		before = p
 	}
 	return history, nil
+}
+
+// versionName is how the audit log calls a version of the policy.
+func versionName(version int64) string { return fmt.Sprintf("version %d", version) }
+
+// saidOfVersions returns what the audit log says of each version of the policy, line by line.
+func (o *Org) saidOfVersions(ctx context.Context) (map[string][]string, error) {
+	said := map[string][]string{}
+	err := rows(ctx, o.read(), "select subject, detail from audit where org_id = $1 and action = 'policy.save'", []any{o.id}, func(r *sql.Rows) error {
+		var subject, detail string
+		if err := r.Scan(&subject, &detail); err != nil {
+			return err
+		}
+		said[subject] = strings.Split(detail, "\n")
+		return nil
+	})
+	return said, err
 }
 
 func (o *Org) policies(ctx context.Context, q querier, condition string, args ...any) ([]crm.Policy, error) {
@@ -245,19 +274,21 @@ func (o *Org) insertPolicy(ctx context.Context, t *tx, h hasher, now crm.Policy)
 	if err := o.follow(ctx, t, h, was, is); err != nil {
 		return now, err
 	}
-	entry := auditLines("policy.save", fmt.Sprintf("version %d", now.Version), was.policy.Diff(&now))
-	entry.Widens = entry.Widens || unlocks(was, is)
-	return now, o.audit(ctx, t, entry)
+	return now, o.audit(ctx, t, auditLines("policy.save", versionName(now.Version), was.diff(is)))
 }
 
-// unlocks tells whether what a user had tightened is wider now, as when it was locked.
-func unlocks(was, is granted) bool {
-	for user := range was.own {
-		if len(crm.Loosened(was.limits(user), is.limits(user))) > 0 {
-			return true
+// diff says what is different in the policy. To lock a limit widens where what a user had
+// tightened is wider by it.
+func (g *granted) diff(now granted) []crm.Line {
+	lines := g.policy.Diff(&now.policy)
+	for user := range g.own {
+		for _, name := range crm.Loosened(g.limits(user), now.limits(user)) {
+			for i := range lines {
+				lines[i].Widens = lines[i].Widens || lines[i].Field == "locked" && lines[i].New == crm.LimitTitle(name)
+			}
 		}
 	}
-	return false
+	return lines
 }
 
 // auditLines is the audit entry of a change that is told line by line.
@@ -319,7 +350,7 @@ func (o *Org) SaveUserLimits(ctx context.Context, user crm.UserID, l crm.Limits)
 		if err != nil {
 			return err
 		}
-		lines := crm.DiffLimits(was.own[user], l)
+		lines := was.policy.DiffOwn(was.own[user], l)
 		if len(lines) == 0 {
 			return nil
 		}
@@ -410,14 +441,20 @@ func (o *Org) SaveGroup(ctx context.Context, group mail.Address, members []mail.
 		if err := o.follow(ctx, t, h, was, is); err != nil {
 			return err
 		}
-		return o.audit(ctx, t, groupEntry(group, before, members, slices.Contains(was.policy.Deny, crm.Selector("group:"+group))))
+		denied := slices.Contains(was.policy.Deny, crm.Selector("group:"+group))
+		return o.audit(ctx, t, groupEntry(group, before, members, denied, known))
 	})
 }
 
-// groupEntry is the audit entry of a group whose members are others now.
-func groupEntry(group mail.Address, before, members []mail.Address, denied bool) crm.AuditEntry {
+// groupEntry is the audit entry of a group whose members are others now. Who leaves one that
+// the policy denies may be read from then on, and as long as its members were not known nobody
+// was; who joins any other may be read, now or once the policy names it.
+func groupEntry(group mail.Address, before, members []mail.Address, denied, known bool) crm.AuditEntry {
 	joined, left := without(members, before), without(before, members)
-	e := crm.AuditEntry{Action: "policy.group", Subject: string(group), Widens: len(joined) > 0 || denied}
+	e := crm.AuditEntry{Action: "policy.group", Subject: string(group), Widens: len(joined) > 0}
+	if denied {
+		e.Widens = len(left) > 0 || !known
+	}
 	var lines []string
 	for _, a := range joined {
 		lines = append(lines, "member: + "+string(a))

@@ -60,8 +60,8 @@ func (o *Org) DryRun(ctx context.Context, p crm.Policy) (Change, error) {
 	}
 	is := was
 	is.policy = next
-	c.Of, c.Lines = was.policy.Version, was.policy.Diff(&next)
-	c.Widens = crm.Widens(c.Lines) || unlocks(was, is)
+	c.Of, c.Lines = was.policy.Version, was.diff(is)
+	c.Widens = crm.Widens(c.Lines)
 	if c.Comes, c.Goes, err = o.comeAndGo(ctx, was, is); err != nil {
 		return c, err
 	}
