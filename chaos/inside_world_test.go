@@ -209,6 +209,7 @@ func (p *process) bury() {
 func (w *world) take(p *process) {
 	w.images++
 	w.must(os.Rename(p.image, w.image()))
+	w.must(os.RemoveAll(p.dir)) // a life has many deaths, and its images may lie in memory
 }
 
 // step comes before each durable step. At the one that was drawn the process dies: from
