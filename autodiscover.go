@@ -1,12 +1,12 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 
 	"postern/crm"
+	"postern/ews"
 	"postern/mail"
 	"postern/store"
 	"postern/web"
@@ -17,8 +17,11 @@ type autodiscoverCommand struct {
 	dataFlags
 	Address string `arg:"" help:"Address of a mailbox."`
 	Confirm string `help:"Host that is known to be the server's: the account's credentials may go there." placeholder:"HOST"`
-	Save    bool   `help:"Write the server into the Email settings."`
-	JSON    bool   `help:"Print the steps and the server as one JSON object."`
+
+	PasswordFile string `help:"File with the account's password, - = standard input: the one that is kept goes to domains that were saved with it, and to no host that is to be confirmed."`
+
+	Save bool `help:"Write the server into the Email settings."`
+	JSON bool `help:"Print the steps and the server as one JSON object."`
 }
 
 func (a *autodiscoverCommand) Run(c *common) error {
@@ -36,14 +39,26 @@ func (a *autodiscoverCommand) Run(c *common) error {
 		return err
 	}
 	defer st.Close()
-	settings, _, err := org.Settings(c.ctx)
+	kept, _, err := org.Settings(c.ctx)
 	if err != nil {
+		return err
+	}
+	typed := kept.WithoutSecrets()
+	if a.PasswordFile != "" {
+		if typed.Password, err = readSecret(a.PasswordFile); err != nil {
+			return err
+		}
+	}
+	look := typed
+	look.Domains = []string{box.Domain()}
+	look, wrong := look.CheckSearch(ews.Connector(), kept, a.Confirm)
+	if err := refuseFields(c, "settings-invalid", wrong); err != nil {
 		return err
 	}
 	e, done := doctor(c, org)
 	defer done()
 	found := search{Mailbox: box}
-	server, err := e.Discover(c.ctx, box, settings, a.Confirm, func(f crm.Finding) {
+	server, err := e.Discover(c.ctx, box, look, a.Confirm, func(f crm.Finding) {
 		found.Steps = append(found.Steps, web.NewStepJSON(f))
 		if !a.JSON {
 			printHop(c.out, &f)
@@ -53,7 +68,11 @@ func (a *autodiscoverCommand) Run(c *common) error {
 		found.Server = server
 	}
 	if err == nil && a.Save {
-		err = saveServer(c.ctx, org, settings, server)
+		typed.Server = server
+		if typed.Password.Empty() {
+			kept.Server = server // found by what is kept, which had been there
+		}
+		err = saveServer(c, org, typed, kept)
 	}
 	if a.JSON {
 		return found.print(c.out, err)
@@ -101,9 +120,12 @@ func printHop(w io.Writer, f *crm.Finding) {
 	fmt.Fprintf(w, "%s%s\n    %s\n", mark, f.Step, f.Detail)
 }
 
-// saveServer writes the server into the settings, and all else as it was. The password goes
-// with it: who runs the command has seen where to.
-func saveServer(ctx context.Context, org *store.Org, s crm.Settings, server string) error {
-	s.Server = server
-	return org.SaveSettings(ctx, s)
+// saveServer saves the settings with the server that was found, as far as nothing is wrong
+// with them.
+func saveServer(c *common, org *store.Org, s, kept crm.Settings) error {
+	checked, wrong := s.Check(ews.Connector(), kept)
+	if err := refuseFields(c, "settings-invalid", wrong); err != nil {
+		return err
+	}
+	return org.SaveSettings(c.ctx, checked)
 }

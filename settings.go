@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"reflect"
-	"slices"
 	"strings"
 
 	"postern/crm"
@@ -107,12 +106,7 @@ func choose[T interface {
 
 // apply returns the settings with what was named on the command line.
 func (s *settingsCommand) apply(kept crm.Settings) (next crm.Settings, changed bool, err error) {
-	next = kept
-	next.Password, next.Keytab, next.ClientKey = crm.Secret{}, crm.Secret{}, crm.Secret{} // kept by Check unless they would go elsewhere
-	next.Others = slices.Clone(kept.Others)
-	for i := range next.Others {
-		next.Others[i].Password, next.Others[i].Keytab = crm.Secret{}, crm.Secret{}
-	}
+	next = kept.WithoutSecrets()
 	for _, f := range []struct {
 		from *string
 		to   *string

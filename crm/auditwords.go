@@ -42,6 +42,7 @@ var auditTitles = map[string]string{
 	"security.contacts":    "Security contacts changed",
 	"security.untold":      "Word to a security contact given up",
 	"settings.save":        "Email settings saved",
+	"settings.test":        "Email settings tested",
 	"share.make":           "Link for the Exchange admin made",
 	"share.revoke":         "Link for the Exchange admin revoked",
 	"sign-in":              "Signed in",

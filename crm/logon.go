@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,8 +81,9 @@ func (s *Settings) checkLogOn(kept Settings, wrong complaint) {
 	if !slices.Contains(Schemes, s.Scheme) {
 		wrong("scheme", "unknown", "There is no way %q to log on.", s.Scheme)
 	}
-	s.checkCertificate(kept, wrong)
 	s.KDC = oneForm(s.KDC)
+	further := s.Further(kept)
+	s.checkCertificate(kept, further, wrong)
 	if s.Scheme == Kerberos && s.KDC == "" && s.Enabled {
 		wrong("kdc", "required", "Enter the Kerberos realm and its servers, as in the file krb5.conf.")
 	}
@@ -94,9 +96,94 @@ func (s *Settings) checkLogOn(kept Settings, wrong complaint) {
 		return
 	}
 	first := Account{s.Login, s.Password, s.Keytab}
-	s.checkAccount(&first, Account{kept.Login, kept.Password, kept.Keytab}, kept.Server, fieldsOfFirst, wrong)
+	s.checkAccount(&first, Account{kept.Login, kept.Password, kept.Keytab}, further, fieldsOfFirst, wrong)
 	s.Login, s.Password, s.Keytab = first.Login, first.Password, first.Keytab
-	s.checkOthers(kept, wrong)
+	s.checkOthers(kept, further, wrong)
+}
+
+// Further says by what of s the secrets that were saved with kept would go further than they
+// were saved to go: to another server or Kerberos server, to a stranger for whom a further
+// authority vouches, or by a way to log on that shows more of them. "" = no further. Such
+// secrets are not used until they are typed again, be it to save s or to try it. It holds for
+// passwords, keytabs and the client certificate's key, which Check completes, and for the
+// users' own sign-ins, which a gate lends to a test. A further domain leads no log-on
+// elsewhere, but a search: see CheckSearch.
+func (s Settings) Further(kept Settings) (by string) {
+	trusted := authorities(kept.RootCAs)
+	switch {
+	case s.Server != kept.Server:
+		return "The server"
+	case oneForm(s.KDC) != oneForm(kept.KDC):
+		return "The Kerberos realm"
+	case slices.ContainsFunc(authorities(s.RootCAs), func(a string) bool { return !slices.Contains(trusted, a) }):
+		return "Who vouches for the server"
+	case s.Scheme.shows() > kept.Scheme.shows():
+		return "The way to log on"
+	}
+	return ""
+}
+
+// authorities are the certificates in a PEM text.
+func authorities(text string) (list []string) {
+	for block, rest := pem.Decode([]byte(text)); block != nil; block, rest = pem.Decode(rest) {
+		list = append(list, string(block.Bytes))
+	}
+	return list
+}
+
+// shows ranks the schemes by what the server may learn of a password: nothing, nothing but
+// what proves it to Kerberos, what a weak one can be guessed by, the password itself.
+func (s Scheme) shows() int {
+	switch s {
+	case ClientTLS:
+		return 0
+	case Kerberos:
+		return 1
+	case NTLM:
+		return 2
+	}
+	return 3
+}
+
+// CheckSearch returns the settings by which the server of the mailboxes in their domains is
+// looked for, or what is wrong with them. A search shows credentials to hosts of the domains,
+// and to the server that is set, or confirmed. Kept ones therefore go to domains that were
+// saved with them: for another, as for another host, they are to be typed again.
+func (s Settings) CheckSearch(c Connector, kept Settings, confirmed string) (Settings, []FieldError) {
+	if confirmed != "" {
+		if bad := CheckHost(confirmed); bad != nil {
+			return s, []FieldError{*bad}
+		}
+		if !strings.EqualFold(confirmed, s.Host()) {
+			s.Server = confirmed
+		}
+	}
+	domains, _ := checkDomains(s.Domains)
+	if slices.ContainsFunc(domains, func(d string) bool { return !slices.Contains(kept.Domains, d) }) {
+		kept = Settings{}
+	}
+	s.Enabled = false // few of the fields are needed
+	s, wrong := s.Check(c, kept)
+	s.Others = slices.DeleteFunc(slices.Clone(s.Others), Account.Empty)
+	switch first := (Account{s.Login, s.Password, s.Keytab}); {
+	case len(wrong) > 0:
+	case len(s.Domains) == 0:
+		wrong = append(wrong, FieldError{"domains", "required", "Enter the domain of your mailboxes: the server is looked for by what it publishes."})
+	case s.Login != "" && first.Empty() && s.Scheme != ClientTLS:
+		wrong = append(wrong, FieldError{"password", "required-again", "Enter the password again: it may be sent to servers that it was not saved for."})
+	}
+	return s, wrong
+}
+
+// WithoutSecrets returns the settings as a form has them before anything is typed: Check
+// completes what is left empty.
+func (s Settings) WithoutSecrets() Settings {
+	s.Password, s.Keytab, s.ClientKey = Secret{}, Secret{}, Secret{}
+	s.Others = slices.Clone(s.Others)
+	for i := range s.Others {
+		s.Others[i] = Account{Login: s.Others[i].Login}
+	}
+	return s
 }
 
 // oneForm is a text as it is kept, whatever ends its lines: browsers change that.
@@ -112,8 +199,9 @@ var (
 	fieldsOfOthers = accountFields{"others", "others", "others"}
 )
 
-// checkAccount judges one service account and completes its secrets.
-func (s *Settings) checkAccount(a *Account, kept Account, server string, field accountFields, wrong complaint) {
+// checkAccount judges one service account and completes its secrets, unless kept ones would
+// go further.
+func (s *Settings) checkAccount(a *Account, kept Account, further string, field accountFields, wrong complaint) {
 	a.Login = strings.TrimSpace(a.Login)
 	switch {
 	case a.Login == "" && s.Enabled:
@@ -129,16 +217,20 @@ func (s *Settings) checkAccount(a *Account, kept Account, server string, field a
 	if file, err := base64.StdEncoding.DecodeString(a.Keytab.Reveal()); !a.Keytab.Empty() && (err != nil || len(file) < 2 || file[0] != 5) {
 		wrong(field.keytab, "malformed", "This is no keytab in base64; make it by: base64 -w0 FILE.keytab.")
 	}
-	same := s.Server == server && a.Login == kept.Login
-	if a.Password.Empty() && a.Keytab.Empty() && same {
+	if further == "" && a.Login != kept.Login {
+		further = "The login"
+	}
+	if a.Password.Empty() && a.Keytab.Empty() && further == "" {
 		a.Password, a.Keytab = kept.Password, kept.Keytab
 	}
 	switch {
 	case !s.Enabled || s.Scheme == ClientTLS || !a.Password.Empty() || s.Scheme == Kerberos && !a.Keytab.Empty():
+	case s.Scheme == Kerberos && further != "" && !kept.Keytab.Empty():
+		wrong(field.keytab, "required-again", "%s changed: enter the keytab again, so that the old one is not used elsewhere.", further)
 	case s.Scheme == Kerberos:
 		wrong(field.keytab, "required", "Enter the keytab of the account, or its password.")
-	case !same && !(kept.Password.Empty()):
-		wrong(field.password, "required-again", "Server or login changed: enter the password again, so that the old one is not sent elsewhere.")
+	case further != "" && !kept.Password.Empty():
+		wrong(field.password, "required-again", "%s changed: enter the password again, so that the old one is not sent elsewhere.", further)
 	default:
 		wrong(field.password, "required", "Enter the password of the account.")
 	}
@@ -161,7 +253,7 @@ func CheckSignIn(login, password string) []FieldError {
 }
 
 // checkOthers judges the further accounts; rows without a login are left out.
-func (s *Settings) checkOthers(kept Settings, wrong complaint) {
+func (s *Settings) checkOthers(kept Settings, further string, wrong complaint) {
 	var list []Account
 	seen := []string{strings.ToLower(s.Login)}
 	for _, a := range s.Others {
@@ -180,7 +272,7 @@ func (s *Settings) checkOthers(kept Settings, wrong complaint) {
 		if i := slices.IndexFunc(kept.Others, func(b Account) bool { return b.Login == a.Login }); i >= 0 {
 			before = kept.Others[i]
 		}
-		s.checkAccount(&a, before, kept.Server, fieldsOfOthers, func(field, code, format string, args ...any) {
+		s.checkAccount(&a, before, further, fieldsOfOthers, func(field, code, format string, args ...any) {
 			wrong(field, code, "%s", a.Login+": "+fmt.Sprintf(format, args...))
 		})
 		list = append(list, a)
@@ -191,9 +283,10 @@ func (s *Settings) checkOthers(kept Settings, wrong complaint) {
 	s.Others = list
 }
 
-// checkCertificate judges the client certificate. Its key is kept as long as it fits; where
-// the certificate is the log-on, it also names the account if nothing else does.
-func (s *Settings) checkCertificate(kept Settings, wrong complaint) {
+// checkCertificate judges the client certificate. Its key is kept as long as it fits and goes
+// no further; where the certificate is the log-on, it also names the account if nothing else
+// does.
+func (s *Settings) checkCertificate(kept Settings, further string, wrong complaint) {
 	s.ClientCertificate = oneForm(s.ClientCertificate)
 	if s.ClientCertificate == "" {
 		s.ClientKey = Secret{}
@@ -202,10 +295,15 @@ func (s *Settings) checkCertificate(kept Settings, wrong complaint) {
 		}
 		return
 	}
-	if s.ClientKey.Empty() && s.ClientCertificate == kept.ClientCertificate {
+	fits := s.ClientCertificate == kept.ClientCertificate && !kept.ClientKey.Empty()
+	switch {
+	case !s.ClientKey.Empty():
+	case fits && further == "":
 		s.ClientKey = kept.ClientKey
-	}
-	if s.ClientKey.Empty() {
+	case fits:
+		wrong("client_key", "required-again", "%s changed: enter the key of the client certificate again, so that the old one is not used elsewhere.", further)
+		return
+	default:
 		wrong("client_key", "required", "Enter the key of the client certificate.")
 		return
 	}

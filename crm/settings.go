@@ -26,8 +26,8 @@ type FieldError struct {
 const DefaultUserAgent = "Postern/1"
 
 // Check returns the settings as they are to be saved, or what is wrong with each field.
-// An empty password keeps the one in kept, unless server or login changed: then the
-// secret would go to somebody it was not given for, and it is asked for again.
+// An empty secret keeps the one in kept, unless the login changed or it would go Further:
+// to somebody it was not given for. Then it is asked for again.
 // Fields may stay empty while collecting is disabled; what is filled in must be valid.
 func (s Settings) Check(c Connector, kept Settings) (Settings, []FieldError) {
 	var errs []FieldError

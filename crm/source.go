@@ -210,8 +210,8 @@ type Trial struct {
 	// InScope tells which of a mailbox' folders may be read; nil = those that Postern reads
 	// as a rule.
 	InScope func(box mail.Address, folders []Folder) []bool
-	// Search reaches what the mailboxes' domains publish, to compare the server with; nil =
-	// it is not compared.
+	// Search reaches what the domain of the first mailbox publishes, to compare the server
+	// with; nil = it is not compared, as with a domain that is not saved yet.
 	Search Transport
 	// Outside is a mailbox that the server itself must refuse, although it exists; "" = none
 	// is known, and the test says so.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"postern/crm"
 	"postern/gate"
@@ -78,8 +79,12 @@ func (e *Engine) Check(ctx context.Context, up CheckUp, tell func(crm.Finding)) 
 }
 
 // Test tries settings step by step on mailboxes that they would open, before anything is
-// saved, and hands each finding to tell as it comes.
+// saved, and hands each finding to tell as it comes. They have passed crm.Settings.Check.
 func (e *Engine) Test(ctx context.Context, s crm.Settings, tell func(crm.Finding)) error {
+	err := e.Org.Audit(ctx, crm.AuditEntry{Action: "settings.test", Subject: s.Server, Detail: "domains: " + strings.Join(s.Domains, ", ")})
+	if err != nil {
+		return err
+	}
 	return e.try(ctx, s, CheckUp{}, tell)
 }
 
@@ -101,10 +106,13 @@ func (e *Engine) try(ctx context.Context, s crm.Settings, up CheckUp, tell func(
 	}
 	trial := crm.Trial{
 		Settings: s, Boxes: up.Boxes, Outside: up.Outside,
-		Transport: e.gate.Trial(s, "", all...), Search: e.gate.Discovery(s, up.Boxes...),
+		Transport: e.gate.Trial(s, "", all...),
 		InScope: func(box mail.Address, folders []crm.Folder) []bool {
 			return terms.Policy.InScope(terms.Policy.Tighten(terms.Limits[box]), folders)
 		},
+	}
+	if len(up.Boxes) > 0 && slices.Contains(terms.Policy.Domains, up.Boxes[0].Domain()) { // kept secrets may be among these
+		trial.Search = e.gate.Discovery(s, up.Boxes...)
 	}
 	if up.Stranger {
 		trial.Stranger = e.gate.Trial(s, crm.Stranger, up.Boxes...)
@@ -143,7 +151,8 @@ func (e *Engine) choose(ctx context.Context, s crm.Settings, terms *gate.Terms, 
 // Discover finds the server of a mailbox by what its domain publishes, and hands each step
 // to tell. Who asks has named the domain: it may be searched, whether mailboxes of it are
 // read already or not. confirmed, when not empty, is a host that the asker knows to be the
-// server's; the account's credentials may go there. With a fault of the code
+// server's; the account's credentials may go there. s has passed crm.Settings.CheckSearch,
+// which says where kept ones may. With a fault of the code
 // "autodiscover-confirm" server is the host that is to be confirmed first.
 func (e *Engine) Discover(ctx context.Context, box mail.Address, s crm.Settings, confirmed string, tell func(crm.Finding)) (server string, err error) {
 	if err := e.open(ctx); err != nil {
@@ -153,7 +162,7 @@ func (e *Engine) Discover(ctx context.Context, box mail.Address, s crm.Settings,
 	if !slices.Contains(s.Domains, box.Domain()) {
 		s.Domains = append(slices.Clone(s.Domains), box.Domain())
 	}
-	if confirmed != "" {
+	if confirmed != "" && !strings.EqualFold(confirmed, s.Host()) {
 		s.Server = confirmed
 	}
 	err = e.Org.Audit(ctx, crm.AuditEntry{Action: "autodiscover.run", Subject: string(box), Detail: confirmedText(confirmed)})

@@ -113,7 +113,7 @@ func (s *search) fault(err error) *crm.Fault {
 	case ok:
 		f.Code = "autodiscover-confirm"
 		f.Message = fmt.Sprintf("Autodiscover leads to %s, which is not known to be yours. No credentials were sent there.", unconfirmed.host)
-		f.Advice = fmt.Sprintf("If %[1]s is your Exchange server, confirm it: press Confirm %[1]s, or run postern autodiscover %[2]s --confirm %[1]s.", unconfirmed.host, s.mailbox)
+		f.Advice = fmt.Sprintf("If %[1]s is your Exchange server, confirm it: press Confirm %[1]s, or run postern autodiscover %[2]s --confirm %[1]s --password-file -.", unconfirmed.host, s.mailbox)
 	case errors.Is(err, errRedirects):
 		f.Code = "autodiscover-loop"
 		f.Message = fmt.Sprintf("Autodiscover of %s redirects more than %d times.", domain, maxRedirects)

@@ -218,7 +218,7 @@ func (c *check) renew() string {
 }
 
 func (c *check) trust() string {
-	return fmt.Sprintf("# the certificate of your authority, as whoever runs it hands it out, in PEM:\npostern settings --root-cas authority.pem\n# what the server shows:\nopenssl s_client -showcerts -connect %s -servername %s </dev/null", shellQuoted(c.src.client.address()), shellQuoted(c.host()))
+	return fmt.Sprintf("# the certificate of your authority, as whoever runs it hands it out, in PEM; the password is typed again, for whom it vouches may be shown it:\npostern settings --root-cas authority.pem --password-file -\n# what the server shows:\nopenssl s_client -showcerts -connect %s -servername %s </dev/null", shellQuoted(c.src.client.address()), shellQuoted(c.host()))
 }
 
 func (c *check) findURL() string {

@@ -204,8 +204,8 @@ func (c *check) version(ctx context.Context) (found, error) {
 		server = c.session("").Server()
 	}
 	for _, box := range c.Boxes[:min(len(c.Boxes), 3)] {
-		if server.Major != nil {
-			break
+		if server.Major != nil || !c.signedIn(box) {
+			continue
 		}
 		ss := c.session(box)
 		if _, err := ss.GetFolder(ctx, rootOf(ss)); err == nil {
@@ -281,10 +281,11 @@ const (
 func (c *check) latency(ctx context.Context) (found, error) {
 	ss := c.session("")
 	if c.Settings.Model == crm.ByOwnSignIn {
-		if len(c.Boxes) == 0 {
+		i := slices.IndexFunc(c.Boxes, c.signedIn)
+		if i < 0 {
 			return found{detail: "there is no mailbox to ask", skip: true}, nil
 		}
-		ss = c.session(c.Boxes[0])
+		ss = c.session(c.Boxes[i])
 	}
 	var took []time.Duration
 	for range latencyTries {
@@ -307,8 +308,11 @@ func (c *check) latency(ctx context.Context) (found, error) {
 // autodiscover compares what the domain publishes with the server that was set. Nothing
 // depends on it, but Outlook and telephones do.
 func (c *check) autodiscover(ctx context.Context) (found, error) {
-	if c.Search == nil || len(c.Boxes) == 0 {
+	switch {
+	case len(c.Boxes) == 0:
 		return found{detail: "there is no mailbox to look for", skip: true}, nil
+	case c.Search == nil:
+		return found{detail: "not looked for: no credentials are shown to a domain before it is saved", skip: true}, nil
 	}
 	box := c.Boxes[0]
 	server, err := discover(ctx, box, c.Settings, c.Search, c.tell)

@@ -74,7 +74,7 @@ func unopened(err error) *crm.Fault {
 // config turns settings, the way to the server and an account into a client's.
 func config(s crm.Settings, transport crm.Transport, a crm.Account) Config {
 	secret := a.Password
-	if !a.Keytab.Empty() {
+	if s.Scheme == crm.Kerberos && !a.Keytab.Empty() { // no server is shown it as a password
 		secret = a.Keytab
 	}
 	cfg := Config{

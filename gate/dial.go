@@ -24,8 +24,8 @@ import (
 type way struct {
 	machine Machine
 	terms   *Terms
-	owned   []string // domains whose hosts may be asked as well, to find the server
-	tls     func(host string) *tls.Config
+	owned   []string                      // domains whose hosts may be asked as well, to find the server
+	tls     func(host string) *tls.Config // of the proxy
 	turn    *atomic.Uint32
 }
 

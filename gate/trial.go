@@ -20,7 +20,8 @@ type trial struct {
 
 // Trial returns a transport for settings that were not saved yet, which reaches no mailbox
 // but these, and its server alone. userAgent, when not empty, takes the place of the one in
-// the settings.
+// the settings. Users' own sign-ins serve it as far as they go no further than they were
+// saved to go; the secrets in the settings are what crm.Settings.Check lets be used.
 func (g *Gate) Trial(s crm.Settings, userAgent string, boxes ...mail.Address) crm.Transport {
 	return g.tryWith(s, userAgent, boxes, g.way)
 }
@@ -38,7 +39,12 @@ func (g *Gate) tryWith(s crm.Settings, userAgent string, boxes []mail.Address, w
 	g.mu.RUnlock()
 	try := &trial{boxes: boxes, userAgent: cmp.Or(userAgent, s.UserAgent), began: t}
 	t.Settings = s
-	return &transport{gate: g, era: era, terms: &t, trial: try, way: way(&t)}
+	if s.Further(try.began.Settings) != "" {
+		t.SignIns = nil
+	}
+	w := way(&t)
+	w.tls = (&transport{gate: g, terms: &try.began}).TLS // the proxy is shown a password that was saved with these
+	return &transport{gate: g, era: era, terms: &t, trial: try, way: w}
 }
 
 // Try runs a test that goes by Trial and Discovery, and ends it at once, whatever it waits

@@ -85,8 +85,8 @@ func (o *Org) SaveSettings(ctx context.Context, s crm.Settings) error {
 		if err = o.saveConnection(ctx, t, id, s); err != nil {
 			return err
 		}
-		if s.Model != crm.ByOwnSignIn || s.Server != kept.Server {
-			// Users gave their passwords for that server, and to be used.
+		if s.Model != crm.ByOwnSignIn || s.Further(kept) != "" {
+			// Users gave their passwords for what was saved, and to be used.
 			if _, err := t.exec(ctx, "delete from sign_in where org_id = $1", o.id); err != nil {
 				return err
 			}

@@ -112,9 +112,11 @@ func TestSignInsEndWithWhatTheyWereGivenFor(t *testing.T) {
 		s := newStage(t, st)
 		own := settings("acme.example")
 		own.Model = crm.ByOwnSignIn
-		elsewhere, shared := own, own
-		elsewhere.Server, shared.Model = "other.example", crm.ByImpersonation
-		for _, other := range []crm.Settings{elsewhere, shared} {
+		own.Scheme, own.KDC = crm.NTLM, "[libdefaults]"
+		elsewhere, shared, realm, trusting, inTheClear := own, own, own, own, own
+		elsewhere.Server, shared.Model, realm.KDC, inTheClear.Scheme = "other.example", crm.ByImpersonation, "[realms]", crm.Basic
+		trusting.RootCAs = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"
+		for _, other := range []crm.Settings{elsewhere, shared, realm, trusting, inTheClear} {
 			s.must(s.org.SaveSettings(t.Context(), own))
 			s.must(s.org.SaveSignIn(t.Context(), s.annUser, crm.Account{Login: "ann", Password: crm.NewSecret("pw")}))
 			s.must(s.org.SaveSettings(t.Context(), own))

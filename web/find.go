@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"strings"
 
 	"postern/crm"
 	"postern/mail"
@@ -53,21 +52,10 @@ func notFound(f *crm.Fault) crm.Finding {
 	return crm.Finding{Code: searchCode, Step: "Server", Fault: f, For: crm.ForCRMAdmin}
 }
 
-// seek checks what stands in the form as far as a search needs it. The password that is
-// kept goes to domains that were saved with it; for others, and for a host that is
-// confirmed, it is to be typed again, so that nobody who finds an open page can have it
-// sent elsewhere.
+// seek checks what stands in the form as far as a search needs it, and chooses a mailbox.
+// Nobody who finds an open page can have a kept password sent elsewhere.
 func (s *server) seek(ctx context.Context, typed, kept crm.Settings, confirmed string) (look sought, wrong []crm.FieldError, err error) {
-	typed.Enabled = false // a search needs few of the fields
-	look.settings, wrong = typed.Check(s.Connector, kept)
-	if len(look.settings.Domains) == 0 && len(wrong) == 0 {
-		wrong = append(wrong, crm.FieldError{Field: "domains", Code: "required", Message: "Enter the domain of your mailboxes: the server is looked for by what it publishes."})
-	}
-	if confirmed != "" {
-		if bad := crm.CheckHost(confirmed); bad != nil {
-			wrong = append(wrong, *bad)
-		}
-	}
+	look.settings, wrong = typed.CheckSearch(s.Connector, kept, confirmed)
 	if len(wrong) > 0 {
 		return look, wrong, nil
 	}
@@ -78,17 +66,10 @@ func (s *server) seek(ctx context.Context, typed, kept crm.Settings, confirmed s
 	for _, u := range users {
 		if u.Active && len(u.Addresses) > 0 && slices.Contains(look.settings.Domains, u.Addresses[0].Domain()) {
 			look.box = u.Addresses[0]
-			break
+			return look, nil, nil
 		}
 	}
-	if look.box == "" {
-		return look, []crm.FieldError{{Field: "domains", Code: "nobody-there", Message: "No user has an address in these domains, so that there is no mailbox to look for."}}, nil
-	}
-	elsewhere := confirmed != "" && !strings.EqualFold(confirmed, kept.Host()) || !slices.Contains(kept.Domains, look.box.Domain())
-	if typed.Password.Empty() && typed.Keytab.Empty() && look.settings.Login != "" && (elsewhere || look.settings.Password.Empty() && look.settings.Keytab.Empty()) {
-		return look, []crm.FieldError{{Field: "password", Code: "required-again", Message: "Enter the password again: it may be sent to servers that it was not saved for."}}, nil
-	}
-	return look, nil, nil
+	return look, []crm.FieldError{{Field: "domains", Code: "nobody-there", Message: "No user has an address in these domains, so that there is no mailbox to look for."}}, nil
 }
 
 // foundJSON is the answer to a search.
