@@ -21,7 +21,7 @@ import (
 
 // A vault seals what must not be readable in a copy of the database. Each organization has
 // data keys of its own, which stand in the database wrapped by the master key. So keys can
-// be changed while all runs (rotate.go), the master key at the cost of a few rows, and an
+// be changed while all runs (vaultrotate.go), the master key at the cost of a few rows, and an
 // organization's secrets can be destroyed wherever copies of them lie: with its keys.
 type vault struct {
 	mu      sync.Mutex
@@ -231,21 +231,32 @@ func (o *Org) makeKeys(ctx context.Context, t *tx) error {
 	if err != nil {
 		return fmt.Errorf("make a key: %w", err)
 	}
-	wrapped, err := o.wrapKeys(handle)
+	keys, err := o.wrapKeys(handle)
 	if err != nil {
 		return err
 	}
 	_, err = t.exec(ctx, "insert into data_key (org_id, keyset, master, version, made_at) values ($1, $2, $3, 1, $4)",
-		o.id, wrapped, o.s.vault.masterKey().Name, micros(o.s.now()))
+		o.id, keys.wrapped, keys.master, micros(o.s.now()))
 	return err
 }
 
-func (o *Org) wrapKeys(handle *keyset.Handle) ([]byte, error) {
+// A keysToSave is what is to stand in an organization's row in data_key.
+type keysToSave struct {
+	wrapped []byte
+	master  string // name of the key that wrapped them
+	primary uint32
+}
+
+// wrapKeys wraps data keys by the master key of this moment: another may hold before they are
+// saved.
+func (o *Org) wrapKeys(handle *keyset.Handle) (keysToSave, error) {
 	var buf bytes.Buffer
 	if err := insecurecleartextkeyset.Write(handle, keyset.NewBinaryWriter(&buf)); err != nil {
-		return nil, fmt.Errorf("write keys: %w", err)
+		return keysToSave{}, fmt.Errorf("write keys: %w", err)
 	}
-	return o.s.vault.masterKey().wrap(o.keysetPlace(), buf.Bytes())
+	master := o.s.vault.masterKey()
+	wrapped, err := master.wrap(o.keysetPlace(), buf.Bytes())
+	return keysToSave{wrapped, master.Name, handle.KeysetInfo().GetPrimaryKeyId()}, err
 }
 
 // wrap seals a key by the master key.

@@ -3,6 +3,8 @@ package store
 import (
 	"strings"
 	"testing"
+
+	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
 // Nothing is sealed for a column that a rotation does not know.
@@ -57,5 +59,41 @@ func TestKeysAreAdopted(t *testing.T) {
 	}
 	if k, err := st.Org(1).Keys(ctx); err != nil || k.Key == 0 || k.Values != 1 || k.Left != 0 {
 		t.Errorf("keys: %+v, %v", k, err)
+	}
+}
+
+// A retiring master key is replaced by another while it wraps.
+type retiring struct {
+	tink.AEAD
+	vault *vault
+	next  Master
+}
+
+func (r retiring) Encrypt(text, about []byte) ([]byte, error) {
+	r.vault.mu.Lock()
+	r.vault.master = r.next
+	r.vault.mu.Unlock()
+	return r.AEAD.Encrypt(text, about)
+}
+
+// The row names the master key that wrapped what stands in it, not one that took its place
+// meanwhile.
+func TestMasterKeyIsNamedThatWrapped(t *testing.T) {
+	st, err := Open(t.Context(), Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	org, old := st.Org(1), st.vault.masterKey()
+	ring, err := org.keyring(t.Context(), org.read(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.vault.master = Master{Name: "the one that wraps", AEAD: retiring{old.AEAD, st.vault, Master{Name: "the next", AEAD: old.AEAD}}}
+	if err := org.addKey(t.Context(), ring); err != nil {
+		t.Fatal(err)
+	}
+	if row, err := org.keyRow(t.Context(), org.read(), ""); err != nil || row.master != "the one that wraps" {
+		t.Errorf("the row names %q, %v", row.master, err)
 	}
 }

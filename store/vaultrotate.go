@@ -94,9 +94,9 @@ func (o *Org) RotateKeys(ctx context.Context) (int, error) {
 const resealBatch = 50
 
 // changeKeys replaces the keyset, unless another process has changed it meanwhile.
-func (o *Org) changeKeys(ctx context.Context, t *tx, old *keyring, handle *keyset.Handle, wrapped []byte) error {
+func (o *Org) changeKeys(ctx context.Context, t *tx, old *keyring, now keysToSave) error {
 	n, err := t.exec(ctx, "update data_key set keyset = $3, master = $4, version = version + 1, made_at = case when $5 then $6 else made_at end where org_id = $1 and version = $2 and shredded_at = 0",
-		o.id, old.version, wrapped, o.s.vault.masterKey().Name, handle.KeysetInfo().GetPrimaryKeyId() != old.primary, micros(o.s.now()))
+		o.id, old.version, now.wrapped, now.master, now.primary != old.primary, micros(o.s.now()))
 	if err == nil && n == 0 {
 		return ErrStale
 	}
@@ -117,12 +117,12 @@ func (o *Org) addKey(ctx context.Context, ring *keyring) error {
 	if err != nil {
 		return fmt.Errorf("make a key: %w", err)
 	}
-	wrapped, err := o.wrapKeys(handle) // may ask a KMS, so it is done before the transaction
+	keys, err := o.wrapKeys(handle) // may ask a KMS, so it is done before the transaction
 	if err != nil {
 		return err
 	}
 	return o.db.update(ctx, "add key", func(t *tx) error {
-		if err := o.changeKeys(ctx, t, ring, handle, wrapped); err != nil {
+		if err := o.changeKeys(ctx, t, ring, keys); err != nil {
 			return err
 		}
 		return o.audit(ctx, t, crm.AuditEntry{Action: "keys.rotate", Detail: fmt.Sprintf("data key: %d → %d", ring.primary, id)})
@@ -193,7 +193,7 @@ func (o *Org) dropOldKeys(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("destroy an old key: %w", err)
 	}
-	wrapped, err := o.wrapKeys(handle)
+	keys, err := o.wrapKeys(handle)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func (o *Org) dropOldKeys(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := o.changeKeys(ctx, t, ring, handle, wrapped); err != nil {
+		if err := o.changeKeys(ctx, t, ring, keys); err != nil {
 			return err
 		}
 		return o.audit(ctx, t, crm.AuditEntry{Action: "keys.rotated", Detail: fmt.Sprintf("data keys destroyed: %d", len(ring.others))})
