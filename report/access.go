@@ -62,20 +62,28 @@ func accessCells(a *store.AccessRow) []string {
 // ExportAccess notes in the audit log that somebody exports the access log, and returns what
 // writes the requests that match. An array of JSON lacks its end when it was cut short.
 func ExportAccess(ctx context.Context, org *store.Org, format string, q store.AccessQuery) (write func(io.Writer) error, err error) {
-	lines := []string{"format " + format}
-	for _, f := range []struct{ name, value string }{{"from", moment(q.From)}, {"to", moment(q.To)}, {"mailbox", string(q.Mailbox)}, {"operation", q.Operation}, {"account", q.Account},
-		{"source", q.Source}, {"user-agent", q.UserAgent}, {"result", string(q.Result)}, {"code", q.Code}, {"request", q.RequestID}} {
-		if f.value != "" {
-			lines = append(lines, f.name+" "+f.value)
-		}
-	}
-	err = org.Audit(ctx, crm.AuditEntry{Action: "access-log.export", Detail: strings.Join(lines, "\n")})
+	err = noteExport(ctx, org, "access-log.export", format, []filtered{{"from", moment(q.From)}, {"to", moment(q.To)}, {"mailbox", string(q.Mailbox)}, {"operation", q.Operation},
+		{"account", q.Account}, {"source", q.Source}, {"user-agent", q.UserAgent}, {"result", string(q.Result)}, {"code", q.Code}, {"request", q.RequestID}})
 	if err != nil {
 		return nil, err
 	}
 	return func(w io.Writer) error {
 		return WriteAccess(w, format, func(take func(*store.AccessRow) error) error { return org.EachAccess(ctx, q, take) })
 	}, nil
+}
+
+// A filtered is a field of a filter and what it lets through; "" = all.
+type filtered struct{ field, value string }
+
+// noteExport writes down who exports what, and in which format.
+func noteExport(ctx context.Context, org *store.Org, action, format string, filter []filtered) error {
+	lines := []string{"format " + format}
+	for _, f := range filter {
+		if f.value != "" {
+			lines = append(lines, f.field+" "+f.value)
+		}
+	}
+	return org.Audit(ctx, crm.AuditEntry{Action: action, Detail: strings.Join(lines, "\n")})
 }
 
 func moment(t time.Time) string {

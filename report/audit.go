@@ -82,7 +82,14 @@ func NewVerdict(v crm.AuditVerdict) Verdict {
 // ExportAudit notes in the audit log that somebody exports it, and returns what writes the
 // entries that match, the first one first.
 func ExportAudit(ctx context.Context, org *store.Org, format string, q store.AuditQuery) (write func(io.Writer) error, err error) {
-	if err := org.Audit(ctx, crm.AuditEntry{Action: "audit-log.export", Detail: "format " + format}); err != nil {
+	filter := []filtered{{"actor", q.Actor}, {"action", q.Action}}
+	if q.Widens {
+		filter = append(filter, filtered{"entries", "that widen access"})
+	}
+	if q.Quiet {
+		filter = append(filter, filtered{"entries", "without sign-ins"})
+	}
+	if err := noteExport(ctx, org, "audit-log.export", format, filter); err != nil {
 		return nil, err
 	}
 	return func(w io.Writer) error {

@@ -112,7 +112,7 @@ type mailboxEvidence struct {
 type strangeEvidence struct {
 	Address mail.Address `json:"address"`
 	Day     time.Time    `json:"last_asked_for"`
-	Opened  bool         `json:"opened_since_policy"` // Exchange answered since the policy was saved: that must not be
+	Opened  bool         `json:"opened_since_policy"` // Exchange answered since the policy does not allow it: that must not be
 }
 
 type operationEvidence struct {
@@ -132,7 +132,7 @@ type originEvidence struct {
 	Probe       bool `json:"must_fail_probe"`      // the name under which the test of a filter asks
 	OtherName   bool `json:"other_user_agent"`     // than the one that is set, and no probe
 	OtherSource bool `json:"other_source"`         // than those that are set
-	Answered    bool `json:"answered_since_saved"` // one of the two, and answered since the settings were saved: that must not be
+	Answered    bool `json:"answered_since_saved"` // one of the two, and answered since the settings, or the addresses, were saved: that must not be
 }
 
 type checkEvidence struct {

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"context"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -135,11 +136,15 @@ func (e *Evidence) gatherMailboxes(ctx context.Context, org *store.Org, _ crm.Co
 			e.In = append(e.In, m)
 		}
 	}
+	changes, err := org.GroupChanges(ctx, p.Saved)
+	if err != nil {
+		return err
+	}
 	for _, a := range asked {
 		if p.AllowsBox(known(a.Address), groups) == nil {
 			continue
 		}
-		opened, err := answeredSince(ctx, org, p.Saved, store.AccessQuery{Mailbox: a.Address})
+		opened, err := answeredSince(ctx, org, deniedSince(&p, known(a.Address), groups, changes), store.AccessQuery{Mailbox: a.Address})
 		if err != nil {
 			return err
 		}
@@ -174,6 +179,22 @@ func refusal(p *crm.Policy, box *crm.Mailbox, groups crm.Groups) *crm.Fault {
 		return f
 	}
 	return box.Trouble
+}
+
+// deniedSince returns since when the policy does not allow a mailbox: since it was saved, or
+// since a group changed that had let the mailbox in until then.
+func deniedSince(p *crm.Policy, box *crm.Mailbox, groups crm.Groups, changes []store.GroupChange) time.Time {
+	before := maps.Clone(groups)
+	for _, c := range slices.Backward(changes) {
+		members := slices.DeleteFunc(slices.Clone(before[c.Group]), func(m mail.Address) bool { return slices.Contains(c.Joined, m) })
+		if before[c.Group] = append(members, c.Left...); len(before[c.Group]) == 0 {
+			delete(before, c.Group) // it may have been unknown, which lets nobody in
+		}
+		if p.AllowsBox(box, before) == nil {
+			return c.At
+		}
+	}
+	return p.Saved
 }
 
 // allowingRule names what of the policy lets a mailbox in.
@@ -228,10 +249,14 @@ func (e *Evidence) gatherOperations(ctx context.Context, org *store.Org, connect
 	return nil
 }
 
-// gatherOrigins sets what the log saw against what is set. What was seen before the
-// settings were saved is explained by earlier ones.
+// gatherOrigins sets what the log saw against what is set. A name seen before the settings
+// were saved, and an address seen before the addresses were, is explained by earlier ones.
 func (e *Evidence) gatherOrigins(ctx context.Context, org *store.Org, _ crm.Connector) error {
 	origins, err := org.AccessOrigins(ctx)
+	if err != nil {
+		return err
+	}
+	egress, err := org.Egress(ctx)
 	if err != nil {
 		return err
 	}
@@ -239,8 +264,14 @@ func (e *Evidence) gatherOrigins(ctx context.Context, org *store.Org, _ crm.Conn
 		n := originEvidence{Origin: Origin(o), Probe: o.UserAgent == crm.Stranger}
 		n.OtherName = o.UserAgent != e.Connection.UserAgent && !n.Probe // whether a probe was refused is told among those
 		n.OtherSource = len(e.Sources) > 0 && !slices.ContainsFunc(e.Sources, func(s sourceEvidence) bool { return s.Address == o.Source })
-		if n.OtherName || n.OtherSource {
-			n.Answered, err = answeredSince(ctx, org, e.Connection.Saved, store.AccessQuery{UserAgent: o.UserAgent, Source: o.Source, Account: o.Account})
+		for _, other := range []struct {
+			is    bool
+			since time.Time
+		}{{n.OtherName, e.Connection.Saved}, {n.OtherSource, egress.Saved}} {
+			if !other.is || n.Answered {
+				continue
+			}
+			n.Answered, err = answeredSince(ctx, org, other.since, store.AccessQuery{UserAgent: o.UserAgent, Source: o.Source, Account: o.Account})
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"postern/crm"
+	"postern/mail"
 	"postern/report"
 	"postern/store"
 )
@@ -254,5 +255,86 @@ func TestEvidenceHasOneHeading(t *testing.T) {
 		if n := strings.Count(text(t, s.get(ann, path)), "<h1"); n != 1 {
 			t.Errorf("%s: %d", path, n)
 		}
+	}
+}
+
+// TestEvidenceOfAPoolThatChanged: what left from an address while it was in the pool is no
+// difference; what leaves from it afterwards is, also once the settings are saved again.
+func TestEvidenceOfAPoolThatChanged(t *testing.T) {
+	s := newFilledSite(t)
+	s.server.Connector.Operations = []crm.Operation{{Name: "GetItem", Reads: true}}
+	pool := func(address string) {
+		if err := s.org.SaveEgress(t.Context(), crm.Egress{Addresses: []crm.EgressAddress{{Local: netip.MustParseAddr(address)}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool("192.0.2.7")
+	s.record(asked(func(*crm.Access) {}))
+	s.now = sampleNow.Add(time.Hour)
+	pool("192.0.2.9")
+	if e := s.sampleEvidence(); e.Differences != 0 || !e.Origins[0].OtherSource {
+		t.Errorf("an address of before: %d differences, %+v", e.Differences, e.Origins)
+	}
+	s.record(asked(func(a *crm.Access) { a.At = s.now.Add(time.Minute) }))
+	s.now = s.now.Add(time.Hour)
+	for range 2 {
+		if e := s.sampleEvidence(); e.Differences != 1 {
+			t.Errorf("an address that was taken away: %d differences, %+v", e.Differences, e.Origins)
+		}
+		s.enable()
+	}
+}
+
+// TestEvidenceOfAGroupThatChanged: a mailbox that was read while its owner was in a group is no
+// difference; one that the policy would not have let in as a member either is.
+func TestEvidenceOfAGroupThatChanged(t *testing.T) {
+	const group = "crm@acme.example"
+	for name, c := range map[string]struct {
+		change func(*crm.Policy)
+		box    string
+		before []mail.Address // members, of whom Ann alone remains
+		after  bool           // it was read once it was out
+		want   int
+	}{
+		"a member read":                 {func(p *crm.Policy) { p.Allow = []crm.Selector{"group:" + group} }, bob, []mail.Address{ann, bob}, false, 0},
+		"a former member read":          {func(p *crm.Policy) { p.Allow = []crm.Selector{"group:" + group} }, bob, []mail.Address{ann, bob}, true, 1},
+		"one who was none":              {func(p *crm.Policy) { p.Allow = []crm.Selector{"group:" + group} }, bob, []mail.Address{ann, zed}, false, 1},
+		"a member of another domain":    {func(p *crm.Policy) { p.Allow = []crm.Selector{"group:" + group} }, zed, []mail.Address{ann, zed}, false, 1},
+		"a member denied":               {func(p *crm.Policy) { p.Allow, p.Deny = []crm.Selector{"group:" + group}, []crm.Selector{bob} }, bob, []mail.Address{ann, bob}, false, 1},
+		"before she joined who may not": {func(p *crm.Policy) { p.Deny = []crm.Selector{"group:" + group} }, ann, []mail.Address{bob}, false, 0},
+		"since she joined who may not":  {func(p *crm.Policy) { p.Deny = []crm.Selector{"group:" + group} }, ann, []mail.Address{bob}, true, 1},
+		"a group that was not known":    {func(p *crm.Policy) { p.Deny = []crm.Selector{"group:" + group} }, ann, nil, false, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newFilledSite(t)
+			s.server.Connector.Operations = []crm.Operation{{Name: "GetItem", Reads: true}}
+			must := func(err error) {
+				t.Helper()
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			p, err := s.org.Policy(t.Context())
+			must(err)
+			c.change(&p)
+			_, err = s.org.SavePolicy(t.Context(), p, false)
+			must(err)
+			if c.before != nil {
+				must(s.org.SaveGroup(t.Context(), group, c.before))
+			}
+			s.now = sampleNow.Add(time.Hour)
+			must(s.org.SaveGroup(t.Context(), group, []mail.Address{ann}))
+			s.record(asked(func(a *crm.Access) {
+				a.Mailbox = mail.Address(c.box)
+				if c.after {
+					a.At = s.now.Add(time.Minute)
+				}
+			}))
+			s.now = s.now.Add(time.Hour)
+			must(s.org.SaveGroup(t.Context(), "unnamed@acme.example", []mail.Address{bob})) // says nothing of anybody
+			if e := s.sampleEvidence(); e.Differences != c.want {
+				t.Errorf("%d differences, want %d: %+v", e.Differences, c.want, e.Others)
+			}
+		})
 	}
 }
