@@ -588,6 +588,17 @@ func TestDeniedByThePrimaryAddress(t *testing.T) {
 		if after, err := s.org.Mailbox(t.Context(), s.ann.ID); err != nil || after.Bell == before.Bell || len(s.due()) != 2 {
 			t.Errorf("it is not asked again, %v; due: %v", err, s.due())
 		}
+
+		// One of which nothing was looked at while it was denied is asked all the same.
+		s.bob.Primary = "robert@acme.example"
+		s.must(s.org.SaveMailbox(t.Context(), &s.bob))
+		s.savePolicy(func(p *crm.Policy) { p.Deny = []crm.Selector{"robert@acme.example"} })
+		before, err = s.org.Mailbox(t.Context(), s.bob.ID)
+		s.must(err)
+		s.savePolicy(func(p *crm.Policy) { p.Deny = nil })
+		if after, err := s.org.Mailbox(t.Context(), s.bob.ID); err != nil || after.Bell == before.Bell {
+			t.Errorf("Bob's is not asked again: %v", err)
+		}
 	})
 }
 
