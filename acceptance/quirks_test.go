@@ -60,7 +60,7 @@ type meddler struct {
 	folders func([]crm.Folder) []crm.Folder
 	changes func(*crm.Page)
 	load    func([]crm.Header)
-	list    func([]crm.Attachment)
+	list    func([]crm.Enclosure)
 }
 
 func (m *meddler) Folders(ctx context.Context, box *crm.Mailbox) ([]crm.Folder, error) {
@@ -86,7 +86,7 @@ func (m *meddler) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Head
 	return m.Notifier.Load(ctx, box, headers, take)
 }
 
-func (m *meddler) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Attachment, take func(int, io.Reader, *crm.Fault) error) error {
+func (m *meddler) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Enclosure, take func(int, io.Reader, *crm.Fault) error) error {
 	if m.list != nil {
 		list = slices.Clone(list)
 		m.list(list)
@@ -247,7 +247,7 @@ func TestStaleAttachmentIDIsRenewed(t *testing.T) {
 	w := connected(t)
 	m := w.meddle()
 	stale := 0
-	m.list = func(list []crm.Attachment) {
+	m.list = func(list []crm.Enclosure) {
 		if stale++; stale == 1 {
 			for i := range list {
 				list[i].ID = "AAMkAG5vbmU="

@@ -85,7 +85,7 @@ func (s *staggered) Load(ctx context.Context, box *crm.Mailbox, headers []crm.He
 	return s.Notifier.Load(ctx, box, headers, take)
 }
 
-func (s *staggered) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Attachment, take func(int, io.Reader, *crm.Fault) error) error {
+func (s *staggered) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Enclosure, take func(int, io.Reader, *crm.Fault) error) error {
 	s.wait(ctx, "Attachments", box)
 	return s.Notifier.Attachments(ctx, box, list, take)
 }

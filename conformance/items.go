@@ -97,7 +97,7 @@ func headersOmitWhatIsGone(b *bench) {
 	}
 	b.sameIDs("Headers", want, headerIDs(list))
 	for _, h := range list {
-		if listed := l.headers[h.ID]; h.Subject != listed.Subject || h.MessageID != listed.MessageID || len(h.People) != len(listed.People) {
+		if listed := l.headers[h.ID]; h.Subject != listed.Subject || h.MessageID != listed.MessageID || h.Folder != listed.Folder || len(h.People) != len(listed.People) {
 			b.Errorf("Headers gives %+v, Changes gave %+v", h, listed)
 		}
 	}
@@ -192,26 +192,31 @@ func damagedItemIsAValue(b *bench) {
 
 // attached lays a letter with files into the inbox and returns its attachments in the
 // order of the files.
-func (b *bench) attached(n int, files []file) []crm.Attachment {
+func (b *bench) attached(n int, files []file) []crm.Enclosure {
 	b.Helper()
-	id := b.put(crm.Inbox, letter{n: n, files: files})
+	return b.enclosed(b.put(crm.Inbox, letter{n: n, files: files}), files)
+}
+
+// enclosed returns the attachments of a letter in the order of the files.
+func (b *bench) enclosed(id string, files []file) []crm.Enclosure {
+	b.Helper()
 	it := b.load(b.header(id))[id]
 	if it == nil || it.Fault != nil {
 		b.Fatalf("load the letter with attachments: %+v", it)
 	}
-	var list []crm.Attachment
+	var list []crm.Enclosure
 	for _, f := range files {
 		i := slices.IndexFunc(it.Attachments, func(a crm.Attachment) bool { return a.Name == f.name })
 		if i < 0 {
 			b.Fatalf("%q is not among the attachments %+v", f.name, it.Attachments)
 		}
-		list = append(list, it.Attachments[i])
+		list = append(list, crm.Enclosure{Attachment: it.Attachments[i], Header: it.Header})
 	}
 	return list
 }
 
 // read fetches attachments; faults stand in for contents where there are none.
-func (b *bench) read(list []crm.Attachment) (contents [][]byte, faults []*crm.Fault) {
+func (b *bench) read(list []crm.Enclosure) (contents [][]byte, faults []*crm.Fault) {
 	b.Helper()
 	contents, faults = make([][]byte, len(list)), make([]*crm.Fault, len(list))
 	seen := make([]int, len(list))
@@ -270,7 +275,7 @@ func attachmentsFailOneByOne(b *bench) {
 	}
 	list := b.attached(1, text("a.bin"))
 	doomed := b.put(crm.Inbox, letter{n: 2, files: text("b.bin")})
-	list = append(list, b.load(b.header(doomed))[doomed].Attachments...)
+	list = append(list, b.enclosed(doomed, text("b.bin"))...)
 	list = append(list, b.attached(3, text("c.bin"))...)
 	b.System.Delete(b.box, doomed)
 	contents, faults := b.read(list)

@@ -58,7 +58,7 @@ func (b *bench) readFolder(f crm.Folder, limit int) {
 		}
 		headers = append(headers, h)
 	}
-	var listed []crm.Attachment
+	var listed []crm.Enclosure
 	for _, it := range b.load(headers...) {
 		b.texts(it)
 		if it.Fault != nil {
@@ -66,7 +66,7 @@ func (b *bench) readFolder(f crm.Folder, limit int) {
 		}
 		for _, a := range it.Attachments {
 			if attachments++; a.Note == "" && a.Content == nil && len(listed) < 20 {
-				listed = append(listed, a)
+				listed = append(listed, crm.Enclosure{Attachment: a, Header: it.Header})
 			}
 		}
 	}

@@ -118,6 +118,7 @@ func (e *Envelope) When() time.Time {
 type Header struct {
 	ID      string // the source's item id in this mailbox, opaque and case-sensitive
 	Version string // change key
+	Folder  string // the source's id of the folder that it lies in
 	Size    int64  // bytes, as the server counts; 0 when unknown
 	Read    bool
 	Envelope
@@ -134,6 +135,13 @@ type Attachment struct {
 	Size      int64  // approximate, as the server counts
 	Content   []byte // set when the source had to fetch it along (MIME as the last rung); else nil
 	Note      string // why there are no bytes: "link to a cloud file", "refused by the virus scanner"; "" if there are
+}
+
+// An Enclosure is an attachment to be fetched, with the header of its message, by which it
+// is granted.
+type Enclosure struct {
+	Attachment
+	Header Header
 }
 
 // A Body is the text of a message. HTML is kept as it came and made safe each time it

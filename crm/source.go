@@ -53,8 +53,8 @@ type Source interface {
 	// Fault{Resync} when the cursor is no longer known; the folder must then be listed
 	// from "" and what does not come again is gone.
 	Changes(ctx context.Context, box *Mailbox, f Folder, since Cursor) (*Page, error)
-	// Headers fetches the headers of items known by id. What is not there any more is
-	// left out.
+	// Headers fetches the headers of items known by id, which say in which folder each
+	// lies. What is not there any more is left out.
 	Headers(ctx context.Context, box *Mailbox, ids []string) ([]Header, error)
 	// Load fetches the bodies of items whose headers are known and hands each to take
 	// as it comes, in any order. What has vanished meanwhile is left out.
@@ -62,7 +62,7 @@ type Source interface {
 	// Attachments fetches the contents of attachments of one mailbox, packing small ones
 	// into one call, and hands each to take as it streams in: take must read r to its
 	// end or return an error. fault is set instead of r when that attachment cannot be had.
-	Attachments(ctx context.Context, box *Mailbox, list []Attachment, take func(i int, r io.Reader, fault *Fault) error) error
+	Attachments(ctx context.Context, box *Mailbox, list []Enclosure, take func(i int, r io.Reader, fault *Fault) error) error
 	// Original fetches the message as MIME, for "download original" only.
 	Original(ctx context.Context, box *Mailbox, id string) (io.ReadCloser, error)
 	// Facts returns what was learned of the mailbox from the answers so far.

@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"postern/crm"
@@ -14,57 +16,101 @@ import (
 // attachmentBatch is how many attachments are asked for in one step.
 const attachmentBatch = 200
 
-// attachments fetches the contents that are still owed for messages of this mailbox. The
+// attachments fetches the contents that are still owed for messages of this mailbox, as
+// far as the policy of this moment has them fetched: they may be owed by another one. The
 // messages are visible already.
 func (p *pass) attachments(ctx context.Context) error {
 	for {
+		if err := p.obey(ctx); err != nil {
+			return err
+		}
+		if l := &p.grant.Limits; l.HeadersOnly || l.Attachments != crm.StoreAttachments {
+			return p.Org.LeaveOwedAttachments(ctx, p.rev, p.box.ID, leftAlone(p.withheld(0, &crm.Header{})))
+		}
 		owed, err := p.Org.PendingAttachments(ctx, p.box.ID, p.Now(), attachmentBatch)
 		if err != nil || len(owed) == 0 {
 			return err
 		}
-		if err := p.fetch(ctx, owed); err != nil {
+		if err := p.fetch(ctx, owed); err != nil && !p.overtaken(ctx, err) {
 			return fmt.Errorf("fetch %d attachments: %w", len(owed), err)
 		}
 	}
 }
 
-// fetch stores the contents of attachments, or why they cannot be had.
+// withheld says which rule keeps all but the header of a message from being read; "" when
+// none does.
+func (p *pass) withheld(folder crm.FolderID, h *crm.Header) string {
+	switch {
+	case p.grant.Limits.HeadersOnly:
+		return "of messages the header alone is read"
+	case p.grant.Outside[folder]:
+		return "the policy excludes the folder"
+	}
+	_, rule := p.grant.Limits.Refuses(h)
+	return rule
+}
+
+// leftAlone is the note of an attachment that a rule keeps from being fetched.
+func leftAlone(rule string) string {
+	if rule == "" {
+		return ""
+	}
+	return "It is not fetched: " + rule + "."
+}
+
+// fetch stores the contents of attachments, or why they cannot be had. What the policy
+// leaves alone is listed by its name, until another policy has it fetched.
 func (p *pass) fetch(ctx context.Context, owed []store.PendingAttachment) error {
-	var results []store.AttachmentResult
+	var results, left []store.AttachmentResult
 	var want, renew []store.PendingAttachment
 	for _, a := range owed {
+		rule := p.withheld(a.Folder, &a.Header)
 		switch {
+		case rule != "" || p.grant.Limits.Attachments == crm.NameAttachments:
+			left = append(left, store.AttachmentResult{ID: a.ID, State: store.AttachmentListed, Note: leftAlone(rule)})
 		case a.Attachment.Size > p.grant.Limits.AttachmentLimit:
-			results = append(results, store.AttachmentResult{ID: a.ID, State: store.AttachmentTooLarge})
+			left = append(left, store.AttachmentResult{ID: a.ID, State: store.AttachmentTooLarge})
 		case a.Attachment.ID == "": // the copy that it was to be fetched from has left
 			renew = append(renew, a)
 		default:
 			want = append(want, a)
 		}
 	}
-	list := make([]crm.Attachment, len(want))
-	for i := range want {
-		list[i] = want[i].Attachment
-	}
-	err := p.src.Attachments(ctx, p.box, list, func(i int, r io.Reader, fault *crm.Fault) error {
+	err := p.contents(ctx, want, func(i int, r io.Reader, fault *crm.Fault) error {
 		if fault != nil && fault.Verdict == crm.Gone && want[i].Tries == 0 {
 			renew = append(renew, want[i]) // the item changed, and with it the attachment's id
 			return nil
 		}
 		result, err := p.keep(ctx, want[i], r, fault)
-		results = append(results, result)
+		if result.State == store.AttachmentTooLarge {
+			left = append(left, result)
+		} else {
+			results = append(results, result)
+		}
 		return err
 	})
 	if err != nil && ctx.Err() != nil {
 		return err
 	}
-	if saved := p.Org.SaveAttachments(ctx, results); saved != nil {
+	if saved := cmp.Or(p.Org.SaveAttachments(ctx, results), p.Org.LeaveAttachments(ctx, p.rev, left)); saved != nil {
 		return saved
 	}
 	if err != nil {
 		return err
 	}
 	return p.renew(ctx, renew)
+}
+
+// contents asks for the contents of attachments, if there are any.
+func (p *pass) contents(ctx context.Context, want []store.PendingAttachment, take func(int, io.Reader, *crm.Fault) error) error {
+	if len(want) == 0 {
+		return nil
+	}
+	list := make([]crm.Enclosure, len(want))
+	for i := range want {
+		list[i] = want[i].Enclosure
+	}
+	return p.src.Attachments(ctx, p.box, list, take)
 }
 
 // keep stores one attachment's content.
@@ -120,6 +166,23 @@ func (p *pass) renew(ctx context.Context, stale []store.PendingAttachment) error
 	for _, a := range stale {
 		results[a.ID] = p.later(a, vanished)
 	}
+	var left []store.AttachmentResult
+	headers = slices.DeleteFunc(headers, func(h crm.Header) bool {
+		rule := p.withheld(0, &h) // as the message is now; its folder was looked at with the rest
+		for _, a := range items[h.ID] {
+			switch {
+			case h.Fault != nil:
+				results[a.ID] = p.later(a, h.Fault)
+			case rule != "":
+				left = append(left, store.AttachmentResult{ID: a.ID, State: store.AttachmentListed, Note: leftAlone(rule)})
+				delete(results, a.ID)
+			}
+		}
+		return h.Fault != nil || rule != ""
+	})
+	if err := p.Org.LeaveAttachments(ctx, p.rev, left); err != nil {
+		return err
+	}
 	err = p.src.Load(ctx, p.box, headers, func(item *crm.Item) error {
 		for _, a := range items[item.ID] {
 			if a.Ordinal < len(item.Attachments) {
@@ -139,18 +202,22 @@ func (p *pass) renew(ctx context.Context, stale []store.PendingAttachment) error
 }
 
 // LoadAttachment fetches the content of one attachment now, for organizations that have
-// contents fetched on demand. Where names only are kept, nothing is fetched.
+// contents fetched on demand. Where there is nothing to be fetched, since the policy leaves
+// it alone or no copy of the message is left, its row says why.
 func (e *Engine) LoadAttachment(ctx context.Context, id int64) error {
-	owed, box, err := e.Org.OwedAttachment(ctx, id)
-	if err != nil {
-		return err
-	}
-	p, err := e.visit(ctx, box)
-	if err != nil {
-		return err
-	}
-	if p.grant.Limits.Attachments == crm.NameAttachments {
+	owed, err := e.Org.OwedAttachment(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
 		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p, err := e.visit(ctx, owed.Mailbox)
+	if err != nil {
+		return err
+	}
+	if err := p.obey(ctx); err != nil {
+		return err
 	}
 	return p.fetch(ctx, []store.PendingAttachment{*owed})
 }

@@ -94,10 +94,23 @@ func (e *Engine) newPass(ctx context.Context, line *line, box *crm.Mailbox) (*pa
 	return &pass{Engine: e, src: line.src, box: box, grant: grant, rev: -1}, err
 }
 
+// obey reads anew what holds, when it may be another by now.
+func (p *pass) obey(ctx context.Context) error {
+	rev, err := p.Org.Revision(ctx)
+	if err != nil {
+		return err
+	}
+	return p.obeyAt(ctx, rev)
+}
+
 // obeyAt reads anew what holds when it may be another than at a revision. It is read after
-// the revision: what changes in between makes a page stale, never wrong.
+// the revision: what changes in between makes a page stale, never wrong. The gate is told
+// first, so that it does not refuse what has just been granted.
 func (p *pass) obeyAt(ctx context.Context, rev int64) (err error) {
 	if rev != p.rev {
+		if err := p.open(ctx); err != nil {
+			return err
+		}
 		if p.grant, err = p.Org.Grant(ctx, p.box); err != nil {
 			return err
 		}
@@ -107,6 +120,16 @@ func (p *pass) obeyAt(ctx context.Context, rev int64) (err error) {
 		return p.grant.Refused
 	}
 	return nil
+}
+
+// overtaken tells whether a refusal is of something that is not asked for any more: what is
+// granted was changed meanwhile.
+func (p *pass) overtaken(ctx context.Context, err error) bool {
+	if crm.AsFault(err).Verdict != crm.Refused {
+		return false
+	}
+	now, failure := p.Org.Revision(ctx)
+	return failure == nil && now != p.rev
 }
 
 // folders asks for the folders and keeps those in scope up to date in the store, inbox
@@ -360,8 +383,8 @@ func (p *pass) fileAll(ctx context.Context, headers []crm.Header, page store.Pag
 			return err
 		}
 		if page.Entries, err = p.entries(ctx, headers, people, loaded, origin); err != nil {
-			if now, failure := p.Org.Revision(ctx); failure == nil && now != rev && crm.AsFault(err).Verdict == crm.Refused {
-				continue // what was asked for is not granted any more
+			if p.overtaken(ctx, err) {
+				continue
 			}
 			return err
 		}

@@ -78,7 +78,7 @@ func (x *exchange) Headers(context.Context, *crm.Mailbox, []string) ([]crm.Heade
 func (x *exchange) Load(context.Context, *crm.Mailbox, []crm.Header, func(*crm.Item) error) error {
 	return nil
 }
-func (x *exchange) Attachments(context.Context, *crm.Mailbox, []crm.Attachment, func(int, io.Reader, *crm.Fault) error) error {
+func (x *exchange) Attachments(context.Context, *crm.Mailbox, []crm.Enclosure, func(int, io.Reader, *crm.Fault) error) error {
 	return nil
 }
 func (x *exchange) Original(context.Context, *crm.Mailbox, string) (io.ReadCloser, error) {

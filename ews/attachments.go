@@ -20,7 +20,7 @@ func (r ruling) fault(code string) *crm.Fault {
 
 // Attachments packs small attachments into one call and streams each of them. What came
 // along with its message is not asked for again.
-func (s *source) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Attachment, take func(i int, r io.Reader, fault *crm.Fault) error) error {
+func (s *source) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Enclosure, take func(i int, r io.Reader, fault *crm.Fault) error) error {
 	ss := s.session(box)
 	b := &batch{s: s, answered: make([]bool, len(list))}
 	b.ask = func(ctx context.Context, part []int) error {
@@ -78,7 +78,7 @@ func (s *source) oneByOne() bool {
 // getAttachments makes one call. A content goes to take while it comes in; that the
 // server gave another number of answers shows only later, so from then on attachments
 // are asked for one by one.
-func (s *source) getAttachments(ctx context.Context, ss *Session, list []crm.Attachment, part []int, take func(i int, r io.Reader, f *crm.Fault) error) error {
+func (s *source) getAttachments(ctx context.Context, ss *Session, list []crm.Enclosure, part []int, take func(i int, r io.Reader, f *crm.Fault) error) error {
 	op := &GetAttachment{}
 	for _, i := range part {
 		op.IDs = append(op.IDs, list[i].ID)

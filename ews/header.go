@@ -36,8 +36,9 @@ func headerShape(schema string) ItemShape {
 }
 
 // headers gets the headers of listed items, in their order. What is no message by its
-// element is not asked for: its kind is known, and that it is not filed.
-func (s *source) headers(ctx context.Context, box *crm.Mailbox, listed []Item) ([]crm.Header, error) {
+// element is not asked for: its kind is known, and that it is not filed. also are
+// properties to ask for besides.
+func (s *source) headers(ctx context.Context, box *crm.Mailbox, listed []Item, also ...Path) ([]crm.Header, error) {
 	list := make([]crm.Header, len(listed))
 	var ask []int
 	for i := range listed {
@@ -55,7 +56,9 @@ func (s *source) headers(ctx context.Context, box *crm.Mailbox, listed []Item) (
 		for k, i := range part {
 			ids[k] = ItemID{ID: list[i].ID}
 		}
-		return s.getItems(ctx, ss, headerShape(ss.Schema()), ids, func(k int, item *Item, f *crm.Fault) error {
+		shape := headerShape(ss.Schema())
+		shape.Additional = slices.Concat(shape.Additional, also)
+		return s.getItems(ctx, ss, shape, ids, func(k int, item *Item, f *crm.Fault) error {
 			i := part[k]
 			b.answered[i] = true
 			if f != nil {
@@ -97,6 +100,9 @@ func (s *source) header(ctx context.Context, ss *Session, item *Item, h *crm.Hea
 	*h = crm.Header{ID: h.ID, Version: item.ID.ChangeKey, Size: item.Size, Read: is(item.IsRead)}
 	if item.Class != "" {
 		class = item.Class
+	}
+	if item.Parent != nil {
+		h.Folder = item.Parent.ID
 	}
 	h.Envelope = crm.Envelope{
 		Kind: kind, Class: class, Subject: item.Subject,

@@ -285,7 +285,8 @@ func TestAttachments(t *testing.T) {
 		}
 		return list, nil
 	})
-	list := []crm.Attachment{{ID: "a", Size: 10}, {ID: "stale"}, {ID: "mail", Type: "message/rfc822"}, {ID: "empty"}, {ID: "virus"}, {ID: "big", Size: packBytes}, {ID: "b", Size: 10}, {ID: "link"}, {ID: "known", Content: []byte("known")}}
+	list := enclosed(crm.Attachment{ID: "a", Size: 10}, crm.Attachment{ID: "stale"}, crm.Attachment{ID: "mail", Type: "message/rfc822"}, crm.Attachment{ID: "empty"}, crm.Attachment{ID: "virus"},
+		crm.Attachment{ID: "big", Size: packBytes}, crm.Attachment{ID: "b", Size: 10}, crm.Attachment{ID: "link"}, crm.Attachment{ID: "known", Content: []byte("known")})
 	got := map[string]string{}
 	err := s.source(t).Attachments(t.Context(), ann, list, func(i int, r io.Reader, f *crm.Fault) error {
 		if f != nil {
@@ -308,6 +309,15 @@ func TestAttachments(t *testing.T) {
 	}
 }
 
+// enclosed are attachments as a source is asked for them.
+func enclosed(attachments ...crm.Attachment) []crm.Enclosure {
+	list := make([]crm.Enclosure, len(attachments))
+	for i, a := range attachments {
+		list[i].Attachment = a
+	}
+	return list
+}
+
 // TestTornAttachmentIsNotWhole: the taker sees the end of the world, not of the file.
 func TestTornAttachmentIsNotWhole(t *testing.T) {
 	s := newServer(t, nil)
@@ -325,7 +335,7 @@ func TestTornAttachmentIsNotWhole(t *testing.T) {
 		return true
 	}
 	var read error
-	s.source(t).Attachments(t.Context(), ann, []crm.Attachment{{ID: "a"}}, func(_ int, r io.Reader, f *crm.Fault) error {
+	s.source(t).Attachments(t.Context(), ann, enclosed(crm.Attachment{ID: "a"}), func(_ int, r io.Reader, f *crm.Fault) error {
 		_, read = io.Copy(io.Discard, r)
 		return read
 	})
@@ -390,7 +400,7 @@ func TestStumblingInTheBackground(t *testing.T) {
 		return []Answer{&AttachmentsResult{Result: Succeeded(), Attachments: []Attachment{{Element: FileAttachment, ID: "a", Content: &Content{Bytes: bytes.Repeat([]byte("x"), 200_000)}}}}}, nil
 	})
 	src, b := s.paced(t)
-	err := src.Attachments(t.Context(), ann, []crm.Attachment{{ID: "a"}}, func(int, io.Reader, *crm.Fault) error { panic("stumbled") })
+	err := src.Attachments(t.Context(), ann, enclosed(crm.Attachment{ID: "a"}), func(int, io.Reader, *crm.Fault) error { panic("stumbled") })
 	if err == nil || crm.AsFault(err).Code != crm.Unforeseen {
 		t.Errorf("a content: got %v", err)
 	}

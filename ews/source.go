@@ -317,6 +317,9 @@ func (s *source) Changes(ctx context.Context, box *crm.Mailbox, f crm.Folder, si
 	if err != nil {
 		return nil, err
 	}
+	for i := range page.Headers {
+		page.Headers[i].Folder = f.ID
+	}
 	return page, nil
 }
 
@@ -387,7 +390,7 @@ func (s *source) Headers(ctx context.Context, box *crm.Mailbox, ids []string) ([
 	for i, id := range ids {
 		listed[i] = Item{Element: MessageItem, ID: ItemID{ID: id}}
 	}
-	list, err := s.headers(ctx, box, listed)
+	list, err := s.headers(ctx, box, listed, Field("item:ParentFolderId"))
 	return slices.DeleteFunc(list, func(h crm.Header) bool { return h.Fault != nil && h.Fault.Verdict == crm.Gone }), err
 }
 

@@ -5,7 +5,10 @@
 //	src, err := g.Open(connector)   // a source behind the gate
 //
 // A source is guarded twice. The guard asks the terms before each call: is the mailbox
-// granted, the folder, the kind of data, the message whose text is asked for. The
+// granted, the folder, the kind of data, the message whose text, attachment or original is
+// asked for. Items that are asked for by their ids come out only if the source says that
+// they lie where may be read. What a message is like the guard knows by its header, which
+// is asked for with the folder, or handed in by who keeps it. The
 // transport asks again before each request that leaves, opens connections only to the
 // granted host, from the granted address, under the organization's User-Agent, and has
 // each request written down; when that cannot be, none leaves. No other package opens a

@@ -42,7 +42,7 @@ func (c *counted) Load(context.Context, *crm.Mailbox, []crm.Header, func(*crm.It
 	return nil
 }
 
-func (c *counted) Attachments(context.Context, *crm.Mailbox, []crm.Attachment, func(int, io.Reader, *crm.Fault) error) error {
+func (c *counted) Attachments(context.Context, *crm.Mailbox, []crm.Enclosure, func(int, io.Reader, *crm.Fault) error) error {
 	c.calls++
 	return nil
 }

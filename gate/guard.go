@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -76,36 +77,51 @@ func ofNews(box *crm.Mailbox) func(*Terms) error {
 	return func(t *Terms) error { return t.allowMail(box) }
 }
 
-// ofFolder grants what concerns one folder: its kind of data and its place. In a mailbox
-// whose folders were not listed yet they are listed first, if their place matters.
+// ofFolder grants what concerns one folder: its kind of data and its place.
 func (g guard) ofFolder(ctx context.Context, box *crm.Mailbox, f crm.Folder) (func(*Terms) error, error) {
-	known := g.known.get(box.Address)
-	if _, listed := known[f.ID]; !listed && g.gate.hasFolderRules(box.Address) {
-		if _, err := g.Folders(ctx, box); err != nil {
-			return nil, err
-		}
-		known = g.known.get(box.Address)
-		if _, listed = known[f.ID]; !listed {
-			return nil, &crm.Fault{Verdict: crm.Gone, Scope: crm.FolderScope, Code: "folder-unknown",
-				Message: "The folder is not in the mailbox any more.", Advice: "Nothing to do: the folders are listed anew by themselves."}
-		}
-	}
-	kind := f.Kind
-	if listed, ok := known[f.ID]; ok {
-		kind = listed.Kind // whatever the caller takes it for
+	known, err := g.places(ctx, box, f.ID)
+	if err != nil {
+		return nil, err
 	}
 	return func(t *Terms) error {
 		if err := t.allowBox(box); err != nil {
 			return err
 		}
-		if err := t.allowKind(kind); err != nil {
-			return err
-		}
-		if limits := t.limits(box.Address); known.excluded(f.ID, &limits) {
-			return denied(crm.Fault{Code: "folder-excluded", Message: "The folder is excluded."})
-		}
-		return nil
+		return known.allow(t, box.Address, f.ID, f.Kind)
 	}, nil
+}
+
+// places returns the folders of a mailbox, by which to judge some of them. Where one was
+// not listed yet all are listed first, if their place matters.
+func (g guard) places(ctx context.Context, box *crm.Mailbox, ids ...string) (listing, error) {
+	known := g.known.get(box.Address)
+	listed := func(id string) bool { _, ok := known[id]; return ok }
+	if !slices.ContainsFunc(ids, func(id string) bool { return !listed(id) }) || !g.gate.hasFolderRules(box.Address) {
+		return known, nil
+	}
+	_, err := g.Folders(ctx, box)
+	return g.known.get(box.Address), err
+}
+
+// allow says whether what lies in a folder may be read, by its kind of data and its place.
+// Of a folder that was not listed the caller says the kind, and its place must not matter.
+func (l listing) allow(t *Terms, box mail.Address, id string, kind crm.Kind) error {
+	limits := t.limits(box)
+	f, listed := l[id]
+	if listed {
+		kind = f.Kind // whatever the caller takes it for
+	}
+	if err := t.allowKind(kind); err != nil {
+		return err
+	}
+	switch {
+	case !listed && len(limits.ExcludedFolders) > 0:
+		return &crm.Fault{Verdict: crm.Gone, Scope: crm.FolderScope, Code: "folder-unknown",
+			Message: "The folder is not in the mailbox any more.", Advice: "Nothing to do: the folders are listed anew by themselves."}
+	case l.excluded(id, &limits):
+		return denied(crm.Fault{Code: "folder-excluded", Message: "The folder is excluded."})
+	}
+	return nil
 }
 
 // hasFolderRules tells whether the path of a folder matters.
@@ -154,18 +170,46 @@ func (g guard) Changes(ctx context.Context, box *crm.Mailbox, f crm.Folder, sinc
 	return page, err
 }
 
-func (g guard) Headers(ctx context.Context, box *crm.Mailbox, ids []string) (list []crm.Header, err error) {
-	err = g.pass(ctx, ofItems(box, func(*crm.Limits) error { return nil }), func(ctx context.Context) (err error) {
+// Headers leaves out what lies in a folder that may not be read: which one it is, the
+// source says with the header.
+func (g guard) Headers(ctx context.Context, box *crm.Mailbox, ids []string) ([]crm.Header, error) {
+	list, err := g.headers(ctx, box, ids)
+	if err != nil {
+		return nil, err
+	}
+	known, err := g.places(ctx, box, foldersOf(list)...)
+	if err != nil {
+		return nil, err
+	}
+	g.gate.mu.RLock()
+	defer g.gate.mu.RUnlock()
+	return slices.DeleteFunc(list, func(h crm.Header) bool {
+		return h.Fault == nil && known.allow(&g.gate.terms, box.Address, h.Folder, crm.Email) != nil
+	}), nil
+}
+
+func (g guard) headers(ctx context.Context, box *crm.Mailbox, ids []string) (list []crm.Header, err error) {
+	err = g.pass(ctx, ofItems(box, func(*Terms) error { return nil }), func(ctx context.Context) (err error) {
 		list, err = g.src.Headers(ctx, box, ids)
 		return err
 	})
 	return list, err
 }
 
-// ofItems grants what concerns items that are known by their ids. They are mail, since
-// nothing else is filed; in which folder they lie is not known here, so that what is under
-// way ends as soon as another policy holds for the mailbox.
-func ofItems(box *crm.Mailbox, check func(*crm.Limits) error) func(*Terms) error {
+// foldersOf are the folders in which items lie, as far as that is known of them.
+func foldersOf(headers []crm.Header) []string {
+	var ids []string
+	for i := range headers {
+		if h := &headers[i]; h.Fault == nil {
+			ids = append(ids, h.Folder)
+		}
+	}
+	return ids
+}
+
+// ofItems grants what concerns items that are known by their ids: mail, since nothing else
+// is filed. What is under way ends as soon as another policy holds for the mailbox.
+func ofItems(box *crm.Mailbox, check func(*Terms) error) func(*Terms) error {
 	var began *crm.Limits
 	return func(t *Terms) error {
 		if err := t.allowMail(box); err != nil {
@@ -177,7 +221,7 @@ func ofItems(box *crm.Mailbox, check func(*crm.Limits) error) func(*Terms) error
 		} else if !reflect.DeepEqual(*began, limits) {
 			return decideAnew("The policy was changed meanwhile.")
 		}
-		return check(&limits)
+		return check(t)
 	}
 }
 
@@ -187,54 +231,89 @@ func decideAnew(message string) error {
 		Message: message, Advice: "Nothing to do: the messages are decided about anew."}
 }
 
-// Load asks about each header whether its text may be fetched.
-func (g guard) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Header, take func(*crm.Item) error) error {
-	return g.pass(ctx, ofItems(box, texts(headers)), func(ctx context.Context) error { return g.src.Load(ctx, box, headers, take) })
-}
-
-// texts checks whether the texts of messages may be fetched.
-func texts(headers []crm.Header) func(*crm.Limits) error {
-	return func(limits *crm.Limits) error {
-		if limits.HeadersOnly && len(headers) > 0 {
-			return denied(crm.Fault{Code: "texts-not-allowed", Message: "Texts of messages are not fetched."})
-		}
-		for i := range headers {
-			if reason, _ := limits.Refuses(&headers[i]); reason != "" {
-				return decideAnew("The text of a message is not to be fetched: " + reason.Title() + ".")
-			}
-		}
-		return nil
+// ofContents grants what of messages is more than their headers: each must be one whose
+// text may be fetched, and lie where it may be read. also is asked first.
+func (g guard) ofContents(ctx context.Context, box *crm.Mailbox, headers []crm.Header, also func(*crm.Limits) error) (func(*Terms) error, error) {
+	known, err := g.places(ctx, box, foldersOf(headers)...)
+	if err != nil {
+		return nil, err
 	}
+	return ofItems(box, func(t *Terms) error {
+		limits := t.limits(box.Address)
+		if err := also(&limits); err != nil {
+			return err
+		}
+		return t.allowContents(box.Address, known, headers)
+	}), nil
 }
 
-func (g guard) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Attachment, take func(int, io.Reader, *crm.Fault) error) error {
-	granted := ofItems(box, func(limits *crm.Limits) error {
-		if limits.Attachments == crm.NameAttachments {
-			return denied(crm.Fault{Code: "attachments-not-allowed", Message: "Attachments are not fetched."})
+// allowContents says whether more than the headers of these messages may be fetched.
+func (t *Terms) allowContents(box mail.Address, known listing, headers []crm.Header) error {
+	limits := t.limits(box)
+	if limits.HeadersOnly && len(headers) > 0 {
+		return denied(crm.Fault{Code: "texts-not-allowed", Message: "Texts of messages are not fetched."})
+	}
+	for i := range headers {
+		h := &headers[i]
+		if h.Fault != nil { // so that there is nothing to judge by
+			return h.Fault
 		}
-		return nil
-	})
+		reason, _ := limits.Refuses(h)
+		if known.allow(t, box, h.Folder, crm.Email) != nil {
+			reason = crm.ExcludedFolder
+		}
+		if reason != "" {
+			return decideAnew("The text of a message is not to be fetched: " + reason.Title() + ".")
+		}
+	}
+	return nil
+}
+
+func (g guard) Load(ctx context.Context, box *crm.Mailbox, headers []crm.Header, take func(*crm.Item) error) error {
+	granted, err := g.ofContents(ctx, box, headers, func(*crm.Limits) error { return nil })
+	if err != nil {
+		return err
+	}
+	return g.pass(ctx, granted, func(ctx context.Context) error { return g.src.Load(ctx, box, headers, take) })
+}
+
+// attachments checks whether attachments are fetched at all.
+func attachments(limits *crm.Limits) error {
+	if limits.Attachments == crm.NameAttachments {
+		return denied(crm.Fault{Code: "attachments-not-allowed", Message: "Attachments are not fetched, nor originals, which hold them."})
+	}
+	return nil
+}
+
+// Attachments asks about the message of each what Load asks: it may have been filed by
+// another policy than the one that holds.
+func (g guard) Attachments(ctx context.Context, box *crm.Mailbox, list []crm.Enclosure, take func(int, io.Reader, *crm.Fault) error) error {
+	headers := make([]crm.Header, len(list))
+	for i := range list {
+		headers[i] = list[i].Header
+	}
+	granted, err := g.ofContents(ctx, box, headers, attachments)
+	if err != nil {
+		return err
+	}
 	return g.pass(ctx, granted, func(ctx context.Context) error { return g.src.Attachments(ctx, box, list, take) })
 }
 
 // Original looks at the header first, by which it is granted or not, and stays granted
 // until it is closed. Without a header nothing can be granted.
 func (g guard) Original(ctx context.Context, box *crm.Mailbox, id string) (io.ReadCloser, error) {
-	headers, err := g.Headers(ctx, box, []string{id})
+	headers, err := g.headers(ctx, box, []string{id})
 	switch {
 	case err != nil:
 		return nil, err
 	case len(headers) == 0:
 		return nil, &crm.Fault{Verdict: crm.Gone, Scope: crm.ItemScope, Code: "vanished", Message: "The message is not there any more.", Advice: "Nothing to do: another copy of it is asked for."}
-	case headers[0].Fault != nil:
-		return nil, headers[0].Fault
 	}
-	ctx, leave, err := g.gate.enter(ctx, g.era, ofItems(box, func(limits *crm.Limits) error {
-		if limits.Attachments == crm.NameAttachments {
-			return denied(crm.Fault{Code: "attachments-not-allowed", Message: "Attachments are not fetched, and the original holds them."})
-		}
-		return texts(headers)(limits)
-	}))
+	granted, err := g.ofContents(ctx, box, headers, attachments)
+	if err != nil {
+		return nil, err
+	}
+	ctx, leave, err := g.gate.enter(ctx, g.era, granted)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,8 @@ func policies() int {
 }
 
 // TestSimulatorSeesWhatThePolicyGrants: a reader who asks for everything gets, by the
-// server's own record, nothing but what a judge of this test's own finds granted.
+// server's own record, nothing but what a judge of this test's own finds granted. Now and
+// then the policy is another, and the reader comes back with all that it knows of before.
 func TestSimulatorSeesWhatThePolicyGrants(t *testing.T) {
 	const shards = 4
 	for shard := range shards {
@@ -43,7 +44,7 @@ func TestSimulatorSeesWhatThePolicyGrants(t *testing.T) {
 					t.Fatalf("policy %d: %+v\ngroups %v", n, w.policy, w.groups)
 				}
 			}
-			for what, n := range map[string]int{"mailboxes read": w.seen, "mailboxes refused": w.refused, "folders listed": w.folders, "texts fetched": w.texts} {
+			for what, n := range map[string]int{"mailboxes read": w.seen, "mailboxes refused": w.refused, "folders listed": w.folders, "texts fetched": w.texts, "attachments fetched": w.files} {
 				if n < policies()/shards/20 {
 					t.Errorf("%s: %d, too few to prove anything", what, n)
 				}
@@ -68,7 +69,7 @@ func TestWithoutTheGateMoreIsRead(t *testing.T) {
 				kind, _, _ := strings.Cut(c, ":")
 				kinds[kind] = true
 			}
-			want := []string{"folder", "text"}
+			want := []string{"folder", "text", "attachment"}
 			if name == "no gate at all" {
 				want = append(want, "mailbox")
 			}
@@ -147,10 +148,12 @@ type estate struct {
 	refused int
 	folders int
 	texts   int
+	files   int
 }
 
 // A letter is what the judge knows of an item.
 type letter struct {
+	path     string // of its folder
 	sent     time.Time
 	private  bool
 	category string
@@ -201,7 +204,7 @@ func (w *estate) furnish(r *rand.Rand, box *sim.Mailbox) {
 	}
 	for _, path := range append([]string{"Inbox", "Sent Items"}, estateFolders...) {
 		l := letter{
-			sent: time.Date(2020+r.IntN(6), 3, 1, 12, 0, 0, 0, time.UTC), private: r.IntN(4) == 0,
+			path: path, sent: time.Date(2020+r.IntN(6), 3, 1, 12, 0, 0, 0, time.UTC), private: r.IntN(4) == 0,
 			people: []string{estateSenders[r.IntN(len(estateSenders))], string(box.Address())},
 		}
 		if r.IntN(3) == 0 {
@@ -211,7 +214,8 @@ func (w *estate) furnish(r *rand.Rand, box *sim.Mailbox) {
 		if l.private {
 			raw += "Sensitivity: Private\r\n"
 		}
-		raw += "\r\n" + strings.Repeat("text ", 1+r.IntN(2000))
+		raw += "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n" + strings.Repeat("text ", 1+r.IntN(2000)) +
+			"\r\n--b\r\nContent-Type: text/csv\r\nContent-Disposition: attachment; filename=table.csv\r\n\r\n1,2\r\n--b--\r\n"
 		l.size = len(raw)
 		item, err := byPath[path].Put([]byte(raw))
 		if err != nil {
@@ -292,29 +296,81 @@ func (w *estate) addresses() (list []mail.Address) {
 }
 
 // try reads all that it can of two mailboxes under a random policy, and has the server's
-// record judged.
+// record judged; now and then also what is read of them under another one afterwards.
 func (w *estate) try(r *rand.Rand, through fence) {
 	w.Helper()
 	w.randomPolicy(r)
 	w.exchange.ForgetRequests()
 	g := gate.New(gate.Config{})
-	src, err := through(g, gate.Terms{
-		Settings: crm.Settings{Enabled: true, Server: w.url, Version: "ExchangeSE", Login: "svc", Password: crm.NewSecret("secret"), UserAgent: "Property/1"},
-		Policy:   w.policy, Groups: w.groups, Deployment: crm.Deployment{Ranges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
-	})
+	src, err := through(g, w.terms())
 	if err != nil {
 		w.Fatal(err)
 	}
 	boxes := w.exchange.Mailboxes()
-	for range 2 {
-		greedy(w.Context(), r, src, &crm.Mailbox{Address: boxes[r.IntN(len(boxes))].Address()})
+	var hauls [2]haul
+	for i := range hauls {
+		hauls[i].box = &crm.Mailbox{Address: boxes[r.IntN(len(boxes))].Address()}
+		hauls[i].greedy(w.Context(), r, src)
+	}
+	if r.IntN(4) == 0 {
+		w.judge()
+		w.randomPolicy(r)
+		g.Set(w.terms())
+		w.exchange.ForgetRequests()
+		for i := range hauls {
+			hauls[i].again(w.Context(), r, src)
+		}
 	}
 	g.Set(gate.Terms{}) // ends what is open
 	w.judge()
 }
 
+// terms are those of the policy at hand.
+func (w *estate) terms() gate.Terms {
+	return gate.Terms{
+		Settings: crm.Settings{Enabled: true, Server: w.url, Version: "ExchangeSE", Login: "svc", Password: crm.NewSecret("secret"), UserAgent: "Property/1"},
+		Policy:   w.policy, Groups: w.groups, Deployment: crm.Deployment{Ranges: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
+	}
+}
+
+// A haul is what a reader knows of a mailbox.
+type haul struct {
+	box     *crm.Mailbox
+	headers []crm.Header
+	files   []crm.Enclosure
+}
+
+// again asks for what is known, as one does who has filed it under another policy.
+func (h *haul) again(ctx context.Context, r *rand.Rand, src crm.Notifier) {
+	for i := range h.files {
+		_ = src.Attachments(ctx, h.box, h.files[i:i+1], discard)
+	}
+	for i := range h.headers {
+		_ = src.Load(ctx, h.box, h.headers[i:i+1], func(*crm.Item) error { return nil })
+	}
+	h.originals(ctx, r, src, h.headers)
+}
+
+func discard(_ int, content io.Reader, fault *crm.Fault) error {
+	if fault != nil {
+		return nil
+	}
+	_, err := io.Copy(io.Discard, content)
+	return err
+}
+
+func (h *haul) originals(ctx context.Context, r *rand.Rand, src crm.Notifier, headers []crm.Header) {
+	for _, header := range some(r, 4, headers...) {
+		if original, err := src.Original(ctx, h.box, header.ID); err == nil {
+			_, _ = io.Copy(io.Discard, original)
+			original.Close()
+		}
+	}
+}
+
 // greedy asks for everything, whatever it is told.
-func greedy(ctx context.Context, r *rand.Rand, src crm.Notifier, box *crm.Mailbox) {
+func (h *haul) greedy(ctx context.Context, r *rand.Rand, src crm.Notifier) {
+	box := h.box
 	if r.IntN(2) == 0 { // else the folders are known from elsewhere: the guard has to ask
 		_, _ = src.Folders(ctx, box)
 	}
@@ -332,15 +388,19 @@ func greedy(ctx context.Context, r *rand.Rand, src crm.Notifier, box *crm.Mailbo
 		var ids []string
 		for i := range page.Headers {
 			ids = append(ids, page.Headers[i].ID)
-			_ = src.Load(ctx, box, page.Headers[i:i+1], func(*crm.Item) error { return nil })
+			_ = src.Load(ctx, box, page.Headers[i:i+1], func(it *crm.Item) error {
+				for _, a := range it.Attachments {
+					h.files = append(h.files, crm.Enclosure{Attachment: a, Header: it.Header})
+				}
+				return nil
+			})
 		}
+		h.headers = append(h.headers, page.Headers...)
 		_, _ = src.Headers(ctx, box, ids)
-		for _, id := range some(r, 4, ids...) {
-			if original, err := src.Original(ctx, box, id); err == nil {
-				_, _ = io.Copy(io.Discard, original)
-				original.Close()
-			}
-		}
+		h.originals(ctx, r, src, page.Headers)
+	}
+	for _, file := range some(r, 3, h.files...) {
+		_ = src.Attachments(ctx, box, []crm.Enclosure{file}, discard)
 	}
 }
 
@@ -364,9 +424,17 @@ func (w *estate) judge() {
 			}
 		}
 		for _, id := range r.Content {
-			w.texts++
-			if !w.grantsText(w.letters[id]) {
-				w.complain("text: %s of %+v", r.Operation, w.letters[id])
+			l := w.letters[id]
+			switch {
+			case r.Operation != "GetAttachment":
+				w.texts++
+				if !w.grantsText(l) {
+					w.complain("text: %s of %+v", r.Operation, l)
+				}
+			case !w.grantsText(l) || w.policy.Attachments == crm.NameAttachments:
+				w.complain("attachment: of %+v", l)
+			default:
+				w.files++
 			}
 		}
 	}
@@ -399,15 +467,19 @@ func (w *estate) grantsFolder(f sim.Touched) bool {
 			kind = k
 		}
 	}
-	path := w.paths[f.Folder]
-	return slices.Contains(w.policy.Kinds, kind) && !slices.ContainsFunc(w.policy.ExcludedFolders, func(pattern string) bool {
-		return like(pattern, path) || like(pattern+"/*", path) || pattern == string(f.Role)
+	return slices.Contains(w.policy.Kinds, kind) && w.grantsPath(w.paths[f.Folder], string(f.Role))
+}
+
+func (w *estate) grantsPath(path, role string) bool {
+	return !slices.ContainsFunc(w.policy.ExcludedFolders, func(pattern string) bool {
+		return like(pattern, path) || like(pattern+"/*", path) || pattern == role
 	})
 }
 
 func (w *estate) grantsText(l letter) bool {
 	p := &w.policy
-	return !p.HeadersOnly && !l.sent.Before(p.Since) && (!l.private || len(p.Sensitivities) == 0) && (p.MaxSize == 0 || l.size <= int(p.MaxSize)) &&
+	role := map[string]string{"Inbox": "inbox", "Sent Items": "sentitems"}[l.path]
+	return slices.Contains(p.Kinds, crm.Email) && w.grantsPath(l.path, role) && !p.HeadersOnly && !l.sent.Before(p.Since) && (!l.private || len(p.Sensitivities) == 0) && (p.MaxSize == 0 || l.size <= int(p.MaxSize)) &&
 		!slices.ContainsFunc(p.Categories, func(c string) bool { return strings.EqualFold(c, l.category) }) &&
 		!slices.ContainsFunc(p.Excluded, func(pattern crm.Pattern) bool {
 			return slices.ContainsFunc(l.people, func(who string) bool {

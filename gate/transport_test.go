@@ -129,8 +129,8 @@ func TestTrialIsAboutItsMailboxes(t *testing.T) {
 	}
 }
 
-// TestTextsEndWithTheirPolicy: which folder an item lies in is not known to the guard, so
-// another policy ends what is under way.
+// TestTextsEndWithTheirPolicy: another policy ends what is under way, also where the folder
+// of an item was not listed when it began.
 func TestTextsEndWithTheirPolicy(t *testing.T) {
 	header := crm.Header{ID: "i", Envelope: crm.Envelope{Kind: crm.Email}}
 	for name, change := range map[string]func(*crm.Policy){
@@ -142,7 +142,12 @@ func TestTextsEndWithTheirPolicy(t *testing.T) {
 			g := New(Config{})
 			terms := granting(true, "acme.example")
 			g.Set(terms)
-			ctx, leave, err := g.enter(t.Context(), g.era, ofItems(&crm.Mailbox{Address: ann}, texts([]crm.Header{header})))
+			unlisted := guard{gate: g, known: &listings{byBox: map[mail.Address]listing{}}}
+			granted, err := unlisted.ofContents(t.Context(), &crm.Mailbox{Address: ann}, []crm.Header{header}, attachments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, leave, err := g.enter(t.Context(), g.era, granted)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,17 +23,18 @@ const (
 	AttachmentTooLarge AttachmentState = "too_large" // above the limit, left at the server
 	AttachmentBlocked  AttachmentState = "blocked"   // the server does not give it; Note says why
 	AttachmentFailed   AttachmentState = "failed"    // could not be fetched; tried again when a time is set
-	AttachmentListed   AttachmentState = "listed"    // name only, as the policy says
+	AttachmentListed   AttachmentState = "listed"    // name only, as the policy says; Note says why, if it is not for all
 )
 
 // A PendingAttachment is one whose content is to be fetched.
 type PendingAttachment struct {
-	ID         int64
-	Item       string // the item of this mailbox that carries it
-	Folder     crm.FolderID
-	Tries      int
-	Ordinal    int // its place in the message's list
-	Attachment crm.Attachment
+	ID            int64
+	Mailbox       crm.MailboxID
+	Item          string // the item of this mailbox that carries it
+	Folder        crm.FolderID
+	Tries         int
+	Ordinal       int // its place in the message's list
+	crm.Enclosure     // its header has what a policy goes by, as the copy was when it was last listed
 }
 
 // An AttachmentResult is what came of fetching one.
@@ -163,35 +165,63 @@ func (s *saving) attachAgain(ctx context.Context, f *filing) error {
 	return nil
 }
 
-// liveCopy joins an attachment a with the copy c that its id belongs to, if that is there.
+// liveCopy joins an attachment a with the copy c that its id belongs to, if that is there,
+// and with its folder f.
 const liveCopy = ` join copy c on c.org_id = a.org_id and c.mailbox_id = a.mailbox_id and c.item_hash = a.item_hash
-		and c.message_id = a.message_id and c.missing_at = 0 and c.gone_at = 0`
+		and c.message_id = a.message_id and c.missing_at = 0 and c.gone_at = 0
+	join folder f on f.org_id = c.org_id and f.id = c.folder_id`
 
-// owedColumns are what a PendingAttachment is read from: an attachment and the live copy
-// that its id belongs to.
-const owedColumns = `select a.id, c.item, c.folder_id, a.tries, a.position, a.source_id, a.name, a.type, a.content_id, a.inline, a.size, a.mailbox_id
-	from attachment a` + liveCopy
-
-func (p *PendingAttachment) fields(box *crm.MailboxID) []any {
-	a := &p.Attachment
-	return []any{&p.ID, &p.Item, &p.Folder, &p.Tries, &p.Ordinal, &a.ID, &a.Name, &a.Type, &a.ContentID, &a.Inline, &a.Size, box}
+// owed returns attachments with the live copies that their ids belong to.
+func (o *Org) owed(ctx context.Context, condition string, args ...any) ([]PendingAttachment, error) {
+	var list []PendingAttachment
+	ofMessage := map[int64][]int{} // indexes of list
+	var messages []int64
+	err := rows(ctx, o.read(), `select a.id, a.mailbox_id, c.item, c.folder_id, a.tries, a.position, a.source_id, a.name, a.type, a.content_id, a.inline, a.size,
+			f.source_id, c.size, c.sensitivity, c.categories, m.when_at, m.id
+		from attachment a`+liveCopy+` join message m on m.org_id = a.org_id and m.id = a.message_id
+		where a.org_id = $1 and `+condition, append([]any{o.id}, args...), func(r *sql.Rows) error {
+		p := PendingAttachment{Enclosure: crm.Enclosure{Header: crm.Header{Envelope: crm.Envelope{Kind: crm.Email}}}}
+		var message int64
+		a, h := &p.Attachment, &p.Header
+		err := r.Scan(&p.ID, &p.Mailbox, &p.Item, &p.Folder, &p.Tries, &p.Ordinal, &a.ID, &a.Name, &a.Type, &a.ContentID, &a.Inline, &a.Size,
+			&h.Folder, &h.Size, &h.Sensitivity, categories{&h.Categories}, stamp{&h.Sent}, &message)
+		if err != nil {
+			return err
+		}
+		h.ID = p.Item
+		if ofMessage[message] == nil {
+			messages = append(messages, message)
+		}
+		ofMessage[message] = append(ofMessage[message], len(list))
+		list = append(list, p)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = in(ctx, o.read(), "select message_id, part, who, mailbox_id from participant where org_id = $1 and readable and message_id in (%s)", []any{o.id}, messages,
+		func(r *sql.Rows) error {
+			var message int64
+			var who crm.Participant
+			var box crm.MailboxID
+			if err := r.Scan(&message, &who.Part, &who.Address, &box); err != nil {
+				return err
+			}
+			for _, i := range ofMessage[message] {
+				if p := &list[i]; box == 0 || box == p.Mailbox { // a Bcc is told by the copy that carries it
+					p.Header.People = append(p.Header.People, who)
+				}
+			}
+			return nil
+		})
+	return list, err
 }
 
 // PendingAttachments returns attachments of a mailbox whose content is to be fetched now,
 // the newest message first. One whose Attachment.ID is "" has gone over from another copy.
 func (o *Org) PendingAttachments(ctx context.Context, box crm.MailboxID, now time.Time, limit int) ([]PendingAttachment, error) {
-	var list []PendingAttachment
-	err := rows(ctx, o.read(), owedColumns+`
-		where a.org_id = $1 and a.mailbox_id = $2 and a.state in ('pending', 'failed') and (a.due_at <= $3 or a.due_at > $4) and (a.state = 'pending' or a.due_at > 0)
-		order by a.due_at, a.id limit $5`, []any{o.id, box, micros(now), micros(now.Add(farthestRetry)), limit}, func(r *sql.Rows) error {
-		var p PendingAttachment
-		if err := r.Scan(p.fields(&box)...); err != nil {
-			return err
-		}
-		list = append(list, p)
-		return nil
-	})
-	return list, err
+	return o.owed(ctx, `a.mailbox_id = $2 and a.state in ('pending', 'failed') and (a.due_at <= $3 or a.due_at > $4) and (a.state = 'pending' or a.due_at > 0)
+		order by a.due_at, a.id limit $5`, box, micros(now), micros(now.Add(farthestRetry)), limit)
 }
 
 // handOver lets owed attachments of messages go over to another copy when the one that they
@@ -219,13 +249,21 @@ func (s *saving) handOver(ctx context.Context, messages []int64) error {
 	return s.o.ring(ctx, s.t, unique(boxes))
 }
 
-// OwedAttachment returns an attachment whose content is not here, and the mailbox to ask
-// for it. ErrNotFound when its content is here, or no copy of its message is left.
-func (o *Org) OwedAttachment(ctx context.Context, id int64) (*PendingAttachment, crm.MailboxID, error) {
-	var p PendingAttachment
-	var box crm.MailboxID
-	err := one(ctx, o.read(), owedColumns+" where a.org_id = $1 and a.id = $2 and a.state <> 'stored'", []any{o.id, id}, p.fields(&box)...)
-	return &p, box, err
+// categories reads those of a copy, see categoriesColumn.
+type categories struct{ list *[]string }
+
+func (c categories) Scan(v any) error {
+	text, ok := v.(string)
+	if !ok || text == "" {
+		return nil
+	}
+	return json.Unmarshal([]byte(text), c.list)
+}
+
+// OwedAttachment returns an attachment whose content is not here. ErrNotFound when its
+// content is here, or no copy of its message is left.
+func (o *Org) OwedAttachment(ctx context.Context, id int64) (*PendingAttachment, error) {
+	return first(o.owed(ctx, "a.id = $2 and a.state <> 'stored'", id))
 }
 
 // SaveAttachments keeps what came of fetching attachments.
@@ -260,7 +298,94 @@ func (o *Org) SaveAttachments(ctx context.Context, list []AttachmentResult) erro
 	})
 }
 
-const attachmentColumns = "id, message_id, name, type, content_id, inline, size, state, note"
+// LeaveAttachments keeps that the policy, as of a revision, leaves attachments alone. When
+// something was changed since, nothing is written: they are owed as before.
+func (o *Org) LeaveAttachments(ctx context.Context, rev int64, list []AttachmentResult) error {
+	if len(list) == 0 {
+		return nil
+	}
+	return o.leaving(ctx, rev, func(t *tx) error {
+		for _, a := range list {
+			_, err := t.exec(ctx, "update attachment set state = $3, note = $4, due_at = 0 where org_id = $1 and id = $2 and state <> 'stored'",
+				o.id, a.ID, a.State, clean(a.Note))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// LeaveOwedAttachments is LeaveAttachments of all that is owed to a mailbox, later tries
+// included. When nothing is, nothing is written.
+func (o *Org) LeaveOwedAttachments(ctx context.Context, rev int64, box crm.MailboxID, note string) error {
+	const owed = "attachment where org_id = $1 and mailbox_id = $2 and state in ('pending', 'failed')"
+	var n int
+	if err := one(ctx, o.read(), "select count(*) from "+owed, []any{o.id, box}, &n); err != nil || n == 0 {
+		return err
+	}
+	return o.leaving(ctx, rev, func(t *tx) error {
+		_, err := t.exec(ctx, "update attachment set state = 'listed', note = $3, due_at = 0 where org_id = $1 and mailbox_id = $2 and state in ('pending', 'failed')",
+			o.id, box, clean(note))
+		return err
+	})
+}
+
+// leaving runs a transaction unless what it was decided by has changed.
+func (o *Org) leaving(ctx context.Context, rev int64, do func(*tx) error) error {
+	return o.db.update(ctx, "leave attachments", func(t *tx) error {
+		var now int64
+		err := one(ctx, t, "select revision from org where id = $1"+t.d.shareLock, []any{o.id}, &now)
+		if err != nil || now != rev {
+			return err
+		}
+		return do(t)
+	})
+}
+
+// oweAgain makes owed what was left alone of attachments, in mailboxes of which more may be
+// read now, and returns these. Each is judged anew when its turn has come.
+func (o *Org) oweAgain(ctx context.Context, t *tx, was, is granted) ([]int64, error) {
+	owners, err := o.owners(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	wider := map[crm.AttachmentMode][]int64{}
+	for id, b := range owners {
+		old, now := was.limits(b.User), is.limits(b.User)
+		if !now.HeadersOnly && len(crm.Loosened(old, now)) > 0 {
+			wider[now.Attachments] = append(wider[now.Attachments], int64(id))
+		}
+	}
+	_, err = execIn(ctx, t, "update attachment set note = '' where org_id = $1 and state = 'listed' and note <> '' and mailbox_id in (%s)",
+		[]any{o.id}, wider[crm.FetchOnDemand]) // who opens one is told anew
+	if err != nil {
+		return nil, err
+	}
+	var boxes []int64
+	err = in(ctx, t, `update attachment set state = 'pending', note = '', tries = 0, due_at = 0
+		where org_id = $1 and state in ('listed', 'too_large') and mailbox_id in (%s) returning mailbox_id`,
+		[]any{o.id}, wider[crm.StoreAttachments], func(r *sql.Rows) error {
+			var box int64
+			if err := r.Scan(&box); err != nil {
+				return err
+			}
+			boxes = append(boxes, box)
+			return nil
+		})
+	return unique(boxes), err
+}
+
+// unread tells of an attachment that is owed that it cannot be had where its message lies.
+const unread = `attachment.state in ('pending', 'failed') and not exists (select 1 from copy c
+	join folder f on f.org_id = c.org_id and f.id = c.folder_id join mailbox b on b.org_id = c.org_id and b.id = c.mailbox_id and b.state <> 'off'
+	where c.org_id = attachment.org_id and c.mailbox_id = attachment.mailbox_id and c.item_hash = attachment.item_hash
+		and c.message_id = attachment.message_id and c.missing_at = 0 and c.gone_at = 0)`
+
+// attachmentColumns are what an AttachmentView is read from. What is owed and cannot be had
+// for the time being, as from a folder that is excluded, stays owed and is no promise.
+const attachmentColumns = `id, message_id, name, type, content_id, inline, size, case when ` + unread + ` then 'listed' else state end,
+	case when ` + unread + ` then 'Its message is in no folder that is read at the moment.' else note end`
 
 func (a *AttachmentView) fields() []any {
 	return []any{&a.ID, &a.Message, &a.Name, &a.Type, &a.ContentID, &a.Inline, &a.Size, &a.State, &a.Note}

@@ -58,7 +58,11 @@ func (o *Org) follow(ctx context.Context, t *tx, h hasher, was, is granted) erro
 	if err != nil {
 		return err
 	}
-	return o.ring(ctx, t, unique(append(boxes, others...)))
+	owed, err := o.oweAgain(ctx, t, was, is)
+	if err != nil {
+		return err
+	}
+	return o.ring(ctx, t, unique(slices.Concat(boxes, others, owed)))
 }
 
 // newlyUsers returns addresses of users that count as such from now on.
