@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -468,4 +469,49 @@ func TestEachMethodThatSavesIsJudged(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestHistorySaysWhatTheAuditLogSays: that a version locked what a user had tightened, the
+// versions alone do not tell; nor that this user tightened it only later.
+func TestHistorySaysWhatTheAuditLogSays(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		s := newStage(t, st)
+		lock := func(names ...string) func(*crm.Policy) { return func(p *crm.Policy) { p.Locked = names } }
+		s.savePolicy(lock("headers_only")) // 2
+		s.savePolicy(lock())               // 3
+		s.must(s.org.SaveUserLimits(t.Context(), s.bobUser, crm.Limits{HeadersOnly: true, MaxSize: 1 << 20}))
+		p := s.savePolicy(lock("since")) // 4
+		lock("since", "headers_only", "categories")(&p)
+		change, err := s.org.DryRun(t.Context(), p)
+		s.must(err)
+		s.savePolicy(lock(p.Locked...)) // 5
+		history, err := s.org.PolicyHistory(t.Context())
+		s.must(err)
+		entries, _, err := s.org.AuditLog(t.Context(), store.AuditQuery{Action: "policy.save"})
+		s.must(err)
+		if len(history) != 5 || len(entries) != 5 {
+			t.Fatalf("%d versions, %d entries", len(history), len(entries))
+		}
+		texts := func(lines []crm.Line) string {
+			var list []string
+			for _, l := range lines {
+				list = append(list, l.String())
+			}
+			return strings.Join(list, "\n")
+		}
+		for i, v := range history {
+			if e := entries[i]; v.Widens() != e.Widens || texts(v.Lines) != e.Detail {
+				t.Errorf("version %d: history %t %q, audit log %t %q", v.Version, v.Widens(), texts(v.Lines), e.Widens, e.Detail)
+			}
+		}
+		if !change.Widens || texts(change.Lines) != entries[0].Detail {
+			t.Errorf("dry run: %+v", change)
+		}
+		if !history[0].Widens() || history[1].Widens() || history[3].Widens() {
+			t.Errorf("history: %+v", history)
+		}
+		if got := entries[0].Detail; !strings.Contains(got, "+ Headers only (wider)") || strings.Contains(got, "Category (wider)") {
+			t.Errorf("version 5: %q", got)
+		}
+	})
 }
