@@ -111,6 +111,7 @@ func TestLogOnByEachScheme(t *testing.T) {
 		{"NTLM, bound to the channel", sim.LogOn{Schemes: all, Protection: sim.ProtectionRequired}, func(s *crm.Settings) { s.Scheme = crm.NTLM }, "", sim.NTLM},
 		{"NTLM, only Basic offered", sim.LogOn{Schemes: []sim.Scheme{sim.Basic}}, func(s *crm.Settings) { s.Scheme = crm.NTLM }, "scheme-not-offered", ""},
 		{"Basic", sim.LogOn{Schemes: all}, func(s *crm.Settings) { s.Scheme = crm.Basic }, "", sim.Basic},
+		{"Basic, beside a keytab, which is no password", sim.LogOn{Schemes: all}, func(s *crm.Settings) { s.Scheme, s.Keytab = crm.Basic, keytab }, "", sim.Basic},
 		{"any, the strongest is taken", sim.LogOn{Schemes: []sim.Scheme{sim.Basic, sim.NTLM}}, func(*crm.Settings) {}, "", sim.NTLM},
 		{"client certificate", sim.LogOn{Schemes: []sim.Scheme{sim.Certificate}}, func(s *crm.Settings) {
 			s.Scheme, s.ClientCertificate, s.ClientKey, s.Password = crm.ClientTLS, string(sim.CertificatePEM(pair)), crm.NewSecret(string(key)), crm.Secret{}

@@ -219,3 +219,19 @@ func TestIdleSessionEnds(t *testing.T) {
 		t.Error("it outlives twelve hours")
 	}
 }
+
+// TestAuditExportTellsItsFilter: the entry about an export says what of the log it took along.
+func TestAuditExportTellsItsFilter(t *testing.T) {
+	s := newFilledSite(t)
+	for _, c := range []struct{ url, detail string }{
+		{"/access/audit.csv", "format csv"},
+		{"/access/audit.json?action=settings.save&widens=1", "format json\naction settings.save\nentries that widen access"},
+		{"/access/audit.csv?actor=Ann&signins=0", "format csv\nactor Ann\nentries without sign-ins"},
+	} {
+		text(t, s.get(ann, c.url))
+		list, _, err := s.org.AuditLog(t.Context(), store.AuditQuery{Action: "audit-log.export", Limit: 1})
+		if err != nil || len(list) != 1 || list[0].Detail != c.detail {
+			t.Errorf("%s: %+v, %v", c.url, list, err)
+		}
+	}
+}
