@@ -81,8 +81,9 @@ func onOff(b bool) string {
 
 // settingsEntry says what a connection's settings were and are. Another server or account
 // may open other mailboxes, a way to log on that is not pinned may be weaker, and a
-// further authority may vouch for a stranger: all of these widen. What is taken away does not.
-func settingsEntry(old, now crm.Settings) crm.AuditEntry {
+// further authority may vouch for a stranger: all of these widen. What is taken away does not,
+// the users' own sign-ins among it.
+func settingsEntry(old, now crm.Settings, endsSignIns bool) crm.AuditEntry {
 	var c changes
 	c.note("collecting", onOff(old.Enabled), onOff(now.Enabled), now.Enabled)
 	c.note("server", old.Server, now.Server, now.Server != "")
@@ -110,6 +111,9 @@ func settingsEntry(old, now crm.Settings) crm.AuditEntry {
 	c.note("User-Agent", old.UserAgent, now.UserAgent, false)
 	c.note("compressed answers", onOff(old.Gzip), onOff(now.Gzip), false)
 	c.noteList("trusted authority", certificates(old.RootCAs), certificates(now.RootCAs), true)
+	if endsSignIns {
+		c.say("users' own sign-ins: taken away", false)
+	}
 	return c.entry("settings.save", "")
 }
 

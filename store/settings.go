@@ -85,9 +85,10 @@ func (o *Org) SaveSettings(ctx context.Context, s crm.Settings) error {
 		if err = o.saveConnection(ctx, t, id, s); err != nil {
 			return err
 		}
+		ended := 0
 		if s.Model != crm.ByOwnSignIn || s.Further(kept) != "" {
 			// Users gave their passwords for what was saved, and to be used.
-			if _, err := t.exec(ctx, "delete from sign_in where org_id = $1", o.id); err != nil {
+			if ended, err = t.exec(ctx, "delete from sign_in where org_id = $1", o.id); err != nil {
 				return err
 			}
 		}
@@ -108,7 +109,7 @@ func (o *Org) SaveSettings(ctx context.Context, s crm.Settings) error {
 		if err := o.forgiveMailboxes(ctx, t); err != nil {
 			return err
 		}
-		return o.audit(ctx, t, settingsEntry(kept, s))
+		return o.audit(ctx, t, settingsEntry(kept, s, ended > 0))
 	})
 }
 

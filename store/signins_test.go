@@ -127,6 +127,9 @@ func TestSignInsEndWithWhatTheyWereGivenFor(t *testing.T) {
 			if _, err := s.org.SignInOf(t.Context(), s.annUser); !errors.Is(err, store.ErrNotFound) {
 				t.Errorf("it outlived the change: %v", err)
 			}
+			if list, _, err := s.org.AuditLog(t.Context(), store.AuditQuery{Action: "settings.save", Limit: 1}); err != nil || !strings.Contains(list[0].Detail, "own sign-ins: taken away") {
+				t.Errorf("the audit log does not say so: %+v, %v", list, err)
+			}
 		}
 	})
 }
