@@ -69,7 +69,7 @@ func (s *serveCommand) Run(c *common) error {
 	}
 	ctx, cancel := context.WithCancel(crm.WithActor(c.ctx, "Postern"))
 	defer cancel()
-	t := &tenants{st: st, log: log, programs: map[string]*program{}}
+	t := &tenants{st: st, log: log, programs: map[string]*program{}, failed: map[string]time.Time{}}
 	t.start = func(ctx context.Context, o store.Organization) (*program, error) {
 		log := log.With("organization", o.Name)
 		connector, org := ews.Connector(), st.Org(o.ID)

@@ -35,7 +35,8 @@ type tenants struct {
 
 	mu       sync.RWMutex
 	multi    bool
-	programs map[string]*program // by name of the organization
+	programs map[string]*program  // by name of the organization
+	failed   map[string]time.Time // when one could not be started; for look alone
 	wg       sync.WaitGroup
 }
 
@@ -58,12 +59,13 @@ func (t *tenants) look(ctx context.Context) error {
 		t.mu.RLock()
 		running := t.programs[o.Name] != nil
 		t.mu.RUnlock()
-		if running {
+		if running || time.Since(t.failed[o.Name]) < startAgainEvery {
 			continue
 		}
 		p, err := t.start(ctx, o)
 		if err != nil {
 			failed = append(failed, fmt.Errorf("start organization %s: %w", o.Name, err))
+			t.failed[o.Name] = time.Now()
 			continue
 		}
 		t.mu.Lock()
@@ -89,14 +91,12 @@ func (t *tenants) begin(ctx context.Context) error {
 
 // follow looks for new organizations until ctx ends, and waits for what was started.
 func (t *tenants) follow(ctx context.Context) {
-	for wait := newOrgEvery; ctx.Err() == nil; {
+	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case <-time.After(wait):
-			wait = newOrgEvery
+		case <-time.After(newOrgEvery):
 			if err := t.look(ctx); err != nil && ctx.Err() == nil {
 				t.log.Error("organizations are not served", "err", err)
-				wait = startAgainEvery
 			}
 		}
 	}

@@ -151,7 +151,7 @@ func TestOrganizationThatCannotBeStarted(t *testing.T) {
 	}
 	started, broken := map[string]int{}, true
 	log := slog.New(slog.DiscardHandler)
-	house := &tenants{st: st, log: log, programs: map[string]*program{}}
+	house := &tenants{st: st, log: log, programs: map[string]*program{}, failed: map[string]time.Time{}}
 	house.start = func(_ context.Context, o store.Organization) (*program, error) {
 		if o.Name == "acme" && broken {
 			return nil, errors.New("broken")
@@ -167,14 +167,22 @@ func TestOrganizationThatCannotBeStarted(t *testing.T) {
 	if err := house.begin(ctx); err != nil {
 		t.Errorf("two of three could be started, yet: %v", err)
 	}
+	if _, err := st.AddOrg(t.Context(), "newer"); err != nil {
+		t.Fatal(err)
+	}
+	if err := house.look(ctx); err != nil {
+		t.Errorf("look for a newer one, while acme waits for its turn: %v", err)
+	}
+	clear(house.failed) // as after a while
 	if err := house.look(ctx); err == nil || !strings.Contains(err.Error(), "acme") {
 		t.Errorf("look with acme broken: %v", err)
 	}
 	broken = false
+	clear(house.failed)
 	if err := house.look(ctx); err != nil {
 		t.Error(err)
 	}
-	if want := map[string]int{"main": 1, "acme": 1, "zeta": 1}; !maps.Equal(started, want) {
+	if want := map[string]int{"main": 1, "acme": 1, "newer": 1, "zeta": 1}; !maps.Equal(started, want) {
 		t.Errorf("started %v, want %v", started, want)
 	}
 }

@@ -146,9 +146,44 @@ func TestAttachmentOnDemandFollowsThePolicyOfTheMoment(t *testing.T) {
 			if n := w.asked("GetAttachment"); n > 0 {
 				t.Errorf("it was asked for %d times although nobody opened it", n)
 			}
+			if _, page := w.visit(ann).get("/messages/" + itoa(int64(a.Message))); !strings.Contains(page, `href="`+path+`"`) || strings.Contains(page, "not fetched") {
+				t.Error("the page of the message does not lead to it")
+			}
 			if status, content := w.visit(ann).get(path); status != 200 || content != "1,2" {
 				t.Errorf("under the policy of before: status %d, %q", status, content)
 			}
+		})
+	}
+}
+
+// TestAttachmentLeftAloneGoesWithItsMessage: what a policy left alone is found where the
+// message lies by then, be it fetched by a later policy or by who opens it.
+func TestAttachmentLeftAloneGoesWithItsMessage(t *testing.T) {
+	for name, mode := range map[string]crm.AttachmentMode{"stored later": crm.StoreAttachments, "on demand": crm.FetchOnDemand} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := connected(t)
+			w.policy(func(p *crm.Policy) { p.Attachments = crm.NameAttachments })
+			item := w.send(attached())[0]
+			w.collect()
+			if a := w.onlyMessage().Attachments[0]; a.State != store.AttachmentListed {
+				t.Fatalf("it is %s, %q", a.State, a.Note)
+			}
+			item.Move(item.Mailbox().CreateFolder(item.Folder(), "Done"))
+			w.pass(time.Hour)
+			w.collect()
+			w.policy(func(p *crm.Policy) { p.Attachments = mode })
+			w.pass(time.Hour)
+			w.collect()
+			a := w.onlyMessage().Attachments[0]
+			if mode == crm.StoreAttachments && a.State != store.AttachmentStored {
+				t.Errorf("it is %s, %q", a.State, a.Note)
+			}
+			status, content := w.visit(ann).get("/messages/" + itoa(int64(a.Message)) + "/attachments/" + itoa(a.ID))
+			if status != 200 || content != "1,2" {
+				t.Errorf("opening it: status %d, %.60q", status, content)
+			}
+			w.prove()
 		})
 	}
 }

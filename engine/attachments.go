@@ -219,7 +219,17 @@ func (e *Engine) LoadAttachment(ctx context.Context, id int64) error {
 	if err := p.obey(ctx); err != nil {
 		return err
 	}
-	return p.fetch(ctx, []store.PendingAttachment{*owed})
+	if err := p.fetch(ctx, []store.PendingAttachment{*owed}); err != nil {
+		return err
+	}
+	renewed, err := e.Org.OwedAttachment(ctx, id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && renewed.Attachment.ID == owed.Attachment.ID {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return p.fetch(ctx, []store.PendingAttachment{*renewed}) // the message was moved: it has another id by now
 }
 
 // Original fetches a message as MIME from the newest copy that is still there. Exchange

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"postern/crm"
@@ -154,7 +155,7 @@ func (s *saving) attachAgain(ctx context.Context, f *filing) error {
 	}
 	for i, a := range f.attachments {
 		_, err := s.t.exec(ctx, `update attachment set mailbox_id = $4, item_hash = $5, source_id = $6
-			where org_id = $1 and message_id = $2 and position = $3 and name = $7 and state in ('pending', 'failed')
+			where org_id = $1 and message_id = $2 and position = $3 and name = $7 and state in ('pending', 'failed', 'listed', 'too_large')
 				and (mailbox_id = $4 and item_hash = $5 or not exists (select 1 from copy c where c.org_id = $1 and c.mailbox_id = attachment.mailbox_id
 					and c.item_hash = attachment.item_hash and c.message_id = $2 and c.missing_at = 0 and c.gone_at = 0))`,
 			s.o.id, f.message, i, s.box, f.hash[:], clean(a.ID), clean(a.Name))
@@ -224,23 +225,26 @@ func (o *Org) PendingAttachments(ctx context.Context, box crm.MailboxID, now tim
 		order by a.due_at, a.id limit $5`, box, micros(now), micros(now.Add(farthestRetry)), limit)
 }
 
-// handOver lets owed attachments of messages go over to another copy when the one that they
-// were to be fetched from has left, and rings for its mailbox. Their ids are none there
-// yet: Attachment.ID is "" until they are renewed.
+// handOver lets attachments of messages whose contents are not here go over to another copy
+// when the one that they were to be fetched from has left, and rings for its mailbox if they
+// are owed. Their ids are none there yet: Attachment.ID is "" until they are renewed.
 func (s *saving) handOver(ctx context.Context, messages []int64) error {
 	const live = "c.org_id = attachment.org_id and c.message_id = attachment.message_id and c.missing_at = 0 and c.gone_at = 0"
 	var boxes []int64
-	err := in(ctx, s.t, `update attachment set source_id = '', state = 'pending', due_at = 0,
+	err := in(ctx, s.t, `update attachment set source_id = '', state = case state when 'failed' then 'pending' else state end, due_at = 0,
 			mailbox_id = (select c.mailbox_id from copy c where `+live+` order by c.mailbox_id, c.item_hash limit 1),
 			item_hash = (select c.item_hash from copy c where `+live+` order by c.mailbox_id, c.item_hash limit 1)
-		where org_id = $1 and state in ('pending', 'failed') and message_id in (%s) and exists (select 1 from copy c where `+live+`)
+		where org_id = $1 and state in ('pending', 'failed', 'listed', 'too_large') and message_id in (%s) and exists (select 1 from copy c where `+live+`)
 			and not exists (select 1 from copy c where `+live+` and c.mailbox_id = attachment.mailbox_id and c.item_hash = attachment.item_hash)
-		returning mailbox_id`, []any{s.o.id}, messages, func(r *sql.Rows) error {
+		returning mailbox_id, state`, []any{s.o.id}, messages, func(r *sql.Rows) error {
 		var box int64
-		if err := r.Scan(&box); err != nil {
+		var state AttachmentState
+		if err := r.Scan(&box, &state); err != nil {
 			return err
 		}
-		boxes = append(boxes, box)
+		if state == AttachmentPending {
+			boxes = append(boxes, box)
+		}
 		return nil
 	})
 	if err != nil || len(boxes) == 0 {
@@ -344,36 +348,60 @@ func (o *Org) leaving(ctx context.Context, rev int64, do func(*tx) error) error 
 }
 
 // oweAgain makes owed what was left alone of attachments, in mailboxes of which more may be
-// read now, and returns these. Each is judged anew when its turn has come.
+// read now, and returns these. Each is judged anew when its turn has come. Where contents are
+// fetched on demand, whoever opens one is told anew.
 func (o *Org) oweAgain(ctx context.Context, t *tx, was, is granted) ([]int64, error) {
 	owners, err := o.owners(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	wider := map[crm.AttachmentMode][]int64{}
+	wider, larger := map[crm.AttachmentMode][]int64{}, map[crm.AttachmentMode][]int64{} // mailboxes
 	for id, b := range owners {
 		old, now := was.limits(b.User), is.limits(b.User)
-		if !now.HeadersOnly && len(crm.Loosened(old, now)) > 0 {
-			wider[now.Attachments] = append(wider[now.Attachments], int64(id))
+		loosened := crm.Loosened(old, now)
+		if now.HeadersOnly || len(loosened) == 0 {
+			continue
+		}
+		wider[now.Attachments] = append(wider[now.Attachments], int64(id))
+		if slices.ContainsFunc(loosened, letsInLarger) {
+			larger[now.Attachments] = append(larger[now.Attachments], int64(id))
 		}
 	}
-	_, err = execIn(ctx, t, "update attachment set note = '' where org_id = $1 and state = 'listed' and note <> '' and mailbox_id in (%s)",
-		[]any{o.id}, wider[crm.FetchOnDemand]) // who opens one is told anew
-	if err != nil {
-		return nil, err
-	}
-	var boxes []int64
-	err = in(ctx, t, `update attachment set state = 'pending', note = '', tries = 0, due_at = 0
-		where org_id = $1 and state in ('listed', 'too_large') and mailbox_id in (%s) returning mailbox_id`,
-		[]any{o.id}, wider[crm.StoreAttachments], func(r *sql.Rows) error {
+	// The first condition of each is that of the index.
+	var owing []int64
+	for _, again := range []struct {
+		state     AttachmentState
+		mailboxes map[crm.AttachmentMode][]int64
+	}{{AttachmentListed, wider}, {AttachmentTooLarge, larger}} {
+		const which = "state in ('listed', 'too_large') and org_id = $1 and state = $2 and mailbox_id in (%s)"
+		args := []any{o.id, again.state}
+		_, err := execIn(ctx, t, "update attachment set state = 'listed', note = '' where "+which+" and (note <> '' or state <> 'listed')", args, again.mailboxes[crm.FetchOnDemand])
+		if err != nil {
+			return nil, err
+		}
+		list := again.mailboxes[crm.StoreAttachments]
+		err = in(ctx, t, "select distinct mailbox_id from attachment where "+which, args, list, func(r *sql.Rows) error {
 			var box int64
 			if err := r.Scan(&box); err != nil {
 				return err
 			}
-			boxes = append(boxes, box)
+			owing = append(owing, box)
 			return nil
 		})
-	return unique(boxes), err
+		if err != nil {
+			return nil, err
+		}
+		if _, err := execIn(ctx, t, "update attachment set state = 'pending', note = '', tries = 0, due_at = 0 where "+which, args, list); err != nil {
+			return nil, err
+		}
+	}
+	return unique(owing), nil
+}
+
+// letsInLarger tells whether by the loosening of a limit attachments may be stored that were
+// too large.
+func letsInLarger(limit string) bool {
+	return limit == "attachment_limit" || limit == "attachments" || limit == "headers_only"
 }
 
 // unread tells of an attachment that is owed that it cannot be had where its message lies.
