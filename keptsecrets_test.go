@@ -88,6 +88,19 @@ func TestTestShowsNoSignInsElsewhere(t *testing.T) {
 	}
 }
 
+// TestSearchShowsNoCredentialsElsewhere: by settings that were not checked for it, a search
+// shows credentials to no host that is confirmed, and to no domain that they do not name.
+func TestSearchShowsNoCredentialsElsewhere(t *testing.T) {
+	for _, box := range []mail.Address{"ann@acme.example", "eve@evil.test"} {
+		w := newTested(t, crm.ByImpersonation)
+		w.exchange.Discover("", sim.Discovery{EWS: "https://evil.test/EWS/Exchange.asmx"})
+		_, err := w.engine.Discover(t.Context(), box, w.settings, "evil.test", func(crm.Finding) {})
+		if hosts := w.shown(); slices.Contains(hosts, "evil.test") || err == nil {
+			t.Errorf("%s: credentials were shown to %v; %v", box, hosts, err)
+		}
+	}
+}
+
 // TestAutodiscoverCommand: the kept password is shown to no domain and no host that it was not
 // saved with, and what is saved is whole.
 func TestAutodiscoverCommand(t *testing.T) {

@@ -150,21 +150,14 @@ func (e *Engine) choose(ctx context.Context, s crm.Settings, terms *gate.Terms, 
 
 // Discover finds the server of a mailbox by what its domain publishes, and hands each step
 // to tell. Who asks has named the domain: it may be searched, whether mailboxes of it are
-// read already or not. confirmed, when not empty, is a host that the asker knows to be the
-// server's; the account's credentials may go there. s has passed crm.Settings.CheckSearch,
-// which says where kept ones may. With a fault of the code
+// read already or not. s has passed crm.Settings.CheckSearch, which says where credentials may
+// go; confirmed, for the audit log, is the host that was given to it. With a fault of the code
 // "autodiscover-confirm" server is the host that is to be confirmed first.
 func (e *Engine) Discover(ctx context.Context, box mail.Address, s crm.Settings, confirmed string, tell func(crm.Finding)) (server string, err error) {
 	if err := e.open(ctx); err != nil {
 		return "", err
 	}
 	defer e.obeying(ctx)()
-	if !slices.Contains(s.Domains, box.Domain()) {
-		s.Domains = append(slices.Clone(s.Domains), box.Domain())
-	}
-	if confirmed != "" && !strings.EqualFold(confirmed, s.Host()) {
-		s.Server = confirmed
-	}
 	err = e.Org.Audit(ctx, crm.AuditEntry{Action: "autodiscover.run", Subject: string(box), Detail: confirmedText(confirmed)})
 	if err != nil {
 		return "", err
