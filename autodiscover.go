@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -18,9 +19,9 @@ type autodiscoverCommand struct {
 	Address string `arg:"" help:"Address of a mailbox."`
 	Confirm string `help:"Host that is known to be the server's: the account's credentials may go there." placeholder:"HOST"`
 
-	PasswordFile string `help:"File with the account's password, - = standard input: the one that is kept goes to domains that were saved with it, and to no host that is to be confirmed."`
+	PasswordFile string `help:"File with the account's password, - = standard input: the one that is kept goes to domains that were saved with it, and to no host that is to be confirmed. A keytab, a client key and further accounts can be typed by postern settings alone."`
 
-	Save bool `help:"Write the server into the Email settings."`
+	Save bool `help:"Write the server into the Email settings; a new one only if the password is their only secret."`
 	JSON bool `help:"Print the steps and the server as one JSON object."`
 }
 
@@ -52,7 +53,7 @@ func (a *autodiscoverCommand) Run(c *common) error {
 	look := typed
 	look.Domains = []string{box.Domain()}
 	look, wrong := look.CheckSearch(ews.Connector(), kept, a.Confirm)
-	if err := refuseFields(c, "settings-invalid", wrong); err != nil {
+	if err := refuseSearch(c, wrong); err != nil {
 		return err
 	}
 	e, done := doctor(c, org)
@@ -81,6 +82,15 @@ func (a *autodiscoverCommand) Run(c *common) error {
 		return err
 	}
 	_, err = fmt.Fprintf(c.out, "%s\n", found.Server)
+	return err
+}
+
+// refuseSearch is refuseFields where no flag takes all that may have to be typed again.
+func refuseSearch(c *common, wrong []crm.FieldError) error {
+	err := refuseFields(c, "settings-invalid", wrong)
+	if f, ok := errors.AsType[*crm.Fault](err); ok {
+		f.Advice = "Correct what is named above, with --password-file or by: postern settings --server HOST --keytab FILE --client-key FILE --account LOGIN=FILE."
+	}
 	return err
 }
 
@@ -124,7 +134,7 @@ func printHop(w io.Writer, f *crm.Finding) {
 // with them.
 func saveServer(c *common, org *store.Org, s, kept crm.Settings) error {
 	checked, wrong := s.Check(ews.Connector(), kept)
-	if err := refuseFields(c, "settings-invalid", wrong); err != nil {
+	if err := refuseSearch(c, wrong); err != nil {
 		return err
 	}
 	return org.SaveSettings(c.ctx, checked)

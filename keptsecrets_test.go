@@ -118,6 +118,10 @@ func TestAutodiscoverCommand(t *testing.T) {
 		{"one account of two typed", "ann@acme.example --save --confirm SERVER --password-file PASSWORD", func(s *crm.Settings) {
 			s.Server, s.Others = "old.acme.example", []crm.Account{{Login: "svc-two", Password: crm.NewSecret("kept")}}
 		}, "others: svc-two: The server changed"},
+		{"another host, and a keytab", "ann@acme.example --confirm mail.evil.test", func(s *crm.Settings) {
+			s.Scheme, s.Login, s.Keytab, s.Password = crm.Kerberos, "svc@ACME.EXAMPLE", crm.NewSecret("BQI="), crm.Secret{}
+			s.KDC = "[realms]\nACME.EXAMPLE = {\nkdc = 127.0.0.1\n}\n"
+		}, "password: Enter the password again"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, data := newSite(t), t.TempDir()
@@ -137,6 +141,9 @@ func TestAutodiscoverCommand(t *testing.T) {
 			if tt.refusal != "" {
 				if code == 0 || !strings.Contains(errOut, tt.refusal) || kept.Server != s.settings.Server {
 					t.Errorf("exit %d, %s is saved: %s%s", code, kept.Server, out, errOut)
+				}
+				if !strings.Contains(errOut, "postern settings --server") { // where all can be typed
+					t.Errorf("no way out: %s", errOut)
 				}
 				if strings.HasPrefix(tt.refusal, "password") && len(s.x.Requests()) > 0 {
 					t.Errorf("%d requests were sent", len(s.x.Requests()))
