@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
@@ -293,13 +294,11 @@ func (g *granted) diff(now granted) []crm.Line {
 
 // auditLines is the audit entry of a change that is told line by line.
 func auditLines(action, subject string, lines []crm.Line) crm.AuditEntry {
-	e := crm.AuditEntry{Action: action, Subject: subject, Widens: crm.Widens(lines)}
-	texts := make([]string, len(lines))
-	for i, l := range lines {
-		texts[i] = l.String()
+	var c changes
+	for _, l := range lines {
+		c.say(l.String(), l.Widens)
 	}
-	e.Detail = strings.Join(texts, "\n")
-	return e
+	return c.entry(action, subject)
 }
 
 // UserLimits returns what users left alone in their own mailboxes; who did not is absent.
@@ -350,9 +349,9 @@ func (o *Org) SaveUserLimits(ctx context.Context, user crm.UserID, l crm.Limits)
 		if err != nil {
 			return err
 		}
-		lines := was.policy.DiffOwn(was.own[user], l)
-		if len(lines) == 0 {
-			return nil
+		kept, err := json.Marshal(was.own[user])
+		if err != nil || bytes.Equal(kept, text) { // what only says the policy's is kept, too: that may change
+			return err
 		}
 		if err := o.changed(ctx, t); err != nil {
 			return err
@@ -368,7 +367,7 @@ func (o *Org) SaveUserLimits(ctx context.Context, user crm.UserID, l crm.Limits)
 		if err := o.follow(ctx, t, h, was, is); err != nil {
 			return err
 		}
-		return o.audit(ctx, t, auditLines("policy.user", who, lines))
+		return o.audit(ctx, t, auditLines("policy.user", who, was.policy.DiffOwn(was.own[user], l)))
 	})
 }
 

@@ -233,6 +233,39 @@ func TestUserTightensTheOwnMailbox(t *testing.T) {
 	})
 }
 
+// TestOwnLimitThatIsThePolicys: a limit that says what the policy says anyway is kept and taken
+// back as any other, at once, for the policy may change.
+func TestOwnLimitThatIsThePolicys(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, st *store.Store) {
+		s := newStage(t, st)
+		first, second := admins(t, s.org)
+		for _, step := range []struct{ own, then int64 }{{5 << 20, 5 << 20}, {0, 50 << 20}} {
+			p := s.savePolicy(func(p *crm.Policy) { p.AttachmentLimit = 5 << 20 })
+			s.must(s.org.SaveUserLimits(first, s.annUser, crm.Limits{AttachmentLimit: step.own}))
+			list, before, err := s.org.AuditLog(t.Context(), store.AuditQuery{Limit: 1})
+			s.must(err)
+			if e := list[0]; e.Action != "policy.user" || e.Detail != "saved unchanged" || e.Widens {
+				t.Errorf("own limit %d: %+v", step.own, e)
+			}
+			s.must(s.org.SaveUserLimits(first, s.annUser, crm.Limits{AttachmentLimit: step.own, Categories: []string{}}))
+			if _, n, err := s.org.AuditLog(t.Context(), store.AuditQuery{Limit: 1}); n != before || err != nil {
+				t.Errorf("own limit %d, saved once more: %d entries, %v", step.own, n-before, err)
+			}
+			p.AttachmentLimit = 50 << 20
+			_, err = s.org.SavePolicy(first, p, false)
+			s.must(s.org.Approve(second, held(t, err).ID))
+			g, err := s.org.Grant(t.Context(), &s.ann)
+			s.must(err)
+			if g.Limits.AttachmentLimit != step.then {
+				t.Errorf("own limit %d: %d holds once the policy lets in more", step.own, g.Limits.AttachmentLimit)
+			}
+			if step.own > 0 { // what would let in more waits
+				held(t, s.org.SaveUserLimits(first, s.annUser, crm.Limits{}))
+			}
+		}
+	})
+}
+
 // A message of which the policy has no text fetched is filed, whole as it is, and made due
 // when texts are let in.
 func TestHeaderAlone(t *testing.T) {
