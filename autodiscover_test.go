@@ -111,6 +111,7 @@ func newSearched(t *testing.T, lookup map[string]string) *searched {
 		UserAgent: agent, RootCAs: string(authority.PEM())}
 	must(w.org.SaveSettings(t.Context(), w.settings))
 	w.log = w.org.AccessWriter()
+	t.Cleanup(func() { w.log.Close() }) // before the store, which it writes to
 	w.engine = engine.New(engine.Config{Org: w.org, Connector: ews.Connector(), AccessLog: w.log, Machine: gate.Machine{
 		Resolve: func(_ context.Context, host string) ([]netip.Addr, error) {
 			switch {

@@ -105,6 +105,8 @@ func openPostgres(dsn string) (*database, error) {
 }
 
 func (d *database) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, kept := range [...]map[string]*sql.Stmt{d.prepared, d.asked} {
 		for _, stmt := range kept {
 			stmt.Close()
